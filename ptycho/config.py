@@ -1,0 +1,376 @@
+"""The one table of parameters: frozen, validated values that are passed down and never looked up.
+
+A :class:`Config` is made from a scenario file (TOML), a profile in it and ``path=value`` overrides, in this
+precedence: override > profile > scenario > default. The defaults stand here and nowhere else; the command
+line adds none of its own.
+
+Units stand in the names: ``_px`` object pixels. Every angle is in radians.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ptycho.errors import ConfigError
+
+SUPPORTED_N = (32, 64, 128, 256)
+
+
+class Section(BaseModel):
+    """Base of all parameter groups: frozen, no unknown keys, no silent type conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ProbeConfig(Section):
+    """The illumination: where it comes from and how it is prepared (catalogue b2, b3)."""
+
+    kind: Literal["idealized", "custom"] = "idealized"
+    """`idealized`: a blurred disk. `custom`: read from `file`, or the built-in zone-plate model."""
+    scale: float = Field(10.0, gt=0)
+    """After normalisation the mean of |mask * P| over all N^2 pixels is 1/scale."""
+    relative_width: float = Field(0.7, gt=0)
+    """Width of the idealised disk (0.7 gives a radius of 10.9 px at N = 64)."""
+    mask: bool = False
+    """Zero the probe beyond N/4 from its centre in the model's forward pass."""
+    smoothing_sigma_px: float = Field(0.0, ge=0)
+    """Gaussian smoothing of the probe in the model's forward pass; 0 is off."""
+    file: Path | None = Field(None, strict=False)
+    """An NPZ with `probeGuess`; without one, `custom` uses the built-in zone-plate probe."""
+
+
+class GridScanConfig(Section):
+    """Grid mode: dense raster scans of several whole objects (catalogue b14)."""
+
+    offset_px: int = Field(4, gt=0)
+    """Distance between neighbouring patches of one group."""
+    outer_offset_train_px: int = Field(8, gt=1)
+    """Twice the distance between neighbouring groups, training objects."""
+    outer_offset_test_px: int = Field(20, gt=1)
+    """Twice the distance between neighbouring groups, test objects."""
+    n_objects_train: int = Field(2, gt=0)
+    n_objects_test: int = Field(2, gt=0)
+
+
+class SimulationConfig(Section):
+    """The synthetic experiment: object, scan positions, dose and noise."""
+
+    mode: Literal["nongrid", "grid"] = "nongrid"
+    object_size_px: int = Field(392, gt=0)
+    object_seed: int = Field(42, ge=0)
+    """Seed of the lines object in nongrid mode (legacy generator, so that published statistics compare)."""
+    seed: int = Field(42, ge=0)
+    """Seed of the scan positions in nongrid mode (legacy generator)."""
+    base_total_images: int = Field(2000, gt=0)
+    """The scan has base_total_images * gridsize^2 patterns."""
+    buffer_px: float = Field(10.0, ge=0)
+    """Positions keep this distance from the object's edge."""
+    nphotons: float = Field(1e9, gt=0)
+    """Mean photons per pattern."""
+    noise: bool = True
+    """Poisson noise on the counts."""
+    grid: GridScanConfig = GridScanConfig()
+
+
+class SplitConfig(Section):
+    """How a scan is divided into a training part and a test part."""
+
+    method: Literal["axis", "scan_index"] = "axis"
+    """`axis`: the lower `fraction` in y trains. `scan_index`: patterns with a nonzero scan_index test."""
+    fraction: float = Field(0.5, gt=0, lt=1)
+    """Share of the patterns that train (method `axis`)."""
+
+
+class GroupingConfig(Section):
+    """Groups of gridsize^2 overlapping patterns (catalogue b7)."""
+
+    method: Literal["nearest", "consecutive"] = "nearest"
+    """`nearest`: members drawn from a seed's K nearest neighbours. `consecutive`: as the grid scan wrote them."""
+    n_groups: int | None = Field(None, gt=0)
+    """Training groups; None takes one group for each pattern."""
+    neighbor_count: int = Field(4, gt=0)
+    """K: members are drawn from the K nearest neighbours of the seed pattern."""
+    include_seed: bool = False
+    """Whether the seed pattern itself is a member of its group."""
+    oversampling: bool = False
+    """Allow more groups than patterns (needs gridsize > 1 and K > gridsize^2)."""
+    regroup_each_epoch: bool = True
+    """Draw new training groups in every epoch (gridsize > 1)."""
+    seed: int = Field(42, ge=0)
+
+
+class ScalingConfig(Section):
+    """The statistical and the physical scale (the display scale never touches data)."""
+
+    intensity_scale: Literal["recorded", "dataset", "closed_form"] = "recorded"
+    """Source of the photon scale s; see :func:`ptycho.scaling.intensity_scale`."""
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    architecture: Literal["unrolled", "unet"] = "unrolled"
+    steps: int = Field(3, ge=1, le=20)
+    """Unrolled: number of (data-consistency gradient, CNN correction) pairs."""
+    share_weights: bool = False
+    """Unrolled: use one CNN for all steps but the first."""
+    filters: int = Field(8, ge=1)
+    """Feature maps at full resolution; doubled at each coarser level."""
+    levels: int = Field(3, ge=1, le=5)
+    """Resolutions in the U-Net."""
+    max_amplitude: float = Field(4.0, gt=0)
+    """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
+    trainable_intensity_scale: bool = True
+    """Train the logarithm of the photon scale along (it is undone on the way out)."""
+
+
+class LossConfig(Section):
+    """Weights of the loss terms; each compares like with like."""
+
+    amplitude: float = Field(1.0, ge=0)
+    """Squared amplitude error / energy of the data (the Gaussian limit of the Poisson likelihood)."""
+    nll: float = Field(0.0, ge=0)
+    """Poisson negative log-likelihood of the counts, mean over pixels."""
+    mae: float = Field(0.0, ge=0)
+    """Mean absolute amplitude error / mean amplitude."""
+    total_variation: float = Field(0.0, ge=0)
+    """Anisotropic total variation of the object, relative to its mean amplitude."""
+
+    @model_validator(mode="after")
+    def _some_data_term(self) -> Self:
+        if self.amplitude == self.nll == self.mae == 0:
+            raise ValueError("at least one of amplitude, nll and mae must have a weight > 0")
+        return self
+
+
+class TrainingConfig(Section):
+    """Optimisation."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float = Field(1.0, gt=0)
+    """Global gradient norm above which the gradient is scaled down."""
+    validation_fraction: float = Field(0.05, ge=0, lt=0.5)
+    """Share of the training patterns whose groups are never trained on."""
+    patience: int | None = Field(None, gt=0)
+    """Stop after this many epochs without a better validation loss; None never stops early."""
+    loss: LossConfig = LossConfig()
+
+
+class InferenceConfig(Section):
+    """Prediction and stitching."""
+
+    n_groups: int | None = Field(None, gt=0)
+    """Groups to predict; None takes one for each test pattern. Never inherited from training."""
+    batch_size: int = Field(32, ge=1)
+    include_seed: bool = True
+    """Each group holds the pattern it is built around, so that every pattern is used."""
+    prediction_scale: Literal["none", "recorded", "least_squares"] = "none"
+    """A diagnostic: rescale the result by a fitted factor. The pipeline must not need it."""
+
+
+class EvaluationConfig(Section):
+    """Where and how a reconstruction is compared."""
+
+    coverage_threshold: float = Field(0.1, gt=0)
+    """A pixel counts where the summed probe intensity exceeds this share of one probe's peak."""
+    use_object_guess: bool = True
+    """Take the file's objectGuess as the truth."""
+    registration_upsampling: int = Field(50, ge=1)
+
+
+class GatesConfig(Section):
+    """What counts as success."""
+
+    scale_tolerance: float = Field(0.05, gt=0)
+    """Allowed |mean|pred| / mean|truth| - 1|."""
+    min_pearson: float = Field(0.85, ge=-1, le=1)
+    min_ssim: float = Field(0.5, ge=-1, le=1)
+    max_data_error: float = Field(0.05, gt=0)
+    """Allowed sum (A_pred - A)^2 / sum A^2 of the network on test patterns."""
+    min_coverage: float = Field(0.5, ge=0, le=1)
+    """Smallest covered share of the scan's bounding box."""
+    min_structure: float = Field(0.01, ge=0)
+    """Smallest std/mean of the amplitude: below it the object is flat."""
+
+
+class Config(Section):
+    """Everything that a run depends on; the resolved form is stored with every run."""
+
+    name: str = "custom"
+    description: str = ""
+    N: int = 64
+    """Side of a diffraction pattern and of a patch, px."""
+    gridsize: int = Field(1, ge=1, le=4)
+    """A group has gridsize^2 patterns."""
+    seed: int = Field(0, ge=0)
+    """Seed of the noise, the network's initial weights and the order of the training batches."""
+    probe: ProbeConfig = ProbeConfig()
+    simulation: SimulationConfig = SimulationConfig()
+    split: SplitConfig = SplitConfig()
+    grouping: GroupingConfig = GroupingConfig()
+    scaling: ScalingConfig = ScalingConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    inference: InferenceConfig = InferenceConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: GatesConfig = GatesConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.N not in SUPPORTED_N:
+            raise ValueError(f"N must be one of {', '.join(map(str, SUPPORTED_N))}; got {self.N}")
+        channels = self.gridsize**2
+        if self.grouping.method == "nearest" and 1 < channels and self.grouping.neighbor_count < channels:
+            raise ValueError(
+                f"grouping.neighbor_count = {self.grouping.neighbor_count} must be >= gridsize^2 = {channels}"
+            )
+        if self.N % 2 ** (self.model.levels - 1):
+            raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels - 1)")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Patterns in a group, gridsize^2."""
+        return self.gridsize**2
+
+    def subset(self, paths: Iterable[str]) -> dict[str, Any]:
+        """Return the JSON-ready values at dotted `paths`, for hashing and comparison."""
+        return {path: lookup(self.to_dict(), path) for path in paths}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values as plain JSON types, none left out."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Config:
+        """Validate `values`; raise ConfigError naming `source`, the key, the value and the expectation."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_explain(error)}") from None
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read scenario: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def resolve(
+    values: Mapping[str, Any], profile: str | None = None, overrides: Iterable[str] = (), source: str = "scenario"
+) -> Config:
+    """Build a Config from a scenario table, one of its `[profiles.*]` and ``path=value`` overrides.
+
+    Raises
+    ------
+    ConfigError
+        Unknown profile, unknown key, misspelt override path (with the nearest known one), bad value.
+    """
+    table = dict(values)
+    profiles = table.pop("profiles", {})
+    if profile is not None:
+        if profile not in profiles:
+            raise ConfigError(
+                f"{source}: unknown profile {profile!r}; it has {', '.join(sorted(profiles)) or 'none'}"
+            )
+        table = merge(table, profiles[profile])
+    for text in overrides:
+        path, value = parse_override(text)
+        table = merge(table, _nest(path, value))
+    return Config.from_dict(table, source)
+
+
+def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `top` laid over it, table by table."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``path=value`` and read the value as TOML (`true`, `3`, `1e-3`, `"text"`), else as text.
+
+    `True`, `False` and `none` are understood too; `none` means the option's empty value.
+    """
+    path, equals, raw = text.partition("=")
+    path, raw = path.strip(), raw.strip()
+    if not equals or not path:
+        raise ConfigError(f"--set {text!r}: expected path=value, for example training.epochs=20")
+    known = sorted(leaf_paths())
+    if path not in known:
+        near = get_close_matches(path, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"--set {text!r}: no parameter {path!r}{hint}")
+    if raw.lower() in ("true", "false"):
+        return path, raw.lower() == "true"
+    if raw.lower() == "none":
+        return path, None
+    try:
+        return path, tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, raw
+
+
+def leaf_paths(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Return the dotted path of every parameter."""
+    paths: list[str] = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            paths += leaf_paths(inner, f"{prefix}{name}.")
+        else:
+            paths.append(prefix + name)
+    return paths
+
+
+def lookup(values: Mapping[str, Any], path: str) -> Any:
+    """Return the value or table at a dotted `path`."""
+    found: Any = values
+    for part in path.split("."):
+        found = found[part]
+    return found
+
+
+def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
+    """Return {path: (left, right)} for every parameter in which two configs differ."""
+    a, b = left.to_dict(), right.to_dict()
+    pairs = {path: (lookup(a, path), lookup(b, path)) for path in leaf_paths()}
+    return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _nest(path: str, value: Any) -> dict[str, Any]:
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's report into one line: path = value: expectation (nearest known key)."""
+    parts = []
+    for item in error.errors():
+        path = ".".join(str(p) for p in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = get_close_matches(path, leaf_paths(), n=1, cutoff=0.4)
+            parts.append(f"unknown key {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        elif path:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            parts.append(f"{path} = {item['input']!r}: {message}")
+        else:
+            parts.append(item["msg"].removeprefix("Value error, "))
+    return "; ".join(parts)

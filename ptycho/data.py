@@ -1,0 +1,281 @@
+"""The three shapes that data take on their way: a scan, groups of a scan, and what a network is fed.
+
+All are frozen. Group arrays of diffraction patterns are gathered on demand, so that building a container
+allocates nothing of the size of the data.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ptycho import coords
+from ptycho.config import SUPPORTED_N
+from ptycho.errors import DataContractError
+from ptycho.scaling import Scales
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A scan: one diffraction pattern for each position, and the probe.
+
+    Attributes
+    ----------
+    xcoords, ycoords : (M,) float64
+        Patch centres in object pixels; x is the column.
+    diff3d : (M, N, N) float32
+        Diffraction amplitudes (square roots of counts over `photon_scale`), zero frequency at [N/2, N/2].
+    probe : (P, N, N) complex64
+        The P incoherent modes of the probe; a single probe may be given as (N, N).
+    scan_index : (M,) int64
+        Which scan (or object, in grid mode) a pattern belongs to.
+    xcoords_start, ycoords_start : (M,) float64
+        Nominal positions; copies of xcoords and ycoords where none were recorded.
+    object_guess : (H, W) complex64 or None
+        The object in the frame of the positions; the truth where the scan was simulated.
+    photon_scale : float
+        Counts are ``(photon_scale * diff3d)**2``. 1 for measured data in square roots of counts.
+    metadata : mapping
+        JSON values, for provenance.
+
+    Raises
+    ------
+    DataContractError
+        Naming the key, what was found and what was expected.
+    """
+
+    xcoords: np.ndarray
+    ycoords: np.ndarray
+    diff3d: np.ndarray
+    probe: np.ndarray
+    scan_index: np.ndarray = None  # type: ignore[assignment]  # filled with zeros
+    xcoords_start: np.ndarray = None  # type: ignore[assignment]  # filled with xcoords
+    ycoords_start: np.ndarray = None  # type: ignore[assignment]  # filled with ycoords
+    object_guess: np.ndarray | None = None
+    photon_scale: float = 1.0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  frozen: set once, here
+        put("xcoords", np.asarray(self.xcoords, np.float64))
+        put("ycoords", np.asarray(self.ycoords, np.float64))
+        put("diff3d", np.asarray(self.diff3d, np.float32))
+        probe = np.asarray(self.probe, np.complex64)
+        put("probe", probe[None] if probe.ndim == 2 else probe)
+        count = len(self.xcoords)
+        index = np.zeros(count) if self.scan_index is None else self.scan_index
+        put("scan_index", np.asarray(index, np.int64))
+        for axis in ("x", "y"):
+            start = getattr(self, f"{axis}coords_start")
+            start = getattr(self, f"{axis}coords") if start is None else start
+            put(f"{axis}coords_start", np.asarray(start, np.float64))
+        if self.object_guess is not None:
+            put("object_guess", np.asarray(self.object_guess, np.complex64))
+        _check_shapes(self)
+        _check_values(self)
+
+    def __len__(self) -> int:
+        return len(self.xcoords)
+
+    @property
+    def N(self) -> int:
+        """Side of a diffraction pattern, px."""
+        return self.diff3d.shape[-1]
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Scan positions (M, 2) [x, y], px."""
+        return np.stack([self.xcoords, self.ycoords], axis=1)
+
+    def take(self, rows: np.ndarray) -> RawData:
+        """Return the scan restricted to `rows`; every per-pattern array is sliced alike."""
+        names = ("xcoords", "ycoords", "diff3d", "scan_index", "xcoords_start", "ycoords_start")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def without_truth(self) -> RawData:
+        """Return the scan without its object."""
+        return replace(self, object_guess=None)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A scan in two disjoint parts whose union is the scan."""
+
+    train: RawData
+    test: RawData
+
+
+@dataclass(frozen=True)
+class GroupedData:
+    """Groups of C = gridsize^2 patterns of one scan.
+
+    Attributes
+    ----------
+    raw : RawData
+    gridsize : int
+    nn_indices : (B, C) int64
+        Rows of `raw`; channel c of group b is pattern ``nn_indices[b, c]``.
+    """
+
+    raw: RawData
+    gridsize: int
+    nn_indices: np.ndarray
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.nn_indices, np.int64)
+        object.__setattr__(self, "nn_indices", indices)
+        channels = self.gridsize**2
+        if indices.ndim != 2 or indices.shape[1] != channels:
+            raise DataContractError(f"nn_indices must have shape (B, {channels}); got {indices.shape}")
+        if indices.size and not (0 <= indices.min() and indices.max() < len(self.raw)):
+            raise DataContractError(f"nn_indices reach outside of the scan's {len(self.raw)} patterns")
+
+    def __len__(self) -> int:
+        return len(self.nn_indices)
+
+    @cached_property
+    def coords_nn(self) -> np.ndarray:
+        """Member positions (B, 1, 2, C) float64, px."""
+        return coords.stack_channels(self.raw.positions, self.nn_indices)
+
+    @cached_property
+    def coords_offsets(self) -> np.ndarray:
+        """Mean position of each group (B, 1, 2, 1) float64, px."""
+        return coords.group_offsets(self.coords_nn)[0]
+
+    @cached_property
+    def coords_relative(self) -> np.ndarray:
+        """``-(p - mean p)`` of each member (B, 1, 2, C) float64, px."""
+        return coords.group_offsets(self.coords_nn)[1]
+
+    def diffraction(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Gather the amplitudes (b, N, N, C) float32 of the groups `rows`."""
+        return np.moveaxis(self.raw.diff3d[self.nn_indices[rows]], 1, -1)
+
+    def object_patches(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Cut the true patches (b, N, N, C) complex64 at each member's own position.
+
+        Raises DataContractError where the scan has no object.
+        """
+        if self.raw.object_guess is None:
+            raise DataContractError("this scan has no objectGuess to cut label patches from")
+        positions = coords.member_positions(self.coords_offsets[rows], self.coords_relative[rows])
+        patches = coords.extract_patches(self.raw.object_guess, positions, self.raw.N)
+        return coords.flat_to_channels(patches, self.gridsize**2)
+
+
+@dataclass(frozen=True)
+class PtychoDataContainer:
+    """Groups together with every scale factor between them and the network.
+
+    ``X = scales.statistical * diffraction`` has the fixed mean energy (N/2)^2 over the training groups;
+    ``(scales.intensity * X)**2`` are counts.
+    """
+
+    grouped: GroupedData
+    scales: Scales
+
+    def __len__(self) -> int:
+        return len(self.grouped)
+
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether label patches exist."""
+        return self.grouped.raw.object_guess is not None
+
+    def X(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the normalised amplitudes (b, N, N, C) float32 of the groups `rows`."""
+        return self.grouped.diffraction(rows) * np.float32(self.scales.statistical)
+
+    def batch(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+        """Return the network's inputs for the groups `rows`.
+
+        Returns
+        -------
+        dict
+            ``amplitude`` (b, N, N, C) float32: s * X, in square roots of counts;
+            ``positions`` (b, 1, 2, C) float32: relative offsets, px.
+        """
+        return {
+            "amplitude": self.X(rows) * np.float32(self.scales.intensity),
+            "positions": self.grouped.coords_relative[rows].astype(np.float32),
+        }
+
+
+def table_of_shapes(value: Any) -> dict[str, str]:
+    """Describe a frozen value's arrays as {field: 'shape dtype'}, for logs and reports."""
+    found = {}
+    for entry in fields(value):
+        array = getattr(value, entry.name)
+        if isinstance(array, np.ndarray):
+            found[entry.name] = f"{array.shape} {array.dtype}"
+    return found
+
+
+def _check_shapes(raw: RawData) -> None:
+    count = len(raw.xcoords)
+    if count == 0:
+        raise DataContractError("xcoords is empty: a scan needs at least one position")
+    if raw.diff3d.ndim != 3 or raw.diff3d.shape[1] != raw.diff3d.shape[2]:
+        raise DataContractError(f"diff3d must have shape (M, N, N); got {raw.diff3d.shape}")
+    for name in ("ycoords", "diff3d", "scan_index", "xcoords_start", "ycoords_start"):
+        array = getattr(raw, name)
+        if len(array) != count or (name != "diff3d" and array.ndim != 1):
+            raise DataContractError(f"{name} has shape {array.shape} but xcoords has {count} entries")
+    if raw.N not in SUPPORTED_N:
+        raise DataContractError(
+            f"diff3d holds patterns of {raw.N} x {raw.N}; N must be one of "
+            f"{', '.join(map(str, SUPPORTED_N))}: crop or pad the patterns"
+        )
+    if raw.probe.ndim != 3 or raw.probe.shape[1:] != raw.diff3d.shape[1:]:
+        raise DataContractError(
+            f"probeGuess must have shape ({raw.N}, {raw.N}) or (modes, {raw.N}, {raw.N}); got {raw.probe.shape}"
+        )
+    if raw.object_guess is not None and raw.object_guess.ndim != 2:
+        raise DataContractError(f"objectGuess must have shape (H, W); got {raw.object_guess.shape}")
+
+
+def _check_values(raw: RawData) -> None:
+    for name in ("xcoords", "ycoords", "diff3d", "probe", "xcoords_start", "ycoords_start", "object_guess"):
+        array = getattr(raw, name)
+        # A sum is not finite as soon as one element is not, and needs no temporary of the array's size.
+        if array is not None and not np.isfinite(array.sum(dtype=np.result_type(array, np.float64))):
+            bad = int(np.size(array) - np.isfinite(array).sum())
+            raise DataContractError(f"{name} has {bad} values that are NaN or infinite; remove or mask them")
+    lowest = raw.diff3d.min()
+    if lowest < 0:
+        raise DataContractError(f"diff3d must hold amplitudes >= 0; found {lowest:.6g}")
+    if not raw.diff3d.any():
+        raise DataContractError("diff3d is zero everywhere: there is nothing to reconstruct")
+    if not raw.probe.any():
+        raise DataContractError("probeGuess is zero everywhere: give the illumination of the scan")
+    if not (np.isfinite(raw.photon_scale) and raw.photon_scale > 0):
+        raise DataContractError(f"photon_scale must be finite and > 0; got {raw.photon_scale!r}")
+    _check_frame(raw)
+
+
+def _check_frame(raw: RawData) -> None:
+    """Positions must be pixels, and must lie in the object where one is given."""
+    reach = np.ptp(raw.positions, axis=0).max()
+    if len(raw) > 1 and 0 < reach < 0.1:
+        raise DataContractError(
+            f"positions span only {reach:.3g} px: xcoords and ycoords look like metres; "
+            "divide them by the object pixel size"
+        )
+    if raw.object_guess is not None:
+        inside = coords.inside_object(raw.positions, raw.object_guess.shape)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            height, width = raw.object_guess.shape
+            raise DataContractError(
+                f"{int((~inside).sum())} of {len(raw)} positions lie outside of the {height} x {width} object, "
+                f"first (x, y) = ({raw.xcoords[row]:.6g}, {raw.ycoords[row]:.6g}); "
+                "positions are patch centres in pixels of objectGuess"
+            )

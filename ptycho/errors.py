@@ -1,0 +1,43 @@
+"""The errors of this package: each says what was found, what was expected and what to do about it.
+
+Every error that a user can cause derives from :class:`PtychoError`; the command line turns those into one
+line and exit code 2. Anything else that escapes is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class PtychoError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(PtychoError):
+    """A scenario, option or override is unknown, out of range or contradictory."""
+
+
+class DataContractError(PtychoError):
+    """A data file or an array breaks the data contract (keys, shapes, dtypes, units)."""
+
+
+class GroupingError(PtychoError):
+    """Scan positions cannot be grouped as asked."""
+
+
+class CanvasError(PtychoError):
+    """A patch does not fit the canvas it is to be placed on, or an extraction leaves the object."""
+
+
+class ScaleError(PtychoError):
+    """A scale factor is missing, not finite, or does not belong to the array it would multiply."""
+
+
+class TrainingDiverged(PtychoError):
+    """A NaN or an infinity appeared while training; the message names epoch, step and tensor."""
+
+
+class BundleError(PtychoError):
+    """A saved model is damaged, incomplete, or made for another architecture."""
+
+
+class RunDirectoryError(PtychoError):
+    """An output directory cannot be written, or holds a run that this one may not replace."""

@@ -1,0 +1,157 @@
+"""Every scale factor of the program lives here, as a type of its own.
+
+Three scales exist and are never mixed:
+
+physical
+    `intensity` s turns the fed amplitudes into square roots of counts: ``counts = (s * X)**2``.
+statistical
+    `statistical` g gives the fed amplitudes a fixed energy: ``X = g * diff3d``, mean over training groups
+    and channels of ``sum X**2 == (N/2)**2``. It knows nothing of photons.
+display
+    belongs to figures and never touches data (:mod:`ptycho.report.figures`).
+
+Since the probe is not scaled, a network that explains X holds ``g`` times the object. :meth:`Scales.undo`
+takes that out again, exactly once, where predictions leave the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho.errors import ScaleError
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The factors between a scan and what the network is fed, taken from the training groups only.
+
+    Attributes
+    ----------
+    statistical : float
+        g, with ``X = g * diff3d``.
+    intensity : float
+        s, with ``counts = (s * X)**2``.
+    source : str
+        Where `intensity` came from: `recorded`, `dataset` or `closed_form`.
+    nphotons : float
+        Mean counts per pattern of the training groups, ``mean sum (s * X)**2``.
+    object_unit : float
+        a0 = sqrt(mean sum X^2 / sum |P|^2), the mean object amplitude in fed units.
+    """
+
+    statistical: float
+    intensity: float
+    source: str
+    nphotons: float
+    object_unit: float
+
+    def __post_init__(self) -> None:
+        for name in ("statistical", "intensity", "nphotons", "object_unit"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ScaleError(f"scale {name} must be finite and > 0; got {value!r}")
+
+    def undo(self, prediction: np.ndarray, trained_intensity: float) -> np.ndarray:
+        """Bring an object in the network's units back to the units of the scan's object.
+
+        Parameters
+        ----------
+        prediction : complex array
+            Object as the network holds it.
+        trained_intensity : float
+            The network's own photon scale after training. It divides the network's input and equals
+            `intensity` unless it was trained; the object carries ``g * s / trained``.
+        """
+        gain = self.statistical * self.intensity / trained_intensity
+        return (prediction / gain).astype(prediction.dtype, copy=False)
+
+
+def mean_energy(diffraction: np.ndarray) -> float:
+    """Return the mean over all patterns of sum_xy X^2 for amplitudes (M, N, N) of any real dtype.
+
+    Squares in float64 (integer squares would wrap), pattern by pattern to stay small.
+    """
+    if len(diffraction) == 0:
+        raise ScaleError("cannot take the mean energy of no patterns")
+    energies = [float(np.square(pattern, dtype=np.float64).sum()) for pattern in diffraction]
+    return float(np.mean(energies))
+
+
+def statistical_scale(energy: float, N: int) -> float:
+    """Return g = (N/2) / sqrt(energy), which gives patterns of mean `energy` the mean energy (N/2)^2."""
+    if not (math.isfinite(energy) and energy > 0):
+        raise ScaleError(f"mean pattern energy must be finite and > 0; got {energy!r}")
+    return (N / 2) / math.sqrt(energy)
+
+
+def intensity_scale(source: str, *, nphotons: float, energy: float, N: int, recorded: float | None = None) -> float:
+    """Return the photon scale s of amplitudes whose mean energy is `energy`.
+
+    Parameters
+    ----------
+    source : {'recorded', 'dataset', 'closed_form'}
+        `recorded`: the scale the file declares for this array. `dataset`: sqrt(nphotons / energy).
+        `closed_form`: sqrt(nphotons) / (N/2), right only where energy == (N/2)^2.
+    nphotons : float
+        Mean counts per pattern (unused by `recorded`).
+    energy : float
+        Mean over patterns of sum X^2 of the very array that s will multiply.
+    N : int
+    recorded : float, optional
+    """
+    if source == "recorded":
+        if recorded is None:
+            raise ScaleError("no recorded photon scale: use scaling.intensity_scale = 'dataset'")
+        return recorded
+    if source == "closed_form":
+        return math.sqrt(nphotons) / (N / 2)
+    if source == "dataset":
+        if not energy > 0:
+            raise ScaleError(f"mean pattern energy must be > 0; got {energy!r}")
+        return math.sqrt(nphotons / energy)
+    raise ScaleError(f"unknown photon scale source {source!r}; expected recorded, dataset or closed_form")
+
+
+def measure(
+    diffraction: np.ndarray,
+    probe: np.ndarray,
+    *,
+    photon_scale: float,
+    source: str = "recorded",
+    nphotons: float = 1.0,
+) -> Scales:
+    """Measure all scales on the training patterns.
+
+    Parameters
+    ----------
+    diffraction : (M, N, N)
+        Amplitudes as they stand in the scan, each group member counted once per membership.
+    probe : (P, N, N) complex
+    photon_scale : float
+        Counts are ``(photon_scale * diffraction)**2``.
+    source, nphotons
+        See :func:`intensity_scale`.
+    """
+    N = diffraction.shape[-1]
+    energy = mean_energy(diffraction)
+    g = statistical_scale(energy, N)
+    fed_energy = g**2 * energy
+    s = intensity_scale(source, nphotons=nphotons, energy=fed_energy, N=N, recorded=photon_scale / g)
+    return Scales(
+        statistical=g,
+        intensity=s,
+        source=source,
+        nphotons=s**2 * fed_energy,
+        object_unit=math.sqrt(fed_energy / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))),
+    )
+
+
+def least_squares_factor(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Return the real c that minimises sum (c * prediction - truth)^2; NaN where the prediction is zero."""
+    denominator = float(np.sum(np.square(prediction, dtype=np.float64)))
+    if denominator == 0:
+        return math.nan
+    return float(np.sum(prediction.astype(np.float64) * truth)) / denominator

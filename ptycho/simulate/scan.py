@@ -1,0 +1,128 @@
+"""Object + probe + positions -> a scan, with photons and noise (catalogue b4, b5, b14)."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from ptycho import coords, forward
+from ptycho.config import Config, SimulationConfig
+from ptycho.data import RawData
+from ptycho.errors import ConfigError
+from ptycho.simulate import objects, positions, probes
+
+logger = logging.getLogger(__name__)
+
+GAP_PX = 8
+"""Free pixels between the objects of a grid scan, beyond half a patch on either side."""
+
+
+def simulate_scan(config: Config) -> RawData:
+    """Simulate the scan that a config describes; the same config gives the same scan.
+
+    The object is the truth: a reconstruction is compared with it without any factor.
+    """
+    sim = config.simulation
+    probe, source = probes.make_probe(config.probe, config.N)
+    if sim.mode == "nongrid":
+        obj = objects.lines_object(sim.object_size_px, sim.object_seed)
+        count = sim.base_total_images * config.channels
+        where = positions.nongrid_positions(count, obj.shape, sim.buffer_px, sim.seed)
+        scan_index = np.zeros(count, np.int64)
+    else:
+        obj, where, scan_index = _grid_scan(sim, config.N, config.gridsize)
+    rng = np.random.default_rng([config.seed, sim.seed])
+    amplitudes, photon_scale = observe(obj, where, probe, sim.nphotons, rng if sim.noise else None)
+    return RawData(
+        xcoords=where[:, 0],
+        ycoords=where[:, 1],
+        diff3d=amplitudes,
+        probe=probe,
+        scan_index=scan_index,
+        object_guess=obj,
+        photon_scale=photon_scale,
+        metadata={
+            "scenario": config.name,
+            "mode": sim.mode,
+            "probe": source,
+            "noise": sim.noise,
+            "requested_photons_per_pattern": sim.nphotons,
+            "measured_photons_per_pattern": photon_scale**2 * float(np.mean([np.sum(a**2, dtype=float) for a in amplitudes])),
+        },
+    )
+
+
+def observe(
+    obj: np.ndarray, where: np.ndarray, probe: np.ndarray, nphotons: float, rng: np.random.Generator | None
+) -> tuple[np.ndarray, float]:
+    """Diffract an object and count photons.
+
+    Parameters
+    ----------
+    obj : (H, W) complex
+    where : (M, 2) [x, y] px
+    probe : (P, N, N) complex
+    nphotons : float
+        Mean photons per pattern, over the whole scan.
+    rng : Generator or None
+        None for expected counts without noise.
+
+    Returns
+    -------
+    amplitudes : (M, N, N) float32
+        ``sqrt(counts) / s``, in the units of |FFT(P*O)|.
+    s : float
+        ``sqrt(nphotons / mean sum |P*O|^2)``; ``(s * amplitudes)**2`` are the counts.
+    """
+    size = probe.shape[-1]
+    amplitudes = np.empty((len(where), size, size), np.float32)
+    for rows, clean in forward.scan_amplitudes(obj, where, probe):
+        amplitudes[rows] = clean
+    # Parseval: the energy of a pattern is the illuminated energy of its patch.
+    energy = float(np.mean([np.sum(a**2, dtype=np.float64) for a in amplitudes]))
+    if energy == 0:
+        raise ConfigError("the probe illuminates nothing of the object: every pattern would be empty")
+    s = float(np.sqrt(nphotons / energy))
+    if rng is not None:
+        for start in range(0, len(amplitudes), forward.CHUNK):
+            rows = slice(start, start + forward.CHUNK)
+            counts = rng.poisson(np.square(amplitudes[rows].astype(np.float64) * s))
+            amplitudes[rows] = np.sqrt(counts) / s
+    return amplitudes, s
+
+
+def _grid_scan(sim: SimulationConfig, N: int, gridsize: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay the objects of a grid scan side by side in one frame: training objects above, test objects below.
+
+    One frame for all keeps everything downstream (grouping, stitching, evaluation) ignorant of grid mode.
+    The objects are divided by the mean over the training groups of the group's largest amplitude, as the
+    published recipe does; the truth is the divided object.
+    """
+    grid, size = sim.grid, sim.object_size_px
+    pitch = size + N + GAP_PX
+    columns = max(grid.n_objects_train, grid.n_objects_test)
+    frame = np.zeros((2 * pitch, columns * pitch), np.complex64)
+    where, index, peaks = [], [], []
+    for row, (count, outer, seed) in enumerate(
+        ((grid.n_objects_train, grid.outer_offset_train_px, 1), (grid.n_objects_test, grid.outer_offset_test_px, 2))
+    ):
+        local = positions.grid_positions(size, N, gridsize, grid.offset_px, outer)
+        for column in range(count):
+            obj = objects.lines_object(size, 1000 * seed + column)
+            corner = np.array([column * pitch + N // 2, row * pitch + N // 2])
+            frame[corner[1] : corner[1] + size, corner[0] : corner[0] + size] = obj
+            where.append(local + corner)
+            index.append(np.full(len(local), row))
+            if row == 0:
+                peaks.append(_mean_group_peak(obj, local, N, gridsize**2))
+    return frame / np.float32(np.mean(peaks)), np.concatenate(where), np.concatenate(index)
+
+
+def _mean_group_peak(obj: np.ndarray, where: np.ndarray, N: int, channels: int) -> float:
+    """Return the mean over groups of the largest amplitude in the group's patches."""
+    peaks = [
+        np.abs(coords.extract_patches(obj, where[rows : rows + forward.CHUNK], N)).max(axis=(1, 2))
+        for rows in range(0, len(where), forward.CHUNK)
+    ]
+    return float(np.concatenate(peaks).reshape(-1, channels).max(axis=1).mean())
