@@ -1,0 +1,405 @@
+"""Architecture: the rules of the house, read off the source. A new module is covered as soon as it exists."""
+
+import ast
+import builtins
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import ptycho
+
+PACKAGE = Path(ptycho.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Every room and its storey. A module may import from lower storeys and from its own room, never from above or
+# from a neighbour on the same storey. A room that is missing here is an error: give it a place on purpose.
+STOREY = {
+    "errors": 0,
+    "progress": 0,
+    "provenance": 0,
+    "config": 1,
+    "coords": 1,
+    "scaling": 1,
+    "data": 2,
+    "forward": 3,
+    "grouping": 3,
+    "io": 3,
+    "scenarios": 3,
+    "stitching": 3,
+    "model": 4,
+    "simulate": 4,
+    "evaluation": 5,
+    "inference": 5,
+    "solve": 5,
+    "training": 5,
+    "gates": 6,
+    "pipeline": 7,
+    "run": 8,
+    "diagnose": 9,
+    "report": 9,
+    "cli": 10,
+    "findings": 11,
+    "testing": 11,
+}
+OUTSIDE = ("findings", "testing")
+"""Rooms that look at everything and that nothing in the product looks at."""
+EXCEPTIONS = {
+    ("cli", "findings"): "lists the ledger",
+    ("cli", "testing"): "puts a named fault in (--fault ID)",
+    ("testing", "findings"): "faults and findings belong together",
+}
+TENSORFLOW_ROOMS = ("model", "training")
+"""The only rooms whose source may name a deep learning framework."""
+LEGACY_RANDOM = {
+    "simulate/objects.py": "a seed has to give the published object",
+    "simulate/positions.py": "a seed has to give the published positions",
+}
+RANDOM_WITHOUT_STATE = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
+FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
+MAX_LINES = 400
+
+
+def name_of(path):
+    """Dotted name of a module file."""
+    parts = ["ptycho", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(name):
+    """`ptycho.io.npz` -> `io`; `ptycho` itself -> ``."""
+    return [*name.split("."), ""][1]
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports_of(path):
+    """Dotted names that a module imports anywhere, with lines; `from ptycho import io` -> ptycho.io."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
+            for alias in node.names:
+                longer = f"{node.module}.{alias.name}"
+                yield (longer if longer in MODULES else node.module), node.lineno
+
+
+def dotted(node):
+    """`np.random.seed` of an attribute chain, or None."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        inner = dotted(node.value)
+        return inner and f"{inner}.{node.attr}"
+    return None
+
+
+every_module = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+
+
+def test_the_walk_found_the_package():
+    assert len(FILES) > 15
+    assert {"ptycho.coords", "ptycho.io.npz", "ptycho.simulate"} <= set(MODULES)
+    assert ("ptycho.coords", "ptycho.errors") in {
+        ("ptycho.coords", target) for target, _ in imports_of(MODULES["ptycho.coords"])
+    }
+
+
+@every_module
+def test_every_room_has_a_storey(path):
+    room = room_of(name_of(path))
+    assert room == "" or room in STOREY, f"room {room!r} has no place in STOREY of {__file__}"
+
+
+@every_module
+def test_imports_point_downwards(path):
+    here = room_of(name_of(path))
+    for target, line in imports_of(path):
+        if target.split(".")[0] != "ptycho" or here == "":
+            continue
+        there = room_of(target)
+        if there in ("", here) or (here, there) in EXCEPTIONS:
+            continue
+        assert there in STOREY, f"{path}:{line}: imports {target}, which is no room"
+        assert there not in OUTSIDE, f"{path}:{line}: the product may not import {target}"
+        assert STOREY[there] < STOREY[here], (
+            f"{path}:{line}: {here} may not import {target}, which is not below it"
+        )
+
+
+@every_module
+def test_only_the_network_names_a_deep_learning_framework(path):
+    if room_of(name_of(path)) in TENSORFLOW_ROOMS:
+        return
+    named = [
+        f"{path}:{line}: {target}" for target, line in imports_of(path) if target.split(".")[0] in FRAMEWORKS
+    ]
+    assert not named
+
+
+@every_module
+def test_nothing_is_printed(path):
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+    assert not [f"{path}:{call.lineno}" for call in calls if dotted(call.func) in ("print", "builtins.print")]
+
+
+@pytest.mark.finding("CONFIG-001")
+@every_module
+def test_nothing_is_global(path):
+    assert not [f"{path}:{node.lineno}" for node in ast.walk(tree_of(path)) if isinstance(node, ast.Global)]
+
+
+@pytest.mark.finding("CONFIG-001")
+@every_module
+def test_no_module_keeps_a_mutable_table_that_is_written_later(path):
+    """Tables at module level are constants: nothing in the module assigns into, updates or clears them."""
+    tree = tree_of(path)
+    tables = set()
+    for node in tree.body:
+        value = getattr(node, "value", None)
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if isinstance(value, (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)) or (
+            isinstance(value, ast.Call) and dotted(value.func) in ("dict", "list", "set", "defaultdict")
+        ):
+            tables |= {target.id for target in targets if isinstance(target, ast.Name)}
+    writing = {
+        "append",
+        "add",
+        "update",
+        "clear",
+        "pop",
+        "setdefault",
+        "extend",
+        "insert",
+        "remove",
+        "popitem",
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            assert dotted(node.value) not in tables, f"{path}:{node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in writing:
+            assert dotted(node.func.value) not in tables, f"{path}:{node.lineno}"
+
+
+@every_module
+def test_random_numbers_come_from_a_generator_that_is_passed_down(path):
+    for node in ast.walk(tree_of(path)):
+        match = (
+            re.fullmatch(r"(?:np|numpy)\.random\.(\w+)", dotted(node) or "")
+            if isinstance(node, ast.Attribute)
+            else None
+        )
+        if match is None or match[1] in RANDOM_WITHOUT_STATE:
+            continue
+        legacy = match[1] == "RandomState" and path.relative_to(PACKAGE).as_posix() in LEGACY_RANDOM
+        assert legacy, f"{path}:{node.lineno}: {dotted(node)}"
+    named = [target for target, _ in imports_of(path) if target in ("random", "numpy.random")]
+    assert not named, f"{path}: imports {named}"
+
+
+@pytest.mark.finding("CONFIG-001")
+@every_module
+def test_no_stage_reads_the_environment(path):
+    """Where data lie is asked at the edge, never in a stage."""
+    if room_of(name_of(path)) in ("cli", "scenarios", "testing", "provenance"):
+        return
+    reads = [
+        f"{path}:{node.lineno}"
+        for node in ast.walk(tree_of(path))
+        if dotted(node) in ("os.environ", "os.getenv") and isinstance(node, ast.Attribute)
+    ]
+    assert not reads
+
+
+@every_module
+def test_no_error_is_swallowed_whole(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = (
+                [dotted(item) for item in getattr(node.type, "elts", [node.type])] if node.type else [None]
+            )
+            raises_again = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            broad = {None, "Exception", "BaseException"} & set(caught)
+            assert not broad or raises_again, f"{path}:{node.lineno}: catches everything"
+            silent = all(isinstance(inner, ast.Pass) for inner in node.body)
+            assert not (silent and broad), f"{path}:{node.lineno}: passes over it"
+
+
+@every_module
+def test_no_check_is_left_to_assert(path):
+    """Asserts vanish under -O; what a user can get wrong has an error of its own."""
+    assert not [f"{path}:{node.lineno}" for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)]
+
+
+@every_module
+def test_no_bare_exception_is_raised(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            kind = dotted(node.exc.func) if isinstance(node.exc, ast.Call) else dotted(node.exc)
+            assert kind not in ("Exception", "BaseException"), f"{path}:{node.lineno}: name the kind"
+
+
+def public_definitions(body, prefix=""):
+    for node in body:
+        if isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        ) and not node.name.startswith("_"):
+            yield prefix + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body, f"{prefix}{node.name}.")
+
+
+@every_module
+def test_everything_public_is_explained(path):
+    tree = tree_of(path)
+    assert ast.get_docstring(tree), f"{path}: no docstring"
+    silent = [
+        f"{path}:{node.lineno}: {name}"
+        for name, node in public_definitions(tree.body)
+        if not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+@every_module
+def test_no_module_is_too_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@every_module
+def test_no_builtin_is_shadowed_at_module_level(path):
+    """Attributes and keys may be called `object` or `hash`; a module's own names may not."""
+    names = set()
+    for node in tree_of(path).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        for target in getattr(node, "targets", []):
+            names |= {target.id} if isinstance(target, ast.Name) else set()
+    assert not {name for name in names if hasattr(builtins, name) and not name.startswith("__")}
+
+
+class TestPublicNames:
+    def test_every_public_name_is_defined_where_it_is_said_to_live(self):
+        for name, home in ptycho._HOME_OF.items():
+            assert home in MODULES, f"ptycho.{name}: there is no module {home}"
+            defined = set()
+            for node in tree_of(MODULES[home]).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    defined.add(node.name)
+                elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                    defined |= {alias.asname or alias.name for alias in node.names}
+            assert name in defined, f"ptycho.{name} is not defined in {home}"
+
+    def test_no_public_name_is_also_the_name_of_a_module(self):
+        """Importing the module would bind the name to it: what `ptycho.x` is would depend on import order."""
+        assert not {name for name in ptycho.__all__ if f"ptycho.{name}" in MODULES}
+
+    def test_an_unknown_name_is_an_attribute_error(self):
+        with pytest.raises(AttributeError, match="module 'ptycho' has no attribute 'nonsense'"):
+            ptycho.nonsense  # noqa: B018
+
+    def test_names_are_listed_and_loaded_on_use(self):
+        assert set(ptycho._HOME_OF) < set(dir(ptycho))
+        from ptycho.config import Config
+
+        assert ptycho.Config is Config
+
+
+def in_fresh_process(code, folder):
+    """Run code in an interpreter of its own, in an empty folder; return what it wrote."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n{code}",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.finding("ANTIPATTERN-001")
+class TestImport:
+    def test_the_package_alone_loads_next_to_nothing_and_leaves_no_trace(self, tmp_path):
+        code = """
+import time
+before, start = set(sys.modules), time.perf_counter()
+import ptycho
+took = time.perf_counter() - start
+heavy = {'numpy', 'scipy', 'tensorflow', 'keras', 'pydantic', 'matplotlib', 'skimage', 'h5py', 'rich'}
+loaded = set(sys.modules) - before
+assert not heavy & loaded, heavy & loaded
+assert {name for name in loaded if name.startswith('ptycho')} == {'ptycho'}, loaded
+assert took < 0.3, took
+"""
+        assert in_fresh_process(code, tmp_path) == ("", "")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_all_but_the_network_load_without_a_framework_a_word_a_file_or_a_random_number(self, tmp_path):
+        names = [
+            name
+            for name in MODULES
+            if room_of(name) not in ("model", "testing") and not name.endswith("__main__")
+        ]
+        assert len(names) > 15
+        code = f"""
+import importlib, os
+import numpy
+state, environment = numpy.random.get_state()[1].copy(), dict(os.environ)
+for name in {names!r}:
+    importlib.import_module(name)
+    loaded = {FRAMEWORKS!r} & set(sys.modules)
+    assert not loaded, (name, loaded)
+assert (numpy.random.get_state()[1] == state).all(), 'the global generator was touched'
+assert dict(os.environ) == environment, 'the environment was changed'
+"""
+        assert in_fresh_process(code, tmp_path) == ("", "")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tests_of_the_numpy_rooms_load_no_framework():
+    """The fast tier stays fast: these files and the helpers import none."""
+    tests = Path(__file__).resolve().parent
+    files = [
+        *tests.glob("*.py"),
+        *(tests / "io").glob("*.py"),
+        *(tests / "simulate").glob("*.py"),
+        *tests.parent.glob("*.py"),
+    ]
+    assert len(files) > 10
+    own = {
+        "errors",
+        "config",
+        "coords",
+        "data",
+        "grouping",
+        "scaling",
+        "forward",
+        "stitching",
+        "architecture",
+    }
+    for path in files:
+        if path.parent == tests and path.stem.removeprefix("test_") not in own:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & FRAMEWORKS, path
