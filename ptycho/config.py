@@ -116,10 +116,12 @@ class ModelConfig(Section):
     """The network."""
 
     architecture: Literal["unrolled", "unet"] = "unrolled"
+    warm_steps: int = Field(10, ge=0, le=200)
+    """Unrolled: plain data-consistency gradient steps before the first correction."""
     steps: int = Field(3, ge=1, le=20)
     """Unrolled: number of (data-consistency gradient, CNN correction) pairs."""
     share_weights: bool = False
-    """Unrolled: use one CNN for all steps but the first."""
+    """Unrolled: use one CNN for all steps."""
     filters: int = Field(8, ge=1)
     """Feature maps at full resolution; doubled at each coarser level."""
     levels: int = Field(3, ge=1, le=5)
@@ -154,12 +156,15 @@ class TrainingConfig(Section):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     clip_norm: float = Field(1.0, gt=0)
     """Global gradient norm above which the gradient is scaled down."""
     validation_fraction: float = Field(0.05, ge=0, lt=0.5)
     """Share of the training patterns whose groups are never trained on."""
+    overlap: int = Field(2, ge=1, le=4)
+    """Gridsize 1: overlap^2 neighbouring patterns are reconstructed one by one and merged, as stitching will
+    merge them, before the loss is taken; 1 judges each pattern alone. Larger gridsizes merge their own groups."""
     patience: int | None = Field(None, gt=0)
     """Stop after this many epochs without a better validation loss; None never stops early."""
     loss: LossConfig = LossConfig()
@@ -182,6 +187,9 @@ class EvaluationConfig(Section):
 
     coverage_threshold: float = Field(0.1, gt=0)
     """A pixel counts where the summed probe intensity exceeds this share of one probe's peak."""
+    border_px: int = Field(2, ge=0)
+    """Pixels this near to the object's outer edge are left out: the object ends there in a step that no probe
+    resolves. The published protocol leaves out 2."""
     use_object_guess: bool = True
     """Take the file's objectGuess as the truth."""
     registration_upsampling: int = Field(50, ge=1)
@@ -233,6 +241,8 @@ class Config(Section):
             raise ValueError(
                 f"grouping.neighbor_count = {self.grouping.neighbor_count} must be >= gridsize^2 = {channels}"
             )
+        if self.training.overlap > self.gridsize > 1 and self.training.overlap != 2:
+            raise ValueError(f"training.overlap = {self.training.overlap} needs gridsize 1; got gridsize {self.gridsize}")
         if self.N % 2 ** (self.model.levels - 1):
             raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels - 1)")
         return self

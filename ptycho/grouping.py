@@ -28,6 +28,7 @@ def group(
     n_groups: int | None = None,
     include_seed: bool | None = None,
     rng: np.random.Generator | None = None,
+    rows: np.ndarray | None = None,
 ) -> GroupedData:
     """Group a scan.
 
@@ -43,6 +44,8 @@ def group(
         Overrides the config's.
     rng : numpy.random.Generator, optional
         Default: a fresh one from ``config.seed``.
+    rows : (m,) int array, optional
+        Use these patterns only, default all.
 
     Raises
     ------
@@ -51,19 +54,20 @@ def group(
     """
     rng = rng or np.random.default_rng(config.seed)
     channels = gridsize**2
-    if len(raw) < channels:
+    rows = np.arange(len(raw)) if rows is None else rows
+    if len(rows) < channels:
         raise GroupingError(
-            f"Dataset has only {len(raw)} points but {channels} coordinates per group requested. "
+            f"Dataset has only {len(rows)} points but {channels} coordinates per group requested. "
             "Use a smaller gridsize or a longer scan."
         )
     if config.method == "consecutive":
-        indices = consecutive_groups(len(raw), channels, n_groups, rng)
+        indices = consecutive_groups(len(rows), channels, n_groups, rng)
     else:
         seed_joins = config.include_seed if include_seed is None else include_seed
         indices = nearest_groups(
-            raw.positions, channels, config.neighbor_count, n_groups, rng, seed_joins, config.oversampling
+            raw.positions[rows], channels, config.neighbor_count, n_groups, rng, seed_joins, config.oversampling
         )
-    return GroupedData(raw=raw, gridsize=gridsize, nn_indices=indices)
+    return GroupedData(raw=raw, gridsize=gridsize, nn_indices=rows[indices])
 
 
 def consecutive_groups(count: int, channels: int, n_groups: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -115,6 +119,12 @@ def nearest_groups(
             return np.concatenate([seeds[:, None], _choose(neighbours, channels - 1, rng)], axis=1)
         return _choose(neighbours, channels, rng)
     return _oversampled(tree, positions, channels, k, n_groups, rng, include_seed, oversampling)
+
+
+def nearest_distances(positions: np.ndarray, k: int) -> np.ndarray:
+    """Return the distance (M,) px of each position's k-th nearest neighbour."""
+    distances, _ = cKDTree(positions).query(positions, k=[min(k, len(positions) - 1) + 1], workers=-1)
+    return distances[:, 0]
 
 
 def _draw_seeds(count: int, n_groups: int, rng: np.random.Generator) -> np.ndarray:

@@ -69,14 +69,20 @@ class Scales:
         return (prediction / gain).astype(prediction.dtype, copy=False)
 
 
-def mean_energy(diffraction: np.ndarray) -> float:
-    """Return the mean over all patterns of sum_xy X^2 for amplitudes (M, N, N) of any real dtype.
+def pattern_energies(diffraction: np.ndarray) -> np.ndarray:
+    """Return sum_xy X^2 (M,) float64 of amplitudes (M, N, N) of any real dtype.
 
     Squares in float64 (integer squares would wrap), pattern by pattern to stay small.
     """
-    if len(diffraction) == 0:
+    return np.array([np.square(pattern, dtype=np.float64).sum() for pattern in diffraction])
+
+
+def mean_energy(diffraction: np.ndarray, rows: np.ndarray | None = None) -> float:
+    """Return the mean of sum_xy X^2 over the patterns `rows` (repeats count), default all."""
+    energies = pattern_energies(diffraction)
+    energies = energies if rows is None else energies[rows]
+    if len(energies) == 0:
         raise ScaleError("cannot take the mean energy of no patterns")
-    energies = [float(np.square(pattern, dtype=np.float64).sum()) for pattern in diffraction]
     return float(np.mean(energies))
 
 
@@ -122,21 +128,24 @@ def measure(
     photon_scale: float,
     source: str = "recorded",
     nphotons: float = 1.0,
+    rows: np.ndarray | None = None,
 ) -> Scales:
     """Measure all scales on the training patterns.
 
     Parameters
     ----------
     diffraction : (M, N, N)
-        Amplitudes as they stand in the scan, each group member counted once per membership.
+        Amplitudes as they stand in the scan.
     probe : (P, N, N) complex
     photon_scale : float
         Counts are ``(photon_scale * diffraction)**2``.
     source, nphotons
         See :func:`intensity_scale`.
+    rows : (m,) int, optional
+        The patterns to measure, each once for every group that it is a member of; default all.
     """
     N = diffraction.shape[-1]
-    energy = mean_energy(diffraction)
+    energy = mean_energy(diffraction, rows)
     g = statistical_scale(energy, N)
     fed_energy = g**2 * energy
     s = intensity_scale(source, nphotons=nphotons, energy=fed_energy, N=N, recorded=photon_scale / g)

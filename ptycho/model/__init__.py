@@ -1,0 +1,1 @@
+"""The differentiable forward model and the networks, on ``keras.ops`` (TensorFlow, JAX or PyTorch)."""

@@ -1,0 +1,186 @@
+"""The differentiable forward model and its adjoint pieces, as functions of their arguments only.
+
+Complex fields are (real, imaginary) pairs of float tensors, which every backend differentiates. Shapes:
+canvas (B, M, M), patches (B, C, N, N), probe (P, N, N), positions (B, 1, 2, C) as stored (relative offsets,
+px, x first). The detector frame is *unshifted* in here (zero frequency at [0, 0]); :func:`shift_detector`
+converts at the edge.
+
+The formulas are those of :mod:`ptycho.forward` and of the extended ptychographic iterative engine
+(Maiden & Rodenburg, Ultramicroscopy 109, 1256, 2009): modulus projection, back-propagation, division by the
+illumination.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+Pair = tuple[Tensor, Tensor]
+
+MODULUS_FLOOR = 1e-12
+"""Added to squared moduli before a square root: its gradient at zero is infinite."""
+
+
+def hat_matrices(positions: Tensor, axis: int, size: int, canvas: int) -> Tensor:
+    """Return the bilinear interpolation matrices (B, C, size, canvas) of one axis (0 is x, 1 is y).
+
+    Row i holds the weights of the canvas pixels at ``i + (canvas - size)/2 - relative``: a member lies at
+    minus its stored relative offset from the group's centre. Outside the canvas is zero. Extraction applies
+    the matrix, placement its transpose, so the two are adjoint by construction.
+    """
+    start = (canvas - size) / 2 - positions[:, 0, axis, :]
+    rows = ops.reshape(ops.arange(size, dtype="float32"), (1, 1, size, 1))
+    columns = ops.reshape(ops.arange(canvas, dtype="float32"), (1, 1, 1, canvas))
+    distance = columns - rows - start[:, :, None, None]
+    return ops.relu(1.0 - ops.abs(distance))
+
+
+class Placement:
+    """Where the members of each group lie on the group's canvas.
+
+    Parameters
+    ----------
+    positions : (B, 1, 2, C)
+    size, canvas : int
+        Sides of a patch and of the canvas, px. Where they are equal and C is 1, every relative offset is
+        zero by construction and no interpolation takes place.
+    """
+
+    def __init__(self, positions: Tensor, size: int, canvas: int) -> None:
+        self.size, self.canvas = size, canvas
+        self.channels = positions.shape[-1]
+        self.trivial = self.channels == 1 and size == canvas
+        if not self.trivial:
+            self._x = hat_matrices(positions, 0, size, canvas)
+            self._y = hat_matrices(positions, 1, size, canvas)
+
+    def extract(self, field: Tensor) -> Tensor:
+        """Cut the patches (B, C, N, N) out of a canvas (B, M, M)."""
+        if self.trivial:
+            return field[:, None]
+        return ops.matmul(ops.matmul(self._y, field[:, None]), ops.swapaxes(self._x, -1, -2))
+
+    def place(self, patches: Tensor) -> Tensor:
+        """Sum patches (B, C, N, N) onto a canvas (B, M, M)."""
+        if self.trivial:
+            return patches[:, 0]
+        spread = ops.matmul(ops.matmul(ops.swapaxes(self._y, -1, -2), patches), self._x)
+        return ops.sum(spread, axis=1)
+
+
+def exit_waves(patches: Pair, mode: Pair) -> Pair:
+    """Multiply patches (B, C, N, N) by one probe mode (N, N)."""
+    return multiply(patches, mode)
+
+
+def multiply(a: Pair, b: Pair) -> Pair:
+    """Return the complex product."""
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+def conjugate(a: Pair) -> Pair:
+    """Return the complex conjugate."""
+    return a[0], -a[1]
+
+
+def squared_modulus(a: Pair) -> Tensor:
+    """Return |a|^2."""
+    return a[0] * a[0] + a[1] * a[1]
+
+
+def far_field(field: Pair) -> Pair:
+    """Return the unitary FFT over the last two axes, zero frequency at [0, 0]."""
+    size = field[0].shape[-1]
+    real, imaginary = ops.fft2(field)
+    return real / size, imaginary / size
+
+
+def near_field(field: Pair) -> Pair:
+    """Return the inverse of :func:`far_field`."""
+    size = field[0].shape[-1]
+    real, imaginary = ops.ifft2(field)
+    return real * size, imaginary * size
+
+
+def shift_detector(patterns: Tensor) -> Tensor:
+    """Swap a (B, C, N, N) stack between centred and unshifted frames (N is even: its own inverse)."""
+    half = patterns.shape[-1] // 2
+    return ops.roll(patterns, (half, half), axis=(-2, -1))
+
+
+def mode_waves(patches: Pair, probe: Pair) -> list[Pair]:
+    """Return the far fields of all probe modes."""
+    modes = probe[0].shape[0]
+    return [far_field(exit_waves(patches, (probe[0][p], probe[1][p]))) for p in range(modes)]
+
+
+def summed_intensity(waves: list[Pair]) -> Tensor:
+    """Add the modes incoherently (B, C, N, N)."""
+    total = squared_modulus(waves[0])
+    for wave in waves[1:]:
+        total = total + squared_modulus(wave)
+    return total
+
+
+def predict_intensity(canvas: Pair, placement: Placement, probe: Pair) -> Tensor:
+    """Return the far-field intensities (B, C, N, N) of all members, unshifted, energy preserved."""
+    patches = placement.extract(canvas[0]), placement.extract(canvas[1])
+    return summed_intensity(mode_waves(patches, probe))
+
+
+def probe_intensity(probe: Pair) -> Tensor:
+    """Return sum_p |P_p|^2 (N, N)."""
+    return ops.sum(squared_modulus(probe), axis=0)
+
+
+def placed_illumination(placement: Placement, probe: Pair, batch: Tensor) -> Tensor:
+    """Return the summed illumination (B, M, M) of a group's members, in units of one probe's peak.
+
+    `batch` is any tensor whose first axis is B.
+    """
+    intensity = probe_intensity(probe)
+    one = intensity / ops.max(intensity)
+    every = ops.ones_like(batch[:, :, :1, :1]) * one
+    return placement.place(every)
+
+
+def gradient_step(
+    canvas: Pair, amplitude: Tensor, placement: Placement, probe: Pair, illumination: Tensor, damping: float
+) -> Pair:
+    """Return the data-consistency update g of a group's object; ``O + g`` explains the patterns better.
+
+    Parameters
+    ----------
+    canvas : pair of (B, M, M)
+    amplitude : (B, C, N, N)
+        Measured, unshifted.
+    placement : Placement
+    probe : pair of (P, N, N)
+    illumination : (B, M, M)
+        From :func:`placed_illumination`.
+    damping : float
+        Added to the illumination (peak 1) in the division; keeps dark pixels still.
+    """
+    patches = placement.extract(canvas[0]), placement.extract(canvas[1])
+    waves = mode_waves(patches, probe)
+    modulus = ops.sqrt(summed_intensity(waves) + MODULUS_FLOOR)
+    excess = amplitude / modulus - 1.0
+    peak = ops.max(probe_intensity(probe))
+    real, imaginary = 0.0, 0.0
+    for p, wave in enumerate(waves):
+        error = near_field((wave[0] * excess, wave[1] * excess))
+        back = multiply(error, conjugate((probe[0][p], probe[1][p])))
+        real, imaginary = real + back[0], imaginary + back[1]
+    scale = 1.0 / (illumination + damping)
+    return placement.place(real / peak) * scale, placement.place(imaginary / peak) * scale
+
+
+def merge_patches(patches: Tensor, weight: Tensor, placement: Placement, total: Tensor) -> Tensor:
+    """Merge patches (B, C, N, N) with weights (N, N) onto a canvas (B, M, M).
+
+    ``total`` is the placed weight: numerator and denominator have the same support, so that constants merge
+    to the constant. Zero where nothing was placed.
+    """
+    return placement.place(patches * weight) / ops.maximum(total, 1e-6)

@@ -1,0 +1,23 @@
+"""How far a stage has come, told to whoever listens. Stages never print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` steps of a stage, with a few words on how it goes."""
+
+    stage: str
+    done: int
+    total: int
+    message: str = ""
+
+
+Listener = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Listen to nothing."""

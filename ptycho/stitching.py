@@ -1,0 +1,250 @@
+"""Predicted patches -> one object on a canvas that is sized from the positions.
+
+Patches come as a stream of chunks and are added one chunk at a time, so that memory stays bounded by the
+canvas and one chunk whatever the number of patches. Placement is bilinear. Each patch brings its own
+weights (its illumination): the object is ``sum w O / sum w``, numerator and denominator over the same
+support, and zero where nothing was placed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho import coords
+from ptycho.errors import CanvasError
+
+FIT_TOLERANCE = 1e-6
+"""Share of the placed weight that may be missing through rounding."""
+
+
+@dataclass(frozen=True)
+class PatchChunk:
+    """Some predicted patches.
+
+    Attributes
+    ----------
+    patches : (b, M, M) complex64
+        Object, in the units of the scan's object.
+    weights : (b, M, M) float32
+        How much each pixel is to count, >= 0.
+    positions : (b, 2) float64
+        [x, y] of the patches' centres, object px.
+    residual, energy : float
+        Sum over the chunk's patterns of (A_pred - A)^2 and of A^2, where the predictor knows them.
+    """
+
+    patches: np.ndarray
+    weights: np.ndarray
+    positions: np.ndarray
+    residual: float = 0.0
+    energy: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patches.ndim != 3 or self.patches.shape[1] != self.patches.shape[2]:
+            raise CanvasError(f"patches must have shape (b, M, M); got {self.patches.shape}")
+        if self.weights.shape != self.patches.shape:
+            raise CanvasError(f"weights {self.weights.shape} do not match patches {self.patches.shape}")
+        if self.positions.shape != (len(self.patches), 2):
+            raise CanvasError(f"{len(self.patches)} patches need positions ({len(self.patches)}, 2); got {self.positions.shape}")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A stream of predicted patches that can be read any number of times.
+
+    Attributes
+    ----------
+    positions : (B, 2) float64
+        Centres [x, y] of all patches, px.
+    size : int
+        Side M of the patches.
+    chunks : callable
+        Returns a fresh iterator over :class:`PatchChunk`, in the order of `positions`.
+    """
+
+    positions: np.ndarray
+    size: int
+    chunks: Callable[[], Iterator[PatchChunk]]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A stitched object with its frame and its coverage.
+
+    Attributes
+    ----------
+    object : (H, W) complex64
+        In the units of the scan's object; 0 where nothing was placed.
+    coverage : (H, W) float32
+        Summed illumination of the scan positions, in units of one probe's peak intensity.
+    origin_xy : (int, int)
+        Object-frame pixel coordinates of ``object[0, 0]``.
+    fits_canvas : bool
+        Whether every patch was placed whole.
+    kept_fraction : float
+        Share of the patches' weight that reached the canvas.
+    n_patches : int
+    n_nonfinite : int
+        Patches that held a NaN or an infinity.
+    data_error : float
+        sum (A_pred - A)^2 / sum A^2 of the predictor, before stitching; NaN where it is not known.
+    prediction_scale : float
+        Factor of the diagnostic rescaling; 1 unless one was asked for.
+    """
+
+    object: np.ndarray
+    coverage: np.ndarray
+    origin_xy: tuple[int, int]
+    fits_canvas: bool
+    kept_fraction: float
+    n_patches: int
+    n_nonfinite: int = 0
+    data_error: float = math.nan
+    prediction_scale: float = 1.0
+
+    def to_canvas(self, positions: np.ndarray) -> np.ndarray:
+        """Turn object-frame positions (M, 2) [x, y] into positions on this canvas."""
+        return np.asarray(positions, float) - np.asarray(self.origin_xy, float)
+
+
+class Canvas:
+    """Accumulates weighted patches; `shape` (H, W) px, `origin_xy` the object-frame place of its [0, 0]."""
+
+    def __init__(self, origin_xy: tuple[int, int], shape: tuple[int, int], dtype: type = np.complex128) -> None:
+        self.origin_xy = origin_xy
+        self.shape = shape
+        # One row and column more: a bilinear placement touches one pixel beyond the patch, with weight 0
+        # for whole-pixel positions.
+        self._sum = np.zeros((shape[0] + 1, shape[1] + 1), dtype)
+        self._weight = np.zeros((shape[0] + 1, shape[1] + 1), np.float64)
+        self.offered = 0.0
+
+    def add(self, values: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> None:
+        """Add patches (b, M, M) with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
+
+        Raises CanvasError where a patch leaves the canvas.
+        """
+        size = values.shape[-1]
+        top_left = np.asarray(positions, float) - size // 2 - np.asarray(self.origin_xy)
+        spread_weight, corners = coords.spread_windows(weights.astype(np.float64), top_left)
+        spread_value, _ = coords.spread_windows(values * weights, top_left)
+        self._check(corners, top_left, size)
+        self.offered += float(weights.sum(dtype=np.float64))
+        for (x, y), value, weight in zip(corners, spread_value, spread_weight, strict=True):
+            window = (slice(y, y + size + 1), slice(x, x + size + 1))
+            self._sum[window] += value
+            self._weight[window] += weight
+
+    def merged(self) -> np.ndarray:
+        """Return ``sum w v / sum w`` (H, W), 0 where no weight lies."""
+        total = self.weight
+        values = self._sum[: self.shape[0], : self.shape[1]]
+        return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Summed weights (H, W)."""
+        return self._weight[: self.shape[0], : self.shape[1]]
+
+    @property
+    def kept_fraction(self) -> float:
+        """Share of the offered weight that lies on the canvas."""
+        return float(self.weight.sum()) / self.offered if self.offered > 0 else 1.0
+
+    def _check(self, corners: np.ndarray, top_left: np.ndarray, size: int) -> None:
+        reach = np.ceil(top_left).astype(int) + size
+        outside = (corners < 0).any(axis=1) | (reach > np.array(self.shape)[::-1]).any(axis=1)
+        if outside.any():
+            x, y = top_left[np.argmax(outside)] + size // 2 + np.asarray(self.origin_xy)
+            raise CanvasError(
+                f"{int(outside.sum())} of {len(corners)} patches of {size} px leave the canvas of "
+                f"{self.shape[0]} x {self.shape[1]} px at {self.origin_xy}, first at (x, y) = ({x:.6g}, {y:.6g}); "
+                "size the canvas with coords.canvas_frame"
+            )
+
+
+def stitch(
+    prediction: Prediction, scan_positions: np.ndarray, probe: np.ndarray, progress: Callable[[int], None] | None = None
+) -> Reconstruction:
+    """Stitch a stream of patches.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    scan_positions : (M, 2) float
+        Positions [x, y] of the patterns that were used, for the coverage.
+    probe : (P, N, N) complex
+    progress : callable, optional
+        Called with the number of patches of each chunk.
+    """
+    every = np.concatenate([_padded_extent(prediction.positions, prediction.size), _padded_extent(scan_positions, probe.shape[-1])])
+    origin, shape = coords.canvas_frame(every, 2)
+    canvas = Canvas(origin, shape)
+    placed = nonfinite = 0
+    residual = energy = 0.0
+    for chunk in prediction.chunks():
+        bad = ~np.isfinite(chunk.patches).all(axis=(1, 2))
+        nonfinite += int(bad.sum())
+        canvas.add(chunk.patches, chunk.weights, chunk.positions)
+        placed += len(chunk.patches)
+        residual, energy = residual + chunk.residual, energy + chunk.energy
+        if progress is not None:
+            progress(len(chunk.patches))
+    if placed != len(prediction):
+        raise CanvasError(f"{placed} patches arrived but {len(prediction)} were announced")
+    kept = canvas.kept_fraction
+    return Reconstruction(
+        object=canvas.merged().astype(np.complex64),
+        coverage=coverage_map(scan_positions, probe, origin, shape),
+        origin_xy=origin,
+        fits_canvas=bool(abs(kept - 1) <= FIT_TOLERANCE),
+        kept_fraction=kept,
+        n_patches=placed,
+        n_nonfinite=nonfinite,
+        data_error=residual / energy if energy > 0 else math.nan,
+    )
+
+
+def coverage_map(
+    scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return sum_j sum_p |P_p(r - r_j)|^2 / peak (H, W) float32: how often each pixel was fully lit."""
+    lit = illumination(probe).astype(np.float64)
+    canvas = Canvas(origin_xy, shape, dtype=np.float64)
+    for start in range(0, len(scan_positions), 256):
+        where = scan_positions[start : start + 256]
+        weights = np.broadcast_to(lit, (len(where), *lit.shape))
+        canvas.add(np.ones(weights.shape), weights, where)
+    return canvas.weight.astype(np.float32)
+
+
+def illumination(probe: np.ndarray) -> np.ndarray:
+    """Return sum_p |P_p|^2 / max (N, N) float32."""
+    intensity = np.sum(np.abs(probe) ** 2, axis=0)
+    return (intensity / intensity.max()).astype(np.float32)
+
+
+def chunked(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, size: int = 256) -> Iterable[PatchChunk]:
+    """Yield arrays as chunks of `size` patches, the last one partial."""
+    for start in range(0, len(patches), size):
+        rows = slice(start, start + size)
+        yield PatchChunk(patches[rows], weights[rows], positions[rows])
+
+
+def from_arrays(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, chunk: int = 256) -> Prediction:
+    """Wrap arrays as a :class:`Prediction`."""
+    positions = np.asarray(positions, float)
+    return Prediction(positions, patches.shape[-1], lambda: iter(chunked(patches, weights, positions, chunk)))
+
+
+def _padded_extent(positions: np.ndarray, size: int) -> np.ndarray:
+    """Return two points whose 2-px patches span the patches of side `size` at all `positions`."""
+    reach = size // 2 - 1
+    return np.array([positions.min(axis=0) - reach, positions.max(axis=0) + reach])
