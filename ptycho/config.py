@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,7 +25,7 @@ SUPPORTED_N = (32, 64, 128, 256)
 class Section(BaseModel):
     """Base of all parameter groups: frozen, no unknown keys, no silent type conversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ProbeConfig(Section):
@@ -329,7 +329,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: no parameter {path!r}{hint}")
     if raw.lower() in ("true", "false"):
         return path, raw.lower() == "true"
-    if raw.lower() == "none":
+    if raw.lower() == "none" and not _is_choice(path, raw):
         return path, None
     try:
         return path, tomllib.loads(f"value = {raw}")["value"]
@@ -362,6 +362,15 @@ def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
     a, b = left.to_dict(), right.to_dict()
     pairs = {path: (lookup(a, path), lookup(b, path)) for path in leaf_paths()}
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _is_choice(path: str, word: str) -> bool:
+    """Whether a parameter has `word` among its choices (`none` is one of prediction_scale's)."""
+    *sections, name = path.split(".")
+    section: Any = Config
+    for part in sections:
+        section = section.model_fields[part].annotation
+    return word in get_args(section.model_fields[name].annotation)
 
 
 def _nest(path: str, value: Any) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def extract_windows(image: np.ndarray, top_left_xy: np.ndarray, shape: tuple[int
     padded = np.pad(image, (pad_y, pad_x))
     views = np.lib.stride_tricks.sliding_window_view(padded, (height + 1, width + 1))
     corners = views[whole[:, 1] + pad_y[0], whole[:, 0] + pad_x[0]]
-    real = np.zeros(0, image.dtype).real.dtype
+    real = _weights_dtype(image)
     fx, fy = (fraction[:, axis, None, None].astype(real) for axis in (0, 1))
     along_x = corners[:, :, :-1] * (1 - fx) + corners[:, :, 1:] * fx
     return along_x[:, :-1] * (1 - fy) + along_x[:, 1:] * fy
@@ -122,13 +122,14 @@ def spread_windows(windows: np.ndarray, top_left_xy: np.ndarray) -> tuple[np.nda
     This is the adjoint of :func:`extract_windows`, so a placement is exact at integer positions.
     """
     whole, fraction = _split(top_left_xy)
-    real = np.zeros(0, windows.dtype).real.dtype
+    real = _weights_dtype(windows)
     fx, fy = (fraction[:, axis, None, None].astype(real) for axis in (0, 1))
     count, height, width = windows.shape
-    along_x = np.zeros((count, height, width + 1), windows.dtype)
+    dtype = np.result_type(windows, real)
+    along_x = np.zeros((count, height, width + 1), dtype)
     along_x[:, :, :-1] = windows * (1 - fx)
     along_x[:, :, 1:] += windows * fx
-    spread = np.zeros((count, height + 1, width + 1), windows.dtype)
+    spread = np.zeros((count, height + 1, width + 1), dtype)
     spread[:, :-1] = along_x * (1 - fy)
     spread[:, 1:] += along_x * fy
     return spread, whole
@@ -171,6 +172,11 @@ def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
         raise CanvasError(f"cannot crop {size} px out of {rows} x {cols}")
     top, left = (rows - size) // 2, (cols - size) // 2
     return image[..., top : top + size, left : left + size]
+
+
+def _weights_dtype(image: np.ndarray) -> np.dtype:
+    """Return the real type of an image's precision; float64 for whole numbers, which cannot hold fractions."""
+    return np.zeros(0, image.dtype).real.dtype if image.dtype.kind in "fc" else np.dtype(np.float64)
 
 
 def _split(top_left_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -66,9 +66,12 @@ class RawData:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  frozen: set once, here
         put("xcoords", np.asarray(self.xcoords, np.float64))
         put("ycoords", np.asarray(self.ycoords, np.float64))
-        put("diff3d", np.asarray(self.diff3d, np.float32))
-        probe = np.asarray(self.probe, np.complex64)
+        with np.errstate(over="ignore"):  # an overflow becomes an infinity, which _check_values names
+            put("diff3d", np.asarray(self.diff3d, np.float32))
+            probe = np.asarray(self.probe, np.complex64)
         put("probe", probe[None] if probe.ndim == 2 else probe)
+        if self.xcoords.ndim != 1:
+            raise DataContractError(f"xcoords must have shape (M,); got {self.xcoords.shape}")
         count = len(self.xcoords)
         index = np.zeros(count) if self.scan_index is None else self.scan_index
         put("scan_index", np.asarray(index, np.int64))
@@ -227,7 +230,7 @@ def _check_shapes(raw: RawData) -> None:
         raise DataContractError(f"diff3d must have shape (M, N, N); got {raw.diff3d.shape}")
     for name in ("ycoords", "diff3d", "scan_index", "xcoords_start", "ycoords_start"):
         array = getattr(raw, name)
-        if len(array) != count or (name != "diff3d" and array.ndim != 1):
+        if array.shape[:1] != (count,) or (name != "diff3d" and array.ndim != 1):
             raise DataContractError(f"{name} has shape {array.shape} but xcoords has {count} entries")
     if raw.N not in SUPPORTED_N:
         raise DataContractError(
@@ -246,7 +249,11 @@ def _check_values(raw: RawData) -> None:
     for name in ("xcoords", "ycoords", "diff3d", "probe", "xcoords_start", "ycoords_start", "object_guess"):
         array = getattr(raw, name)
         # A sum is not finite as soon as one element is not, and needs no temporary of the array's size.
-        if array is not None and not np.isfinite(array.sum(dtype=np.result_type(array, np.float64))):
+        if array is None:
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = array.sum(dtype=np.result_type(array, np.float64))
+        if not np.isfinite(total):
             bad = int(np.size(array) - np.isfinite(array).sum())
             raise DataContractError(f"{name} has {bad} values that are NaN or infinite; remove or mask them")
     lowest = raw.diff3d.min()

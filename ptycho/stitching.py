@@ -134,7 +134,8 @@ class Canvas:
         size = values.shape[-1]
         top_left = np.asarray(positions, float) - size // 2 - np.asarray(self.origin_xy)
         spread_weight, corners = coords.spread_windows(weights.astype(np.float64), top_left)
-        spread_value, _ = coords.spread_windows(values * weights, top_left)
+        with np.errstate(invalid="ignore"):  # a patch that is not finite is counted by the caller
+            spread_value, _ = coords.spread_windows(values * weights, top_left)
         self._check(corners, top_left, size)
         self.offered += float(weights.sum(dtype=np.float64))
         for (x, y), value, weight in zip(corners, spread_value, spread_weight, strict=True):
@@ -246,5 +247,5 @@ def from_arrays(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray,
 
 def _padded_extent(positions: np.ndarray, size: int) -> np.ndarray:
     """Return two points whose 2-px patches span the patches of side `size` at all `positions`."""
-    reach = size // 2 - 1
-    return np.array([positions.min(axis=0) - reach, positions.max(axis=0) + reach])
+    before, after = size // 2 - 1, size - size // 2 - 1
+    return np.array([positions.min(axis=0) - before, positions.max(axis=0) + after])

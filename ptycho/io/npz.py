@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -94,9 +95,11 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
             wanted = [key for key in (members if keys is None else keys) if key in members]
             _check_size(path, [members[key] for key in wanted])
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in wanted}
+            arrays = {key: archive[key] for key in wanted}
     except DataContractError:
         raise
+    except (SyntaxError, tokenize.TokenError):
+        raise DataContractError(f"{path}: an array is damaged: its header cannot be read") from None
     except FileNotFoundError:
         raise DataContractError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, zlib.error, EOFError):
@@ -109,6 +112,10 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
                 f"{path}: holds a pickled (object) array, which may run code; store plain arrays and JSON text"
             ) from None
         raise DataContractError(f"{path}: an array is damaged: {error}") from None
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy hands out a member without an array's signature as bytes
+            raise DataContractError(f"{path}: an array is damaged: {key} is no array")
+    return arrays
 
 
 def read_probe(path: Path, N: int) -> np.ndarray:
@@ -116,6 +123,8 @@ def read_probe(path: Path, N: int) -> np.ndarray:
     arrays = read_arrays(path, ("probeGuess",))
     if "probeGuess" not in arrays:
         raise DataContractError(f"{path}: required key probeGuess missing")
+    if arrays["probeGuess"].dtype.kind not in "biufc":
+        raise DataContractError(f"{path}: probeGuess must be numeric; got dtype {arrays['probeGuess'].dtype}")
     probe = np.asarray(arrays["probeGuess"], np.complex128)
     probe = probe[None] if probe.ndim == 2 else probe
     if probe.ndim != 3 or probe.shape[1:] != (N, N):
@@ -124,12 +133,15 @@ def read_probe(path: Path, N: int) -> np.ndarray:
 
 
 def _build(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:
-    count = len(np.atleast_1d(arrays["xcoords"]))
     for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
         if arrays[name].dtype.kind not in "biufc":
             raise DataContractError(f"{name} must be numeric; got dtype {arrays[name].dtype}")
         if name not in ("probeGuess", "objectGuess") and arrays[name].dtype.kind == "c":
             raise DataContractError(f"{name} must be real; got dtype {arrays[name].dtype}")
+    count = arrays["xcoords"].size
+    for name in ("xcoords", "ycoords", "scan_index", "xcoords_start", "ycoords_start"):
+        if name in arrays and arrays[name].shape != (count,):
+            raise DataContractError(f"{name} has shape {arrays[name].shape} but xcoords has {count} entries")
     patterns = canonical_stack(arrays["diff3d"], count)
     if len(patterns) < count:
         logger.warning("%s: %d positions but %d patterns; using the first %d", path, count, len(patterns), len(patterns))
@@ -167,7 +179,7 @@ def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:
         raise DataContractError(f"diff3d must have shape (M, N, N); got {stack.shape}")
     if stack.shape[0] == count:
         return stack
-    if stack.shape[-1] == count:
+    if stack.shape[-1] == count and stack.shape[0] == stack.shape[1]:
         return np.moveaxis(stack, -1, 0)
     if stack.shape[1] == stack.shape[2] and stack.shape[0] < count and stack.shape[0] != stack.shape[1]:
         return stack

@@ -14,6 +14,8 @@ from ptycho.simulate import objects, positions, probes
 
 logger = logging.getLogger(__name__)
 
+MAX_RATE = 1e18
+"""Largest expected count of a pixel for which Poisson noise can be drawn in 64-bit integers."""
 GAP_PX = 8
 """Free pixels between the objects of a grid scan, beyond half a patch on either side."""
 
@@ -85,6 +87,12 @@ def observe(
         raise ConfigError("the probe illuminates nothing of the object: every pattern would be empty")
     s = float(np.sqrt(nphotons / energy))
     if rng is not None:
+        brightest = float(s * amplitudes.max()) ** 2
+        if brightest > MAX_RATE:
+            raise ConfigError(
+                f"simulation.nphotons = {nphotons:.6g} asks for {brightest:.3g} counts in one pixel, more than can be "
+                f"drawn ({MAX_RATE:.0e}); lower it, or set simulation.noise = false"
+            )
         for start in range(0, len(amplitudes), forward.CHUNK):
             rows = slice(start, start + forward.CHUNK)
             counts = rng.poisson(np.square(amplitudes[rows].astype(np.float64) * s))
