@@ -1,0 +1,86 @@
+"""Reconstruction and truth in one frame, and sub-pixel registration of the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+from skimage.registration import phase_cross_correlation
+
+from ptycho.errors import DataContractError
+from ptycho.stitching import Reconstruction
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A prediction and a truth on the same pixels.
+
+    Attributes
+    ----------
+    prediction, truth : (H, W) complex64
+    mask : (H, W) bool
+        Pixels that count.
+    origin_xy : (int, int)
+        Object-frame pixel coordinates of [0, 0].
+    """
+
+    prediction: np.ndarray
+    truth: np.ndarray
+    mask: np.ndarray
+    origin_xy: tuple[int, int]
+
+
+def compare_frames(
+    reconstruction: Reconstruction, truth: np.ndarray, threshold: float, border_px: int = 0
+) -> Comparison:
+    """Crop a reconstruction and the truth (H, W) to their common pixels.
+
+    Pixels count where the coverage exceeds `threshold` and the truth's edge is at least `border_px` away.
+
+    Raises
+    ------
+    DataContractError
+        Nothing is left to compare.
+    """
+    x0, y0 = reconstruction.origin_xy
+    height, width = reconstruction.object.shape
+    left, top = max(0, x0), max(0, y0)
+    right, bottom = min(truth.shape[1], x0 + width), min(truth.shape[0], y0 + height)
+    if right <= left or bottom <= top:
+        raise DataContractError(
+            f"the canvas at {reconstruction.origin_xy} of {height} x {width} px and the truth of "
+            f"{truth.shape[0]} x {truth.shape[1]} px share no pixel; are the positions in the truth's frame?"
+        )
+    window = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+    mask = reconstruction.coverage[window] > threshold
+    rows, columns = np.mgrid[top:bottom, left:right]
+    b = border_px
+    mask = mask & (rows >= b) & (rows < truth.shape[0] - b) & (columns >= b) & (columns < truth.shape[1] - b)
+    if not mask.any():
+        raise DataContractError(f"no pixel has a coverage above {threshold:g}; lower evaluation.coverage_threshold")
+    return Comparison(reconstruction.object[window], truth[top:bottom, left:right], mask, (left, top))
+
+
+def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:
+    """Return the (dx, dy) px by which the prediction must move to lie on the truth.
+
+    Sub-pixel phase correlation of the masked, mean-free amplitudes (Guizar-Sicairos et al., Opt. Lett. 33,
+    156, 2008). (0, 0) where one of them is flat.
+    """
+    fields = []
+    for image in (pair.truth, pair.prediction):
+        amplitude = np.where(pair.mask, np.abs(image), 0).astype(float)
+        fields.append(np.where(pair.mask, amplitude - amplitude[pair.mask].mean(), 0))
+    if not (fields[0].any() and fields[1].any()) or not np.isfinite(fields[1]).all():
+        return 0.0, 0.0
+    shift, _, _ = phase_cross_correlation(fields[0], fields[1], upsample_factor=upsampling, normalization=None)
+    return float(shift[1]), float(shift[0])
+
+
+def apply_shift(pair: Comparison, shift_xy: tuple[float, float]) -> Comparison:
+    """Move the prediction by (+dx, +dy) px (cubic spline); pixels touched from outside no longer count."""
+    dx, dy = shift_xy
+    moved = [ndimage.shift(part, (dy, dx), order=3, mode="nearest") for part in (pair.prediction.real, pair.prediction.imag)]
+    kept = ndimage.shift(pair.mask.astype(float), (dy, dx), order=1, mode="constant", cval=0.0) > 0.999
+    return replace(pair, prediction=(moved[0] + 1j * moved[1]).astype(np.complex64), mask=kept & pair.mask)

@@ -1,0 +1,136 @@
+"""The figures of a run. The display scale lives here and never touches the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ptycho import coords, forward, stitching
+from ptycho.pipeline import PipelineResult
+
+DPI = 110
+
+
+def side_by_side(result: PipelineResult) -> Figure:
+    """Amplitude and phase of truth, reconstruction and difference in the object's frame, and the coverage."""
+    reconstruction: stitching.Reconstruction = result.artifacts["stitch"]
+    scan = result.artifacts["group"].test.raw
+    inside = reconstruction.coverage > result.config.evaluation.coverage_threshold
+    extent = _extent(reconstruction)
+    obj = np.where(inside, reconstruction.object, np.nan)
+    truth = None if scan.object_guess is None else _in_frame(scan.object_guess, reconstruction)
+    amplitude, phase = [("reconstruction", np.abs(obj))], [("reconstruction", np.angle(obj))]
+    if truth is not None:
+        aligned = obj * np.exp(-1j * np.angle(np.nansum(obj * np.conj(truth))))
+        amplitude = [("truth", np.abs(truth)), *amplitude, ("difference", np.abs(obj) - np.abs(truth))]
+        phase = [("truth", np.angle(truth)), ("reconstruction", np.angle(aligned)), ("difference", np.angle(aligned * np.conj(truth)))]
+    figure = Figure(figsize=(4.6 * (len(amplitude) + 1), 7.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, len(amplitude) + 1)
+    top = float(np.nanpercentile(np.abs(obj if truth is None else truth), 99.8)) if inside.any() else 1.0
+    reach = max(0.1, float(np.nanpercentile(np.abs(phase[-1][1]), 99.5))) if inside.any() else 1.0
+    for row, (unit, panels) in enumerate((("amplitude", amplitude), ("phase (rad)", phase))):
+        for column, (title, image) in enumerate(panels):
+            style: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": top} if row == 0 else _phase_style(reach)
+            if title == "difference":
+                bound = 0.25 * top if row == 0 else reach
+                style = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
+            _image(figure, axes[row, column], image, f"{title}: {unit}", extent, style)
+    _image(figure, axes[0, -1], reconstruction.coverage, "coverage (probe peaks)", extent, {"cmap": "magma"})
+    axes[1, -1].scatter(scan.xcoords, scan.ycoords, s=3, color="tab:blue")
+    axes[1, -1].set(title=f"{len(scan)} test positions", xlim=extent[:2], ylim=extent[2:], aspect="equal")
+    return figure
+
+
+def training(result: PipelineResult) -> Figure:
+    """Losses and learning rate by epoch."""
+    history = result.artifacts["train"].history
+    epochs = [row["epoch"] + 1 for row in history]
+    figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in sorted({key for row in history for key in row if "loss" in key}):
+        left.plot(epochs, [row.get(name) for row in history], label=name, linestyle="--" if name.startswith("val") else "-")
+    left.set(title="loss", xlabel="epoch")
+    if all(row["loss"] > 0 for row in history):
+        left.set_yscale("log")
+    left.legend(fontsize=8)
+    right.plot(epochs, [row["learning_rate"] for row in history])
+    right.set(title="learning rate", xlabel="epoch")
+    return figure
+
+
+def probe(result: PipelineResult) -> Figure:
+    """Amplitude and phase of each probe mode."""
+    modes = result.artifacts["train"].probe
+    power = np.sum(np.abs(modes) ** 2, axis=(1, 2))
+    figure = Figure(figsize=(4.2 * len(modes) + 0.4, 7), dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, len(modes), squeeze=False)
+    for column, mode in enumerate(modes):
+        share = power[column] / power.sum()
+        _image(figure, axes[0, column], np.abs(mode), f"mode {column}: amplitude ({share:.0%} of power)", None, {"cmap": "viridis"})
+        lit = np.abs(mode) > 0.02 * np.abs(mode).max()
+        _image(figure, axes[1, column], np.where(lit, np.angle(mode), np.nan), "phase (rad)", None, _phase_style(np.pi))
+    return figure
+
+
+def patterns(result: PipelineResult) -> Figure:
+    """A few measured patterns beside those that the reconstruction predicts."""
+    scan = result.artifacts["group"].test.raw
+    reconstruction = result.artifacts["stitch"]
+    rows = np.linspace(0, len(scan) - 1, min(3, len(scan))).astype(int)
+    modes = result.artifacts["train"].probe
+    cut = coords.extract_patches(reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N)
+    predicted = forward.far_field_amplitude(cut, modes)
+    figure = Figure(figsize=(12, 3.6 * len(rows)), dpi=DPI, layout="constrained")
+    axes = figure.subplots(len(rows), 3, squeeze=False)
+    for line, row in enumerate(rows):
+        pair = scan.diff3d[row], predicted[line]
+        top = float(np.log1p(scan.photon_scale * max(image.max() for image in pair)))
+        for column, (title, image) in enumerate(zip(("measured", "predicted"), pair, strict=True)):
+            _image(figure, axes[line, column], np.log1p(scan.photon_scale * image), f"pattern {row}: {title}, log(1 + sqrt counts)", None, {"cmap": "magma", "vmin": 0, "vmax": top})
+        difference = pair[1] - pair[0]
+        bound = float(np.abs(difference).max()) or 1.0
+        _image(figure, axes[line, 2], difference, "difference (amplitude)", None, {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound})
+    return figure
+
+
+FIGURES = {"side_by_side": side_by_side, "training": training, "probe": probe, "patterns": patterns}
+"""Every figure by the name of its file."""
+
+CAPTIONS = {
+    "side_by_side": "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the coverage threshold are blank.",
+    "training": "Loss terms and learning rate by epoch; dashed lines are validation.",
+    "probe": "The probe as the forward model used it.",
+    "patterns": "Measured test patterns and those that the stitched object predicts.",
+}
+
+
+def _phase_style(reach: float) -> dict[str, Any]:
+    """Cyclic colours for the full circle, sequential ones for a small range."""
+    return {"cmap": "twilight" if reach > 2 else "viridis", "vmin": -reach, "vmax": reach}
+
+
+def _extent(reconstruction: stitching.Reconstruction) -> tuple[float, float, float, float]:
+    x, y = reconstruction.origin_xy
+    height, width = reconstruction.object.shape
+    return x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5
+
+
+def _in_frame(truth: np.ndarray, reconstruction: stitching.Reconstruction) -> np.ndarray:
+    """Return the truth on the canvas's pixels, NaN outside of it."""
+    x, y = reconstruction.origin_xy
+    height, width = reconstruction.object.shape
+    placed = np.full((height, width), np.nan, np.complex64)
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(truth.shape[0], y + height), min(truth.shape[1], x + width)
+    placed[top - y : bottom - y, left - x : right - x] = truth[top:bottom, left:right]
+    return placed
+
+
+def _image(figure: Figure, axes: Any, image: np.ndarray, title: str, extent: tuple[float, float, float, float] | None, style: dict[str, Any]) -> None:
+    step = max(1, max(image.shape) // 1500)
+    drawn = axes.imshow(image[::step, ::step], extent=extent, interpolation="nearest", **style)
+    axes.set_facecolor("0.85")
+    axes.set_title(title, fontsize=10)
+    figure.colorbar(drawn, ax=axes, shrink=0.8)
