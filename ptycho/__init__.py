@@ -21,13 +21,12 @@ _HOME_OF = {
     "load_bundle": "ptycho.model.bundle",
     "load_scenario": "ptycho.scenarios",
     "read_npz": "ptycho.io.npz",
-    "run": "ptycho.run",
     "run_pipeline": "ptycho.pipeline",
-    "simulate": "ptycho.simulate",
+    "simulate_scan": "ptycho.simulate",
     "write_npz": "ptycho.io.npz",
 }
 
-__all__ = ["__version__", *sorted(_HOME_OF)]  # noqa: PLE0604  (names resolved by __getattr__)
+__all__ = ["__version__", *sorted(_HOME_OF)]
 
 
 def __getattr__(name: str) -> Any:

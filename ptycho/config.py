@@ -237,12 +237,14 @@ class Config(Section):
         if self.N not in SUPPORTED_N:
             raise ValueError(f"N must be one of {', '.join(map(str, SUPPORTED_N))}; got {self.N}")
         channels = self.gridsize**2
-        if self.grouping.method == "nearest" and 1 < channels and self.grouping.neighbor_count < channels:
+        if self.grouping.method == "nearest" and channels > 1 and self.grouping.neighbor_count < channels:
             raise ValueError(
                 f"grouping.neighbor_count = {self.grouping.neighbor_count} must be >= gridsize^2 = {channels}"
             )
         if self.training.overlap > self.gridsize > 1 and self.training.overlap != 2:
-            raise ValueError(f"training.overlap = {self.training.overlap} needs gridsize 1; got gridsize {self.gridsize}")
+            raise ValueError(
+                f"training.overlap = {self.training.overlap} needs gridsize 1; got gridsize {self.gridsize}"
+            )
         if self.N % 2 ** (self.model.levels - 1):
             raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels - 1)")
         return self
@@ -280,7 +282,10 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def resolve(
-    values: Mapping[str, Any], profile: str | None = None, overrides: Iterable[str] = (), source: str = "scenario"
+    values: Mapping[str, Any],
+    profile: str | None = None,
+    overrides: Iterable[str] = (),
+    source: str = "scenario",
 ) -> Config:
     """Build a Config from a scenario table, one of its `[profiles.*]` and ``path=value`` overrides.
 

@@ -160,9 +160,7 @@ def inside_object(positions: np.ndarray, shape: tuple[int, int], margin_px: floa
     """Return which positions (M, 2) [x, y] lie in an object of `shape` (H, W), at least `margin_px` inside."""
     x, y = positions[:, 0], positions[:, 1]
     height, width = shape
-    return (
-        (x >= margin_px) & (x <= width - margin_px) & (y >= margin_px) & (y <= height - margin_px)
-    )
+    return (x >= margin_px) & (x <= width - margin_px) & (y >= margin_px) & (y <= height - margin_px)
 
 
 def centre_crop(image: np.ndarray, size: int) -> np.ndarray:

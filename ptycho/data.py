@@ -137,7 +137,7 @@ class GroupedData:
         channels = self.gridsize**2
         if indices.ndim != 2 or indices.shape[1] != channels:
             raise DataContractError(f"nn_indices must have shape (B, {channels}); got {indices.shape}")
-        if indices.size and not (0 <= indices.min() and indices.max() < len(self.raw)):
+        if indices.size and not (indices.min() >= 0 and indices.max() < len(self.raw)):
             raise DataContractError(f"nn_indices reach outside of the scan's {len(self.raw)} patterns")
 
     def __len__(self) -> int:

@@ -43,7 +43,9 @@ def illuminated_energy(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
     return np.array([np.sum(np.abs(patch.astype(np.complex128)) ** 2 * illumination) for patch in patches])
 
 
-def scan_amplitudes(obj: np.ndarray, positions: np.ndarray, probe: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def scan_amplitudes(
+    obj: np.ndarray, positions: np.ndarray, probe: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (rows, amplitudes) of a scan over an object, `CHUNK` patterns at a time.
 
     Parameters

@@ -65,11 +65,31 @@ def judge(
             "== 1",
             f"{reconstruction.kept_fraction:.6%} of the patches' weight lies on the canvas",
         ),
-        _limit("coverage", covered, config.min_coverage, "min", "share of the scan's bounding box that is lit"),
+        _limit(
+            "coverage", covered, config.min_coverage, "min", "share of the scan's bounding box that is lit"
+        ),
         _limit("not flat", structure, config.min_structure, "min", "std/mean of the amplitude in coverage"),
-        _limit("data consistency", error, config.max_data_error, "max", "sum (A_pred - A)^2 / sum A^2 on test patterns"),
-        _needs_truth("scale", None if ratio is None else abs(ratio - 1), config.scale_tolerance, "max", "|mean|pred| / mean|truth| - 1|"),
-        _needs_truth("pearson", direct and direct["pearson"], config.min_pearson, "min", "Pearson correlation of the amplitude"),
+        _limit(
+            "data consistency",
+            error,
+            config.max_data_error,
+            "max",
+            "sum (A_pred - A)^2 / sum A^2 on test patterns",
+        ),
+        _needs_truth(
+            "scale",
+            None if ratio is None else abs(ratio - 1),
+            config.scale_tolerance,
+            "max",
+            "|mean|pred| / mean|truth| - 1|",
+        ),
+        _needs_truth(
+            "pearson",
+            direct and direct["pearson"],
+            config.min_pearson,
+            "min",
+            "Pearson correlation of the amplitude",
+        ),
         _needs_truth("ssim", direct and direct["ssim"], config.min_ssim, "min", "SSIM of the amplitude"),
     )
 
@@ -89,11 +109,15 @@ def _limit(name: str, value: float, bound: float, side: str, meaning: str) -> Ve
     if value is None or not math.isfinite(value):
         return Verdict(name, "fail", None, f"{sign} {bound:g}", f"{meaning} is undefined")
     good = value >= bound if side == "min" else value <= bound
-    return Verdict(name, "pass" if good else "fail", float(value), f"{sign} {bound:g}", f"{meaning} is {value:.4g}")
+    return Verdict(
+        name, "pass" if good else "fail", float(value), f"{sign} {bound:g}", f"{meaning} is {value:.4g}"
+    )
 
 
 def _needs_truth(name: str, value: float | None, bound: float, side: str, meaning: str) -> Verdict:
     if value is None:
         sign = ">=" if side == "min" else "<="
-        return Verdict(name, "not_applicable", None, f"{sign} {bound:g}", "the scan has no truth to compare with")
+        return Verdict(
+            name, "not_applicable", None, f"{sign} {bound:g}", "the scan has no truth to compare with"
+        )
     return _limit(name, value, bound, side, meaning)

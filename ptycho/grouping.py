@@ -65,12 +65,20 @@ def group(
     else:
         seed_joins = config.include_seed if include_seed is None else include_seed
         indices = nearest_groups(
-            raw.positions[rows], channels, config.neighbor_count, n_groups, rng, seed_joins, config.oversampling
+            raw.positions[rows],
+            channels,
+            config.neighbor_count,
+            n_groups,
+            rng,
+            seed_joins,
+            config.oversampling,
         )
     return GroupedData(raw=raw, gridsize=gridsize, nn_indices=rows[indices])
 
 
-def consecutive_groups(count: int, channels: int, n_groups: int | None, rng: np.random.Generator) -> np.ndarray:
+def consecutive_groups(
+    count: int, channels: int, n_groups: int | None, rng: np.random.Generator
+) -> np.ndarray:
     """Return (B, C) indices of groups that stand one after the other, all or `n_groups` drawn of them."""
     if count % channels:
         raise GroupingError(f"{count} patterns cannot be read as consecutive groups of {channels}")
@@ -186,7 +194,9 @@ def _oversampled(
     return np.concatenate(groups)
 
 
-def _distinct_combinations(k: int, size: int, total: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+def _distinct_combinations(
+    k: int, size: int, total: int, wanted: int, rng: np.random.Generator
+) -> np.ndarray:
     """Return `wanted` distinct combinations (wanted, size) of range(k), by unranking random ranks."""
     ranks = rng.choice(total, wanted, replace=False)
     chosen = np.empty((wanted, size), int)

@@ -68,7 +68,12 @@ def build_model(bundle: bundles.Bundle, side: int) -> Any:
 
 
 def _predict_chunk(
-    model: Any, bundle: bundles.Bundle, container: PtychoDataContainer, rows: np.ndarray, size: int, positions: np.ndarray
+    model: Any,
+    bundle: bundles.Bundle,
+    container: PtychoDataContainer,
+    rows: np.ndarray,
+    size: int,
+    positions: np.ndarray,
 ) -> PatchChunk:
     """Predict the groups `rows`; a partial batch is filled up to `size`, so that one graph serves all."""
     from ptycho.model.network import model_inputs

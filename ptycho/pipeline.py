@@ -11,72 +11,31 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho import coords, evaluation, gates, grouping, inference, scaling, stitching, training
+from ptycho import gates, stages, telemetry
 from ptycho.config import Config
-from ptycho.data import GroupedData, PtychoDataContainer, RawData, Split
-from ptycho.errors import DataContractError, PtychoError
-from ptycho.model import bundle as bundles
-from ptycho.progress import Listener, Progress, silent
-from ptycho.provenance import key_of, provenance
-from ptycho.simulate import probes, simulate_scan
-from ptycho.stitching import Prediction, Reconstruction
+from ptycho.data import RawData
+from ptycho.errors import PtychoError
+from ptycho.progress import Progress
+from ptycho.provenance import key_of
+from ptycho.simulate import probes
+from ptycho.stages import Artifacts, Context
+
+__all__ = [
+    "STAGES",
+    "Context",
+    "Invariant",
+    "PipelineResult",
+    "Stage",
+    "notes_on",
+    "run_pipeline",
+    "stage_keys",
+]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Context:
-    """How a run is executed. Nothing in here may change a result.
-
-    Attributes
-    ----------
-    scan : RawData or None
-        A measured scan; None simulates one.
-    scan_key : str
-        Identity of that scan's content.
-    key : str
-        Of the stage that is running; set by :func:`run_pipeline`.
-    bundle : Bundle or None
-        A trained model; None trains one.
-    state_dir : Path or None
-        Where training keeps its checkpoint and history.
-    resume : bool
-    listener : callable
-    """
-
-    scan: RawData | None = None
-    scan_key: str = ""
-    key: str = ""
-    bundle: bundles.Bundle | None = None
-    state_dir: Path | None = None
-    resume: bool = False
-    listener: Listener = silent
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Groups of the two parts of a scan."""
-
-    train: GroupedData
-    test: GroupedData
-
-
-@dataclass(frozen=True)
-class Containers:
-    """What the network is fed from the two parts; both carry the scales of the training part."""
-
-    train: PtychoDataContainer
-    test: PtychoDataContainer
-    probe: np.ndarray
-    """(P, N, N) complex64 as the forward model uses it."""
-
-
-Artifacts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -140,7 +99,7 @@ def run_pipeline(config: Config, context: Context | None = None, until: str = "g
     """
     context = context or Context()
     artifacts: dict[str, Any] = {}
-    telemetry: dict[str, dict[str, float]] = {}
+    measured: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}
     keys = stage_keys(config, context)
     for index, stage in enumerate(STAGES):
@@ -152,12 +111,12 @@ def run_pipeline(config: Config, context: Context | None = None, until: str = "g
             if not invariant.holds(artifact):
                 raise PtychoError(f"stage {stage.name}: {invariant.says}; this is a bug, please report it")
         artifacts[stage.name] = artifact
-        telemetry[stage.name] = stage.telemetry(artifact)
+        measured[stage.name] = stage.telemetry(artifact)
         seconds[stage.name] = time.perf_counter() - began
-        logger.debug("stage %s: %.2f s, %s", stage.name, seconds[stage.name], telemetry[stage.name])
+        logger.debug("stage %s: %.2f s, %s", stage.name, seconds[stage.name], measured[stage.name])
         if stage.name == until:
             break
-    return PipelineResult(config, artifacts, telemetry, keys, seconds, notes_on(config, artifacts))
+    return PipelineResult(config, artifacts, measured, keys, seconds, notes_on(config, artifacts))
 
 
 def stage_keys(config: Config, context: Context) -> dict[str, str]:
@@ -165,7 +124,9 @@ def stage_keys(config: Config, context: Context) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in STAGES:
         source = context.scan_key if stage.name == "scan" and context.scan is not None else ""
-        keys[stage.name] = key_of(stage.name, source, config.subset(stage.reads), [keys[name] for name in stage.inputs])
+        keys[stage.name] = key_of(
+            stage.name, source, config.subset(stage.reads), [keys[name] for name in stage.inputs]
+        )
     return keys
 
 
@@ -185,229 +146,42 @@ def notes_on(config: Config, artifacts: Artifacts) -> tuple[str, ...]:
     return tuple(notes)
 
 
-# ------------------------------------------------------------------------------------------- the stages
-
-
-def _scan(artifacts: Artifacts, config: Config, context: Context) -> RawData:
-    scan = simulate_scan(config) if context.scan is None else context.scan
-    if scan.N != config.N:
-        raise DataContractError(f"the scan has patterns of {scan.N} px but the config says N = {config.N}; add --set N={scan.N}")
-    return scan if config.evaluation.use_object_guess else scan.without_truth()
-
-
-def split_scan(scan: RawData, config: Config) -> Split:
-    """Divide a scan into a training and a test part; see SplitConfig."""
-    if config.split.method == "scan_index":
-        test = scan.scan_index != 0
-    else:
-        order = np.argsort(scan.ycoords, kind="stable")
-        test = np.zeros(len(scan), bool)
-        n_test = round(len(scan) * config.split.fraction)
-        test[order[len(scan) - n_test :]] = True
-    if test.all() or not test.any():
-        raise DataContractError(
-            f"the split by {config.split.method} leaves {int((~test).sum())} patterns to train and {int(test.sum())} to test"
-        )
-    return Split(train=scan.take(np.flatnonzero(~test)), test=scan.take(np.flatnonzero(test)))
-
-
-def _split(artifacts: Artifacts, config: Config, context: Context) -> Split:
-    return split_scan(artifacts["scan"], config)
-
-
-def group_for_training(part: RawData, config: Config) -> GroupedData:
-    """Group the training part."""
-    return grouping.group(part, config.gridsize, config.grouping, n_groups=config.grouping.n_groups)
-
-
-def group_for_inference(part: RawData, config: Config) -> GroupedData:
-    """Group what is to be reconstructed: by default one group around each pattern, so that all are used."""
-    settings = config.inference
-    return grouping.group(
-        part, config.gridsize, config.grouping, n_groups=settings.n_groups, include_seed=settings.include_seed
-    )
-
-
-def _group(artifacts: Artifacts, config: Config, context: Context) -> Groups:
-    split: Split = artifacts["split"]
-    return Groups(train=group_for_training(split.train, config), test=group_for_inference(split.test, config))
-
-
-def measure_scales(grouped: GroupedData, config: Config) -> scaling.Scales:
-    """Measure the scales on training groups."""
-    members = grouped.nn_indices.reshape(-1)
-    raw = grouped.raw
-    return scaling.measure(
-        raw.diff3d,
-        raw.probe,
-        photon_scale=raw.photon_scale,
-        source=config.scaling.intensity_scale,
-        nphotons=config.simulation.nphotons,
-        rows=members,
-    )
-
-
-def _scale(artifacts: Artifacts, config: Config, context: Context) -> Containers:
-    groups: Groups = artifacts["group"]
-    scales = measure_scales(groups.train, config)
-    return Containers(
-        train=PtychoDataContainer(groups.train, scales),
-        test=PtychoDataContainer(groups.test, scales),
-        probe=probes.prepare_probe(groups.train.raw.probe, config.probe),
-    )
-
-
-def _train(artifacts: Artifacts, config: Config, context: Context) -> bundles.Bundle:
-    if context.bundle is not None:
-        return context.bundle
-    containers: Containers = artifacts["scale"]
-    return training.train(
-        containers.train,
-        containers.probe,
-        config,
-        key=context.key,
-        provenance=provenance(),
-        state_dir=context.state_dir,
-        resume=context.resume,
-        listener=context.listener,
-    )
-
-
-def _infer(artifacts: Artifacts, config: Config, context: Context) -> Prediction:
-    groups: Groups = artifacts["group"]
-    return inference.predict(artifacts["train"], groups.test, config.inference.batch_size)
-
-
-def _stitch(artifacts: Artifacts, config: Config, context: Context) -> Reconstruction:
-    groups: Groups = artifacts["group"]
-    prediction: Prediction = artifacts["infer"]
-    done = 0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        context.listener(Progress("infer", done, len(prediction)))
-
-    test = groups.test
-    used = np.unique(test.nn_indices)
-    bundle: bundles.Bundle = artifacts["train"]
-    result = stitching.stitch(prediction, test.raw.positions[used], bundle.probe, tell)
-    return rescale(result, config.inference.prediction_scale, bundle, test.raw, config.evaluation.coverage_threshold)
-
-
-def rescale(
-    result: Reconstruction, mode: str, bundle: bundles.Bundle, scan: RawData, threshold: float
-) -> Reconstruction:
-    """Multiply a reconstruction by the diagnostic factor that `mode` asks for, and record it."""
-    if mode == "none":
-        return result
-    factor = bundle.prediction_scale
-    if mode == "least_squares":
-        if scan.object_guess is None:
-            raise DataContractError("inference.prediction_scale = least_squares needs a truth; use none or recorded")
-        pair = evaluation.compare_frames(result, scan.object_guess, threshold)
-        factor = scaling.least_squares_factor(np.abs(pair.prediction[pair.mask]), np.abs(pair.truth[pair.mask]))
-    return replace(result, object=(result.object * np.float32(factor)), prediction_scale=float(factor))
-
-
-def _evaluate(artifacts: Artifacts, config: Config, context: Context) -> evaluation.Evaluation:
-    groups: Groups = artifacts["group"]
-    result: Reconstruction = artifacts["stitch"]
-    bundle: bundles.Bundle = artifacts["train"]
-    prediction: Prediction = artifacts["infer"]
-    scan = groups.test.raw
-    found = evaluation.evaluate(result, scan.object_guess, scan, bundle.probe, config.evaluation)
-    if scan.object_guess is None:
-        return found
-    return found.with_twin(next(prediction.chunks()), scan.object_guess, stitching.illumination(bundle.probe))
-
-
-def _gate(artifacts: Artifacts, config: Config, context: Context) -> tuple[gates.Verdict, ...]:
-    groups: Groups = artifacts["group"]
-    found: evaluation.Evaluation = artifacts["evaluate"]
-    return gates.judge(artifacts["stitch"], found.to_dict(), len(groups.test), config.gates)
-
-
-# ---------------------------------------------------------------------------------------- the telemetry
-
-
-def _mean_amplitude(raw: RawData) -> float:
-    return float(np.mean(raw.diff3d, dtype=np.float64))
-
-
-def _scan_telemetry(scan: RawData) -> dict[str, float]:
-    return {
-        "patterns": len(scan),
-        "mean_amplitude": _mean_amplitude(scan),
-        "mean_energy": scaling.mean_energy(scan.diff3d),
-        "photon_scale": scan.photon_scale,
-        "probe_l2": float(np.linalg.norm(scan.probe)),
-        "probe_mean_amplitude": float(np.mean(np.abs(scan.probe))),
-    }
-
-
-def _group_telemetry(groups: Groups) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for part, grouped in (("train", groups.train), ("test", groups.test)):
-        found[f"{part}_groups"] = len(grouped)
-        for axis, name in enumerate("xy"):
-            offsets = grouped.coords_offsets[:, 0, axis, 0]
-            found[f"{part}_offset_{name}_min"] = float(offsets.min())
-            found[f"{part}_offset_{name}_max"] = float(offsets.max())
-        found[f"{part}_reach_px"] = float(np.abs(grouped.coords_relative).max())
-    return found
-
-
-def _train_telemetry(bundle: bundles.Bundle) -> dict[str, float]:
-    last = bundle.history[-1] if bundle.history else {}
-    numbers = {name: float(value) for name, value in last.items() if isinstance(value, (int, float))}
-    return {**numbers, "prediction_scale": bundle.prediction_scale, "scale_drift": bundle.trained_intensity / bundle.scales.intensity}
-
-
-def _stitch_telemetry(result: Reconstruction) -> dict[str, float]:
-    return {
-        "height_px": result.object.shape[0],
-        "width_px": result.object.shape[1],
-        "kept_fraction": result.kept_fraction,
-        "patches": result.n_patches,
-        "nonfinite_patches": result.n_nonfinite,
-        "network_data_error": result.data_error,
-    }
-
-
-def _holds_all_patches(prediction: Prediction) -> bool:
-    origin, shape = coords.canvas_frame(prediction.positions, prediction.size)
-    return min(shape) >= prediction.size and origin[0] <= prediction.positions[:, 0].min()
-
-
 STAGES: tuple[Stage, ...] = (
     Stage(
         "scan",
-        _scan,
+        stages.scan_stage,
         inputs=(),
         reads=("N", "gridsize", "seed", "probe", "simulation", "evaluation.use_object_guess"),
-        telemetry=_scan_telemetry,
-        invariants=(Invariant("amplitudes must be finite", lambda scan: bool(np.isfinite(scan.diff3d.sum(dtype=float)))),),
+        telemetry=telemetry.scan_telemetry,
+        invariants=(
+            Invariant(
+                "amplitudes must be finite", lambda scan: bool(np.isfinite(scan.diff3d.sum(dtype=float)))
+            ),
+        ),
     ),
     Stage(
         "split",
-        _split,
+        stages.split_stage,
         inputs=("scan",),
         reads=("split",),
         telemetry=lambda split: {
             "train": len(split.train),
             "test": len(split.test),
-            "train_mean_amplitude": _mean_amplitude(split.train),
-            "test_mean_amplitude": _mean_amplitude(split.test),
+            "train_mean_amplitude": telemetry.mean_amplitude(split.train),
+            "test_mean_amplitude": telemetry.mean_amplitude(split.test),
         },
-        invariants=(Invariant("both parts must hold patterns", lambda split: min(len(split.train), len(split.test)) > 0),),
+        invariants=(
+            Invariant(
+                "both parts must hold patterns", lambda split: min(len(split.train), len(split.test)) > 0
+            ),
+        ),
     ),
     Stage(
         "group",
-        _group,
+        stages.group_stage,
         inputs=("split",),
         reads=("gridsize", "grouping", "inference.n_groups", "inference.include_seed"),
-        telemetry=_group_telemetry,
+        telemetry=telemetry.group_telemetry,
         invariants=(
             Invariant(
                 "relative offsets must sum to zero in each group",
@@ -417,18 +191,25 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "scale",
-        _scale,
+        stages.scale_stage,
         inputs=("group",),
         reads=("scaling", "probe.mask", "probe.smoothing_sigma_px"),
-        telemetry=lambda both: {name: value for name, value in vars(both.train.scales).items() if name != "source"},
-        invariants=(Invariant("both parts must carry the training scales", lambda both: both.train.scales == both.test.scales),),
+        telemetry=lambda both: {
+            name: value for name, value in vars(both.train.scales).items() if name != "source"
+        },
+        invariants=(
+            Invariant(
+                "both parts must carry the training scales",
+                lambda both: both.train.scales == both.test.scales,
+            ),
+        ),
     ),
     Stage(
         "train",
-        _train,
+        stages.train_stage,
         inputs=("scale",),
         reads=("seed", "model", "training"),
-        telemetry=_train_telemetry,
+        telemetry=telemetry.train_telemetry,
         invariants=(
             Invariant(
                 "weights must be finite",
@@ -438,30 +219,34 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "infer",
-        _infer,
+        stages.infer_stage,
         inputs=("group", "train"),
         reads=(),
         telemetry=lambda prediction: {"groups": len(prediction), "canvas_px": prediction.size},
-        invariants=(Invariant("every group needs a finite position", _holds_all_patches),),
+        invariants=(Invariant("every group needs a finite position", telemetry.holds_all_patches),),
     ),
     Stage(
         "stitch",
-        _stitch,
+        stages.stitch_stage,
         inputs=("group", "train", "infer"),
         reads=("inference.prediction_scale", "evaluation.coverage_threshold"),
-        telemetry=_stitch_telemetry,
-        invariants=(Invariant("every patch must fit the canvas", lambda result: result.fits_canvas or result.n_nonfinite > 0),),
+        telemetry=telemetry.stitch_telemetry,
+        invariants=(
+            Invariant(
+                "every patch must fit the canvas", lambda result: result.fits_canvas or result.n_nonfinite > 0
+            ),
+        ),
     ),
     Stage(
         "evaluate",
-        _evaluate,
+        stages.evaluate_stage,
         inputs=("group", "train", "infer", "stitch"),
         reads=("evaluation",),
         telemetry=lambda found: found.summary(),
     ),
     Stage(
         "gate",
-        _gate,
+        stages.gate_stage,
         inputs=("group", "stitch", "evaluate"),
         reads=("gates",),
         telemetry=lambda verdicts: {verdict.name: float(verdict.status != "fail") for verdict in verdicts},

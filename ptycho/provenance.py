@@ -10,7 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("ptycho", "numpy", "scipy", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "scikit-image", "h5py")
+PACKAGES = (
+    "ptycho",
+    "numpy",
+    "scipy",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "torch",
+    "scikit-image",
+    "h5py",
+)
 
 
 def provenance() -> dict[str, str]:

@@ -47,7 +47,9 @@ def prepare_folder(folder: Path, resume: bool) -> None:
     if folder.is_file():
         raise RunDirectoryError(f"--out {folder}: is a file; give a folder")
     if (folder / METADATA).exists() and not resume:
-        raise RunDirectoryError(f"--out {folder}: holds a finished run; add --resume, or choose another folder")
+        raise RunDirectoryError(
+            f"--out {folder}: holds a finished run; add --resume, or choose another folder"
+        )
     with atomic.replacing(folder / ".writable") as stream:
         stream.write(b"")
     (folder / ".writable").unlink()
@@ -60,7 +62,10 @@ def write_run(folder: Path, result: PipelineResult) -> None:
     write_reconstruction(folder / RECONSTRUCTION, reconstruction)
     bundles.save_bundle(folder / BUNDLE, artifacts["train"])
     names = {"reconstruction": RECONSTRUCTION, "bundle": BUNDLE, "history": "history.json"}
-    atomic.write_json(folder / "history.json", {"epochs": list(artifacts["train"].history), "stopped": artifacts["train"].stopped})
+    atomic.write_json(
+        folder / "history.json",
+        {"epochs": list(artifacts["train"].history), "stopped": artifacts["train"].stopped},
+    )
     scan = artifacts["scan"]
     if scan.object_guess is not None:
         atomic.write_arrays(folder / TRUTH, {"object": scan.object_guess})
@@ -105,7 +110,9 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
             "coverage": reconstruction.coverage.astype(np.float32),
             "origin_xy": np.array(reconstruction.origin_xy, np.int64),
             "counts": np.array([reconstruction.n_patches, reconstruction.n_nonfinite], np.int64),
-            "numbers": np.array([reconstruction.kept_fraction, reconstruction.data_error, reconstruction.prediction_scale]),
+            "numbers": np.array(
+                [reconstruction.kept_fraction, reconstruction.data_error, reconstruction.prediction_scale]
+            ),
         },
     )
 

@@ -93,7 +93,9 @@ def statistical_scale(energy: float, N: int) -> float:
     return (N / 2) / math.sqrt(energy)
 
 
-def intensity_scale(source: str, *, nphotons: float, energy: float, N: int, recorded: float | None = None) -> float:
+def intensity_scale(
+    source: str, *, nphotons: float, energy: float, N: int, recorded: float | None = None
+) -> float:
     """Return the photon scale s of amplitudes whose mean energy is `energy`.
 
     Parameters

@@ -49,7 +49,9 @@ class PatchChunk:
         if self.weights.shape != self.patches.shape:
             raise CanvasError(f"weights {self.weights.shape} do not match patches {self.patches.shape}")
         if self.positions.shape != (len(self.patches), 2):
-            raise CanvasError(f"{len(self.patches)} patches need positions ({len(self.patches)}, 2); got {self.positions.shape}")
+            raise CanvasError(
+                f"{len(self.patches)} patches need positions ({len(self.patches)}, 2); got {self.positions.shape}"
+            )
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ class Reconstruction:
 class Canvas:
     """Accumulates weighted patches; `shape` (H, W) px, `origin_xy` the object-frame place of its [0, 0]."""
 
-    def __init__(self, origin_xy: tuple[int, int], shape: tuple[int, int], dtype: type = np.complex128) -> None:
+    def __init__(
+        self, origin_xy: tuple[int, int], shape: tuple[int, int], dtype: type = np.complex128
+    ) -> None:
         self.origin_xy = origin_xy
         self.shape = shape
         # One row and column more: a bilinear placement touches one pixel beyond the patch, with weight 0
@@ -172,7 +176,10 @@ class Canvas:
 
 
 def stitch(
-    prediction: Prediction, scan_positions: np.ndarray, probe: np.ndarray, progress: Callable[[int], None] | None = None
+    prediction: Prediction,
+    scan_positions: np.ndarray,
+    probe: np.ndarray,
+    progress: Callable[[int], None] | None = None,
 ) -> Reconstruction:
     """Stitch a stream of patches.
 
@@ -185,7 +192,12 @@ def stitch(
     progress : callable, optional
         Called with the number of patches of each chunk.
     """
-    every = np.concatenate([_padded_extent(prediction.positions, prediction.size), _padded_extent(scan_positions, probe.shape[-1])])
+    every = np.concatenate(
+        [
+            _padded_extent(prediction.positions, prediction.size),
+            _padded_extent(scan_positions, probe.shape[-1]),
+        ]
+    )
     origin, shape = coords.canvas_frame(every, 2)
     canvas = Canvas(origin, shape)
     placed = nonfinite = 0
@@ -232,14 +244,18 @@ def illumination(probe: np.ndarray) -> np.ndarray:
     return (intensity / intensity.max()).astype(np.float32)
 
 
-def chunked(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, size: int = 256) -> Iterable[PatchChunk]:
+def chunked(
+    patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, size: int = 256
+) -> Iterable[PatchChunk]:
     """Yield arrays as chunks of `size` patches, the last one partial."""
     for start in range(0, len(patches), size):
         rows = slice(start, start + size)
         yield PatchChunk(patches[rows], weights[rows], positions[rows])
 
 
-def from_arrays(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, chunk: int = 256) -> Prediction:
+def from_arrays(
+    patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, chunk: int = 256
+) -> Prediction:
     """Wrap arrays as a :class:`Prediction`."""
     positions = np.asarray(positions, float)
     return Prediction(positions, patches.shape[-1], lambda: iter(chunked(patches, weights, positions, chunk)))

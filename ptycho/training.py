@@ -55,7 +55,12 @@ class Schedule:
     def clusters(self, epoch: int) -> GroupedData:
         """Return the training clusters of an epoch."""
         settings = self.config.grouping
-        if epoch == 0 or self.side == 1 or settings.method == "consecutive" or not settings.regroup_each_epoch:
+        if (
+            epoch == 0
+            or self.side == 1
+            or settings.method == "consecutive"
+            or not settings.regroup_each_epoch
+        ):
             return GroupedData(self.raw, self.side, self.first)
         rng = np.random.default_rng([settings.seed, self.config.seed, epoch])
         return _clusters(self.raw, self.pool, self.config, self.side, len(self.first), rng)
@@ -82,7 +87,9 @@ def make_schedule(grouped: GroupedData, config: Config) -> Schedule:
             f"{len(grouped)} groups leave none to train on after {n_validation} for validation; "
             "lower training.validation_fraction or give more patterns"
         )
-    pool = np.setdiff1d(np.unique(grouped.nn_indices) if side != grouped.gridsize else np.arange(len(grouped.raw)), validation)
+    pool = np.setdiff1d(
+        np.unique(grouped.nn_indices) if side != grouped.gridsize else np.arange(len(grouped.raw)), validation
+    )
     return Schedule(grouped.raw, config, side, first, validation, pool)
 
 
@@ -239,7 +246,9 @@ class _Trainer:
             rows = order[step * self.batch : (step + 1) * self.batch]
             logs = self._step(epoch, step, data, rows)
             message = f"epoch {epoch + 1}/{self.config.training.epochs} loss {logs['loss']:.3e}"
-            self.listener(Progress("train", epoch * steps + step + 1, self.config.training.epochs * steps, message))
+            self.listener(
+                Progress("train", epoch * steps + step + 1, self.config.training.epochs * steps, message)
+            )
         row = {"epoch": epoch, **logs, **self._validate(epoch)}
         row["learning_rate"] = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
         row["intensity"] = self.model.trained_intensity
@@ -253,7 +262,9 @@ class _Trainer:
 
         before = [_numpy(variable) for variable in self.model.trainable_variables]
         inputs = model_inputs(data.batch(rows), self.probe)
-        logs = {name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()}
+        logs = {
+            name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
+        }
         after = [_numpy(variable) for variable in self.model.trainable_variables]
         if all(map(math.isfinite, logs.values())) and all(np.isfinite(value).all() for value in after):
             return logs
@@ -269,7 +280,9 @@ class _Trainer:
 
         if not len(self.schedule.validation):
             return {}
-        data = PtychoDataContainer(GroupedData(self.schedule.raw, self.schedule.side, self.schedule.validation), self.scales)
+        data = PtychoDataContainer(
+            GroupedData(self.schedule.raw, self.schedule.side, self.schedule.validation), self.scales
+        )
         self.model.reset_metrics()
         for rows in _full_batches(len(data), self.batch):
             inputs = model_inputs(data.batch(rows), self.probe)
@@ -343,7 +356,9 @@ def _full_batches(count: int, size: int) -> list[np.ndarray]:
     return [np.arange(start, start + size) % count for start in range(0, count, size)]
 
 
-def _first_nonfinite(model: Any, inputs: dict[str, np.ndarray], before: list[np.ndarray], after: list[np.ndarray]) -> str:
+def _first_nonfinite(
+    model: Any, inputs: dict[str, np.ndarray], before: list[np.ndarray], after: list[np.ndarray]
+) -> str:
     """Name the first tensor on the way from the inputs to the updated weights that is not finite."""
     for name, value in inputs.items():
         if not np.isfinite(value).all():

@@ -56,7 +56,9 @@ def twin_correlation(
     lit = illumination > 0.1
     centre = np.array(ndimage.center_of_mass(illumination))
     own, flipped = [], []
-    for patch, true in zip(coords.centre_crop(patches, size), coords.extract_patches(truth, positions, size), strict=True):
+    for patch, true in zip(
+        coords.centre_crop(patches, size), coords.extract_patches(truth, positions, size), strict=True
+    ):
         amplitude = np.abs(true)
         turned = ndimage.shift(amplitude[::-1, ::-1], 2 * centre - (size - 1), order=1, mode="nearest")
         own.append(pearson(np.abs(patch)[lit], amplitude[lit]))

@@ -43,7 +43,11 @@ class Evaluation:
 
     def summary(self) -> dict[str, float]:
         """Return all numbers under dotted names."""
-        return {f"{part}.{name}": value for part, values in self.to_dict().items() for name, value in values.items()}
+        return {
+            f"{part}.{name}": value
+            for part, values in self.to_dict().items()
+            for name, value in values.items()
+        }
 
     def with_twin(self, chunk: PatchChunk, truth: np.ndarray, illumination: np.ndarray) -> Evaluation:
         """Add the twin correlations of some predicted patches."""
@@ -53,7 +57,11 @@ class Evaluation:
 
 
 def evaluate(
-    reconstruction: Reconstruction, truth: np.ndarray | None, scan: RawData, probe: np.ndarray, config: EvaluationConfig
+    reconstruction: Reconstruction,
+    truth: np.ndarray | None,
+    scan: RawData,
+    probe: np.ndarray,
+    config: EvaluationConfig,
 ) -> Evaluation:
     """Evaluate a reconstruction of `scan`, against `truth` (H, W) where there is one."""
     threshold = config.coverage_threshold

@@ -58,7 +58,9 @@ def compare_frames(
     b = border_px
     mask = mask & (rows >= b) & (rows < truth.shape[0] - b) & (columns >= b) & (columns < truth.shape[1] - b)
     if not mask.any():
-        raise DataContractError(f"no pixel has a coverage above {threshold:g}; lower evaluation.coverage_threshold")
+        raise DataContractError(
+            f"no pixel has a coverage above {threshold:g}; lower evaluation.coverage_threshold"
+        )
     return Comparison(reconstruction.object[window], truth[top:bottom, left:right], mask, (left, top))
 
 
@@ -74,13 +76,18 @@ def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:
         fields.append(np.where(pair.mask, amplitude - amplitude[pair.mask].mean(), 0))
     if not (fields[0].any() and fields[1].any()) or not np.isfinite(fields[1]).all():
         return 0.0, 0.0
-    shift, _, _ = phase_cross_correlation(fields[0], fields[1], upsample_factor=upsampling, normalization=None)
+    shift, _, _ = phase_cross_correlation(
+        fields[0], fields[1], upsample_factor=upsampling, normalization=None
+    )
     return float(shift[1]), float(shift[0])
 
 
 def apply_shift(pair: Comparison, shift_xy: tuple[float, float]) -> Comparison:
     """Move the prediction by (+dx, +dy) px (cubic spline); pixels touched from outside no longer count."""
     dx, dy = shift_xy
-    moved = [ndimage.shift(part, (dy, dx), order=3, mode="nearest") for part in (pair.prediction.real, pair.prediction.imag)]
+    moved = [
+        ndimage.shift(part, (dy, dx), order=3, mode="nearest")
+        for part in (pair.prediction.real, pair.prediction.imag)
+    ]
     kept = ndimage.shift(pair.mask.astype(float), (dy, dx), order=1, mode="constant", cval=0.0) > 0.999
     return replace(pair, prediction=(moved[0] + 1j * moved[1]).astype(np.complex64), mask=kept & pair.mask)

@@ -27,7 +27,9 @@ def amplitude_metrics(pair: Comparison) -> dict[str, float]:
     difference = a - t
     rmse = float(np.sqrt(np.mean(difference**2)))
     span = float(np.ptp(t))
-    percentiles = np.percentile(difference, [5, 25, 50, 75, 95]) if np.isfinite(difference).all() else [math.nan] * 5
+    percentiles = (
+        np.percentile(difference, [5, 25, 50, 75, 95]) if np.isfinite(difference).all() else [math.nan] * 5
+    )
     return {
         "amplitude_ratio": float(a.mean() / t.mean()),
         "bias_mean": float(difference.mean()),
@@ -55,7 +57,11 @@ def phase_metrics(pair: Comparison) -> dict[str, float]:
         return {**flat, "phase_mae_plane": math.nan, "phase_rmse_plane": math.nan}
     plane, *_ = np.linalg.lstsq(design * weight, error * weight[:, 0], rcond=None)
     rest = np.angle(np.exp(1j * (error - design @ plane)))
-    return {**flat, "phase_mae_plane": float(np.abs(rest).mean()), "phase_rmse_plane": float(np.sqrt(np.mean(rest**2)))}
+    return {
+        **flat,
+        "phase_mae_plane": float(np.abs(rest).mean()),
+        "phase_rmse_plane": float(np.sqrt(np.mean(rest**2))),
+    }
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> float:
@@ -79,7 +85,9 @@ def ssim(pair: Comparison) -> float:
     mean = truth[pair.mask].mean()
     amplitude, truth = np.where(pair.mask, amplitude, mean), np.where(pair.mask, truth, mean)
     span = float(np.ptp(truth[pair.mask]))
-    _, everywhere = structural_similarity(amplitude, truth, data_range=span, full=True, win_size=2 * SSIM_RADIUS + 1)
+    _, everywhere = structural_similarity(
+        amplitude, truth, data_range=span, full=True, win_size=2 * SSIM_RADIUS + 1
+    )
     return float(everywhere[inside].mean())
 
 

@@ -103,7 +103,9 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
     except FileNotFoundError:
         raise DataContractError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, zlib.error, EOFError):
-        raise DataContractError(f"{path}: not a complete NPZ file (damaged, truncated or another format)") from None
+        raise DataContractError(
+            f"{path}: not a complete NPZ file (damaged, truncated or another format)"
+        ) from None
     except OSError as error:
         raise DataContractError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, NotImplementedError, RuntimeError, MemoryError) as error:
@@ -113,7 +115,9 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
             ) from None
         raise DataContractError(f"{path}: an array is damaged: {error}") from None
     for key, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy hands out a member without an array's signature as bytes
+        if not isinstance(
+            array, np.ndarray
+        ):  # numpy hands out a member without an array's signature as bytes
             raise DataContractError(f"{path}: an array is damaged: {key} is no array")
     return arrays
 
@@ -144,7 +148,9 @@ def _build(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], 
             raise DataContractError(f"{name} has shape {arrays[name].shape} but xcoords has {count} entries")
     patterns = canonical_stack(arrays["diff3d"], count)
     if len(patterns) < count:
-        logger.warning("%s: %d positions but %d patterns; using the first %d", path, count, len(patterns), len(patterns))
+        logger.warning(
+            "%s: %d positions but %d patterns; using the first %d", path, count, len(patterns), len(patterns)
+        )
     rows = slice(0, len(patterns))
     photon_scale = metadata.pop("photon_scale", 1.0)
     if not isinstance(photon_scale, (int, float)):

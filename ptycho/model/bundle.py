@@ -93,7 +93,9 @@ def load_bundle(path: Path | str) -> Bundle:
     except DataContractError as error:
         raise BundleError(f"{error}; train again or copy the bundle anew") from None
     if "_bundle" not in arrays:
-        raise BundleError(f"{path}: not a model bundle (it has no _bundle entry); expected a file made by 'ptycho train'")
+        raise BundleError(
+            f"{path}: not a model bundle (it has no _bundle entry); expected a file made by 'ptycho train'"
+        )
     try:
         text = json.loads(str(arrays.pop("_bundle")))
     except json.JSONDecodeError as error:
@@ -104,7 +106,9 @@ def load_bundle(path: Path | str) -> Bundle:
     try:
         return Bundle(
             config=Config.from_dict(text["config"], str(path)),
-            weights={name.removeprefix("weights/"): value for name, value in arrays.items() if name != "probe"},
+            weights={
+                name.removeprefix("weights/"): value for name, value in arrays.items() if name != "probe"
+            },
             probe=arrays["probe"],
             scales=Scales(**text["scales"]),
             trained_intensity=float(text["trained_intensity"]),
@@ -126,7 +130,10 @@ def digest(array: np.ndarray) -> str:
 
 def get_weights(model: Any) -> dict[str, np.ndarray]:
     """Return copies of a model's weights by name."""
-    return {variable.path: np.array(variable.numpy() if hasattr(variable, "numpy") else variable) for variable in model.weights}
+    return {
+        variable.path: np.array(variable.numpy() if hasattr(variable, "numpy") else variable)
+        for variable in model.weights
+    }
 
 
 def set_weights(model: Any, weights: Mapping[str, np.ndarray], source: str = "bundle") -> None:
@@ -152,4 +159,6 @@ def _check_digests(path: Path, arrays: Mapping[str, np.ndarray], expected: Mappi
         raise BundleError(f"{path}: arrays missing or added: {', '.join(odd[:3])}")
     for name, value in arrays.items():
         if digest(value) != expected[name]:
-            raise BundleError(f"{path}: array {name} does not match its checksum; the file was changed or damaged")
+            raise BundleError(
+                f"{path}: array {name} does not match its checksum; the file was changed or damaged"
+            )

@@ -16,7 +16,9 @@ MAX_REACH = 1.0
 
 def reach_px(groups: Iterable[GroupedData]) -> float:
     """Return the largest |relative offset| along an axis over all groups, px."""
-    return max((float(np.abs(grouped.coords_relative).max()) for grouped in groups if len(grouped)), default=0.0)
+    return max(
+        (float(np.abs(grouped.coords_relative).max()) for grouped in groups if len(grouped)), default=0.0
+    )
 
 
 def canvas_side(reach: float, N: int, levels: int) -> int:

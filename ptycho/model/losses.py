@@ -1,5 +1,7 @@
-"""Loss terms. Each compares amplitudes with amplitudes or counts with counts; its minimum over a global
-scale of a perfect prediction is at scale 1.
+"""Loss terms.
+
+Each compares amplitudes with amplitudes or counts with counts; its minimum over a global scale of a perfect
+prediction is at scale 1.
 
 Arguments are predicted and measured amplitudes in square roots of counts, (B, C, N, N).
 """

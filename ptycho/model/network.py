@@ -117,13 +117,21 @@ class PtychoModel(keras.Model):
         }
 
     def _reconstruct(
-        self, measured: physics.Tensor, placement: physics.Placement, probe: physics.Pair, illumination: physics.Tensor
+        self,
+        measured: physics.Tensor,
+        placement: physics.Placement,
+        probe: physics.Pair,
+        illumination: physics.Tensor,
     ) -> physics.Pair:
         """Run the network on groups (B, C, N, N)."""
         return self.network(self.scale(measured), placement=placement, probe=probe, illumination=illumination)
 
     def _reconstruct_singly(
-        self, measured: physics.Tensor, placement: physics.Placement, probe: physics.Pair, illumination: physics.Tensor
+        self,
+        measured: physics.Tensor,
+        placement: physics.Placement,
+        probe: physics.Pair,
+        illumination: physics.Tensor,
     ) -> physics.Pair:
         """Run a gridsize-1 network on each of L neighbouring patterns (B, L, N, N) and merge the results.
 
@@ -140,7 +148,14 @@ class PtychoModel(keras.Model):
             merged.append(physics.merge_patches(patches, lit[0], placement, illumination))
         return merged[0], merged[1]
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         """Return the weighted sum of the enabled terms and keep their running means."""
         terms = losses.loss_terms(
             self.loss_config,

@@ -29,13 +29,23 @@ class UNet(keras.layers.Layer):
         Start with an output of exactly zero.
     """
 
-    def __init__(self, filters: int, levels: int, outputs: int, seed: int, zero_start: bool = False, **kwargs: object) -> None:
+    def __init__(
+        self, filters: int, levels: int, outputs: int, seed: int, zero_start: bool = False, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
-        self.filters, self.levels, self.outputs, self.seed, self.zero_start = filters, levels, outputs, seed, zero_start
+        self.filters, self.levels, self.outputs, self.seed, self.zero_start = (
+            filters,
+            levels,
+            outputs,
+            seed,
+            zero_start,
+        )
         seeds = iter(range(1000 * seed, 1000 * (seed + 1)))
         widths = [filters * 2**level for level in range(levels)]
         self._down = [self._pair(width, f"down{level}", seeds) for level, width in enumerate(widths)]
-        self._up = [self._pair(width, f"up{level}", seeds) for level, width in reversed(list(enumerate(widths[:-1])))]
+        self._up = [
+            self._pair(width, f"up{level}", seeds) for level, width in reversed(list(enumerate(widths[:-1])))
+        ]
         last = "zeros" if zero_start else keras.initializers.GlorotUniform(seed=next(seeds))
         self._last = keras.layers.Conv2D(outputs, 1, kernel_initializer=last, name="last")
         self._pool = keras.layers.MaxPooling2D()
@@ -96,7 +106,9 @@ class ClassicNetwork(keras.layers.Layer):
     ``max_amplitude`` times the data-derived unit and starts at the unit; phase lies in (-pi, pi).
     """
 
-    def __init__(self, config: ModelConfig, channels: int, object_unit: float, seed: int, **kwargs: object) -> None:
+    def __init__(
+        self, config: ModelConfig, channels: int, object_unit: float, seed: int, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.config, self.channels, self.object_unit = config, channels, object_unit
         self._net = UNet(config.filters, config.levels, 2 * channels, seed, name="patches")
@@ -106,7 +118,9 @@ class ClassicNetwork(keras.layers.Layer):
         self._net.build((None, None, None, self.channels))
         self.built = True
 
-    def call(self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor) -> Pair:
+    def call(
+        self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor
+    ) -> Pair:
         """Return the object canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
         energy = ops.sqrt(ops.sum(physics.probe_intensity(probe)))
         # A typical pixel of a pattern has amplitude (unit * |P|) / N; the root compresses the dynamic range.

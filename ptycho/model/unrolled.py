@@ -26,7 +26,9 @@ DAMPING = 0.02
 class UnrolledNetwork(keras.layers.Layer):
     """K pairs of (gradient step, CNN correction) on a group's canvas."""
 
-    def __init__(self, config: ModelConfig, channels: int, object_unit: float, seed: int, **kwargs: object) -> None:
+    def __init__(
+        self, config: ModelConfig, channels: int, object_unit: float, seed: int, **kwargs: object
+    ) -> None:
         super().__init__(**kwargs)
         self.config, self.channels, self.object_unit = config, channels, object_unit
         networks = 1 if config.share_weights else config.steps
@@ -41,7 +43,9 @@ class UnrolledNetwork(keras.layers.Layer):
             net.build((None, None, None, 6))
         self.built = True
 
-    def call(self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor) -> Pair:
+    def call(
+        self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor
+    ) -> Pair:
         """Return the object canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
         unit = self.object_unit
         canvas = unit * ops.ones_like(illumination), ops.zeros_like(illumination)

@@ -25,14 +25,20 @@ def side_by_side(result: PipelineResult) -> Figure:
     if truth is not None:
         aligned = obj * np.exp(-1j * np.angle(np.nansum(obj * np.conj(truth))))
         amplitude = [("truth", np.abs(truth)), *amplitude, ("difference", np.abs(obj) - np.abs(truth))]
-        phase = [("truth", np.angle(truth)), ("reconstruction", np.angle(aligned)), ("difference", np.angle(aligned * np.conj(truth)))]
+        phase = [
+            ("truth", np.angle(truth)),
+            ("reconstruction", np.angle(aligned)),
+            ("difference", np.angle(aligned * np.conj(truth))),
+        ]
     figure = Figure(figsize=(4.6 * (len(amplitude) + 1), 7.2), dpi=DPI, layout="constrained")
     axes = figure.subplots(2, len(amplitude) + 1)
     top = float(np.nanpercentile(np.abs(obj if truth is None else truth), 99.8)) if inside.any() else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(phase[-1][1]), 99.5))) if inside.any() else 1.0
     for row, (unit, panels) in enumerate((("amplitude", amplitude), ("phase (rad)", phase))):
         for column, (title, image) in enumerate(panels):
-            style: dict[str, Any] = {"cmap": "viridis", "vmin": 0, "vmax": top} if row == 0 else _phase_style(reach)
+            style: dict[str, Any] = (
+                {"cmap": "viridis", "vmin": 0, "vmax": top} if row == 0 else _phase_style(reach)
+            )
             if title == "difference":
                 bound = 0.25 * top if row == 0 else reach
                 style = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
@@ -50,7 +56,12 @@ def training(result: PipelineResult) -> Figure:
     figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in sorted({key for row in history for key in row if "loss" in key}):
-        left.plot(epochs, [row.get(name) for row in history], label=name, linestyle="--" if name.startswith("val") else "-")
+        left.plot(
+            epochs,
+            [row.get(name) for row in history],
+            label=name,
+            linestyle="--" if name.startswith("val") else "-",
+        )
     left.set(title="loss", xlabel="epoch")
     if all(row["loss"] > 0 for row in history):
         left.set_yscale("log")
@@ -68,19 +79,35 @@ def probe(result: PipelineResult) -> Figure:
     axes = figure.subplots(2, len(modes), squeeze=False)
     for column, mode in enumerate(modes):
         share = power[column] / power.sum()
-        _image(figure, axes[0, column], np.abs(mode), f"mode {column}: amplitude ({share:.0%} of power)", None, {"cmap": "viridis"})
+        _image(
+            figure,
+            axes[0, column],
+            np.abs(mode),
+            f"mode {column}: amplitude ({share:.0%} of power)",
+            None,
+            {"cmap": "viridis"},
+        )
         lit = np.abs(mode) > 0.02 * np.abs(mode).max()
-        _image(figure, axes[1, column], np.where(lit, np.angle(mode), np.nan), "phase (rad)", None, _phase_style(np.pi))
+        _image(
+            figure,
+            axes[1, column],
+            np.where(lit, np.angle(mode), np.nan),
+            "phase (rad)",
+            None,
+            _phase_style(np.pi),
+        )
     return figure
 
 
 def patterns(result: PipelineResult) -> Figure:
-    """A few measured patterns beside those that the reconstruction predicts."""
+    """Draw a few measured patterns beside those that the reconstruction predicts."""
     scan = result.artifacts["group"].test.raw
     reconstruction = result.artifacts["stitch"]
     rows = np.linspace(0, len(scan) - 1, min(3, len(scan))).astype(int)
     modes = result.artifacts["train"].probe
-    cut = coords.extract_patches(reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N)
+    cut = coords.extract_patches(
+        reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N
+    )
     predicted = forward.far_field_amplitude(cut, modes)
     figure = Figure(figsize=(12, 3.6 * len(rows)), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(rows), 3, squeeze=False)
@@ -88,10 +115,24 @@ def patterns(result: PipelineResult) -> Figure:
         pair = scan.diff3d[row], predicted[line]
         top = float(np.log1p(scan.photon_scale * max(image.max() for image in pair)))
         for column, (title, image) in enumerate(zip(("measured", "predicted"), pair, strict=True)):
-            _image(figure, axes[line, column], np.log1p(scan.photon_scale * image), f"pattern {row}: {title}, log(1 + sqrt counts)", None, {"cmap": "magma", "vmin": 0, "vmax": top})
+            _image(
+                figure,
+                axes[line, column],
+                np.log1p(scan.photon_scale * image),
+                f"pattern {row}: {title}, log(1 + sqrt counts)",
+                None,
+                {"cmap": "magma", "vmin": 0, "vmax": top},
+            )
         difference = pair[1] - pair[0]
         bound = float(np.abs(difference).max()) or 1.0
-        _image(figure, axes[line, 2], difference, "difference (amplitude)", None, {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound})
+        _image(
+            figure,
+            axes[line, 2],
+            difference,
+            "difference (amplitude)",
+            None,
+            {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound},
+        )
     return figure
 
 
@@ -99,7 +140,8 @@ FIGURES = {"side_by_side": side_by_side, "training": training, "probe": probe, "
 """Every figure by the name of its file."""
 
 CAPTIONS = {
-    "side_by_side": "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the coverage threshold are blank.",
+    "side_by_side": "Truth, reconstruction and difference of the test part, in one frame (object px). "
+    "Pixels below the coverage threshold are blank.",
     "training": "Loss terms and learning rate by epoch; dashed lines are validation.",
     "probe": "The probe as the forward model used it.",
     "patterns": "Measured test patterns and those that the stitched object predicts.",
@@ -128,7 +170,14 @@ def _in_frame(truth: np.ndarray, reconstruction: stitching.Reconstruction) -> np
     return placed
 
 
-def _image(figure: Figure, axes: Any, image: np.ndarray, title: str, extent: tuple[float, float, float, float] | None, style: dict[str, Any]) -> None:
+def _image(
+    figure: Figure,
+    axes: Any,
+    image: np.ndarray,
+    title: str,
+    extent: tuple[float, float, float, float] | None,
+    style: dict[str, Any],
+) -> None:
     step = max(1, max(image.shape) // 1500)
     drawn = axes.imshow(image[::step, ::step], extent=extent, interpolation="nearest", **style)
     axes.set_facecolor("0.85")

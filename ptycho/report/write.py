@@ -38,7 +38,9 @@ def write_report(folder: Path, result: PipelineResult) -> tuple[WrittenFigure, .
     from ptycho.report import figures
 
     written = [
-        _attempt(name, lambda draw=draw, name=name: _figure(folder, name, draw(result), figures.CAPTIONS[name]))
+        _attempt(
+            name, lambda draw=draw, name=name: _figure(folder, name, draw(result), figures.CAPTIONS[name])
+        )
         for name, draw in figures.FIGURES.items()
     ]
     written.append(_attempt("report", lambda: _page(folder, result, written)))
@@ -83,7 +85,9 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
         notes=result.notes,
         direct=measured.get("direct", {}),
         registered=measured.get("registered", {}),
-        others={part: measured[part] for part in ("data", "coverage", "structure", "twin") if part in measured},
+        others={
+            part: measured[part] for part in ("data", "coverage", "structure", "twin") if part in measured
+        },
         pictures=[(f, base64.b64encode(f.data).decode()) for f in figures if f.data],
         failed=[f for f in figures if f.error],
         stopped=result.artifacts["train"].stopped,

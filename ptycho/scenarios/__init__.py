@@ -33,7 +33,9 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
     if name not in scenario_names():
         near = get_close_matches(name, scenario_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"no scenario {name!r}{hint} (known: {', '.join(scenario_names())}, or a path to a .toml file)")
+        raise ConfigError(
+            f"no scenario {name!r}{hint} (known: {', '.join(scenario_names())}, or a path to a .toml file)"
+        )
     with resources.as_file(resources.files("ptycho.scenarios") / f"{name}.toml") as path:
         return {"name": name, **load_toml(path)}, name
 

@@ -22,7 +22,7 @@ def lines_object(size: int, seed: int) -> np.ndarray:
     -------
     (size, size) complex64
     """
-    rng = np.random.RandomState(seed)  # noqa: NPY002  published numbers depend on the legacy stream
+    rng = np.random.RandomState(seed)
     canvas_side = 2 * size
     canvas = np.zeros((canvas_side, canvas_side))
     for _ in range(N_LINES):

@@ -14,13 +14,15 @@ def nongrid_positions(count: int, shape: tuple[int, int], buffer_px: float, seed
     """
     height, width = shape
     buffer = min(buffer_px, min(height, width) / 2 - 1)
-    rng = np.random.RandomState(seed)  # noqa: NPY002  published numbers depend on the legacy stream
+    rng = np.random.RandomState(seed)
     x = rng.uniform(buffer, width - buffer, count)
     y = rng.uniform(buffer, height - buffer, count)
     return np.stack([x, y], axis=1)
 
 
-def grid_positions(object_size: int, N: int, gridsize: int, offset_px: int, outer_offset_px: int) -> np.ndarray:
+def grid_positions(
+    object_size: int, N: int, gridsize: int, offset_px: int, outer_offset_px: int
+) -> np.ndarray:
     """Return the positions (B*C, 2) [x, y] of a dense raster of groups over one object.
 
     Windows of ``N + (gridsize - 1) * offset`` px stand at a stride of ``outer_offset / 2``; in each, gridsize^2

@@ -91,7 +91,9 @@ def prepare_probe(probe: np.ndarray, config: ProbeConfig) -> np.ndarray:
     prepared = probe
     if config.smoothing_sigma_px > 0:
         sigma = (0, config.smoothing_sigma_px, config.smoothing_sigma_px)
-        prepared = ndimage.gaussian_filter(prepared.real, sigma) + 1j * ndimage.gaussian_filter(prepared.imag, sigma)
+        prepared = ndimage.gaussian_filter(prepared.real, sigma) + 1j * ndimage.gaussian_filter(
+            prepared.imag, sigma
+        )
     if config.mask:
         prepared = prepared * normalization_mask(probe.shape[-1])
     return prepared.astype(np.complex64)

@@ -50,7 +50,8 @@ def simulate_scan(config: Config) -> RawData:
             "probe": source,
             "noise": sim.noise,
             "requested_photons_per_pattern": sim.nphotons,
-            "measured_photons_per_pattern": photon_scale**2 * float(np.mean([np.sum(a**2, dtype=float) for a in amplitudes])),
+            "measured_photons_per_pattern": photon_scale**2
+            * float(np.mean([np.sum(a**2, dtype=float) for a in amplitudes])),
         },
     )
 
@@ -113,7 +114,10 @@ def _grid_scan(sim: SimulationConfig, N: int, gridsize: int) -> tuple[np.ndarray
     frame = np.zeros((2 * pitch, columns * pitch), np.complex64)
     where, index, peaks = [], [], []
     for row, (count, outer, seed) in enumerate(
-        ((grid.n_objects_train, grid.outer_offset_train_px, 1), (grid.n_objects_test, grid.outer_offset_test_px, 2))
+        (
+            (grid.n_objects_train, grid.outer_offset_train_px, 1),
+            (grid.n_objects_test, grid.outer_offset_test_px, 2),
+        )
     ):
         local = positions.grid_positions(size, N, gridsize, grid.offset_px, outer)
         for column in range(count):
