@@ -124,7 +124,9 @@ class ClassicNetwork(keras.layers.Layer):
         """Return the object canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
         energy = ops.sqrt(ops.sum(physics.probe_intensity(probe)))
         # A typical pixel of a pattern has amplitude (unit * |P|) / N; the root compresses the dynamic range.
-        relative = ops.sqrt(physics.shift_detector(amplitude) * placement.size / (self.object_unit * energy))
+        relative = physics.shift_detector(amplitude) * placement.size / (self.object_unit * energy)
+        # Dark pixels are exactly 0, where the gradient of a bare root is infinite.
+        relative = ops.sqrt(relative + physics.MODULUS_FLOOR)
         features = self._net(ops.transpose(relative, (0, 2, 3, 1)))
         features = ops.transpose(features, (0, 3, 1, 2))
         real, imaginary = polar(*self.heads(features[:, : self.channels], features[:, self.channels :]))

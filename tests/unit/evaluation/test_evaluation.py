@@ -1,0 +1,133 @@
+"""Evaluation: perfect patches score 1, a wrong frame, scale or orientation does not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ptycho import coords, stitching
+from ptycho.config import Config, EvaluationConfig
+from ptycho.data import RawData
+from ptycho.errors import DataContractError
+from ptycho.evaluation import compare_frames, evaluate
+from ptycho.evaluation.frames import Comparison, apply_shift, find_shift
+from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
+from ptycho.forward import far_field_amplitude
+from ptycho.simulate.objects import lines_object
+from ptycho.simulate.probes import idealized_probe, zone_plate_probe
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """An asymmetric scan (COM far from mid-range) over a structured object, and its perfect reconstruction."""
+    rng = np.random.default_rng(4)
+    obj = lines_object(200, 9)[:180] * np.exp(0.3j * lines_object(200, 10)[:180].real)
+    obj = obj.astype(np.complex64)
+    where = np.stack([40 + 110 * rng.random(150) ** 2, 38 + 90 * rng.random(150)], axis=1)
+    probe = zone_plate_probe(64)[None].astype(np.complex64) * 10
+    patches = coords.extract_patches(obj, where, 64)
+    weights = np.broadcast_to(stitching.illumination(probe), patches.shape).copy()
+    scan = RawData(where[:, 0], where[:, 1], far_field_amplitude(patches, probe), probe, object_guess=obj)
+    result = stitching.stitch(stitching.from_arrays(patches, weights, np.round(where)), where, probe)
+    exact = np.round(where)
+    patches = coords.extract_patches(obj, exact, 64)
+    result = stitching.stitch(stitching.from_arrays(patches, weights, exact), exact, probe)
+    return obj, scan, result, probe
+
+
+@pytest.mark.finding("REASSEMBLY-METRIC-FRAME-001")
+def test_perfect_patches_score_one(scene):
+    obj, scan, result, probe = scene
+    found = evaluate(result, obj, scan, probe, EvaluationConfig())
+    assert found.direct["pearson"] > 0.9999
+    assert found.direct["ssim"] > 0.999
+    assert found.direct["amplitude_ratio"] == pytest.approx(1, abs=1e-4)
+    assert found.direct["mae"] < 1e-3 * np.abs(obj).std()
+    assert found.data["stitched_error"] < 1e-4
+    assert found.data["stitched_scale"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.finding("REASSEMBLY-METRIC-FRAME-001")
+def test_a_frame_error_of_two_pixels_is_seen_and_registration_finds_it(scene):
+    from dataclasses import replace
+
+    obj, scan, result, probe = scene
+    x, y = result.origin_xy
+    found = evaluate(replace(result, origin_xy=(x + 2, y - 1)), obj, scan, probe, EvaluationConfig())
+    assert found.direct["pearson"] < 0.95
+    assert found.registered["pearson"] > 0.999
+    assert found.registered["shift_x_px"] == pytest.approx(-2, abs=0.05)
+    assert found.registered["shift_y_px"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_factor_of_two_is_a_ratio_of_two(scene):
+    from dataclasses import replace
+
+    obj, scan, result, probe = scene
+    found = evaluate(replace(result, object=2 * result.object), obj, scan, probe, EvaluationConfig())
+    assert found.direct["amplitude_ratio"] == pytest.approx(2, abs=1e-3)
+    assert found.direct["least_squares_scalar"] == pytest.approx(0.5, abs=1e-3)
+    assert found.data["stitched_scale"] == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.finding("POISSON-LADDER-001")
+def test_a_flat_object_has_no_correlation(scene):
+    from dataclasses import replace
+
+    obj, scan, result, probe = scene
+    flat = np.full_like(result.object, np.abs(obj).mean())
+    found = evaluate(replace(result, object=flat), obj, scan, probe, EvaluationConfig())
+    assert math.isnan(found.direct["pearson"])
+    assert math.isnan(found.direct["ssim"])
+    assert math.isnan(found.direct["frc_1_2"])
+    assert found.structure["std_over_mean"] < 1e-6
+
+
+def test_a_global_phase_and_a_ramp_are_taken_out(scene):
+    obj, _, result, _ = scene
+    pair = compare_frames(result, obj, 0.1, 2)
+    rows, columns = np.mgrid[: pair.mask.shape[0], : pair.mask.shape[1]]
+    ramp = np.exp(1j * (0.7 + 0.004 * columns - 0.003 * rows))
+    found = all_metrics(Comparison(pair.prediction * ramp, pair.truth, pair.mask, pair.origin_xy))
+    assert found["phase_mae"] > 0.05
+    assert found["phase_mae_plane"] < 1e-3
+
+
+@pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/REG-4")
+def test_registration_recovers_a_sub_pixel_shift():
+    truth = lines_object(120, 5)[:101]
+    moved = coords.translate(truth, (3.2, -1.6))
+    mask = np.zeros(truth.shape, bool)
+    mask[12:90, 15:100] = True
+    pair = Comparison(moved, truth, mask, (0, 0))
+    dx, dy = find_shift(pair, 50)
+    assert (dx, dy) == pytest.approx((-3.2, 1.6), abs=0.05)
+    before, after = all_metrics(pair), all_metrics(apply_shift(pair, (-3.2, 1.6)))
+    assert after["mae"] < before["mae"] / 5
+
+
+def test_frc_of_noise_is_near_zero_and_of_equals_is_one():
+    rng = np.random.default_rng(8)
+    a, b = (rng.normal(size=(91, 120)) + 1j * rng.normal(size=(91, 120)) for _ in range(2))
+    mask = np.ones((91, 120), bool)
+    frequencies, same = fourier_ring_correlation(Comparison(a, a, mask, (0, 0)))
+    _, other = fourier_ring_correlation(Comparison(a, b, mask, (0, 0)))
+    np.testing.assert_allclose(same, 1, atol=1e-9)
+    assert abs(other[5:].mean()) < 0.05
+    assert cutoff(frequencies, same, 0.5) == 0.5
+    assert cutoff(np.array([0.1, 0.2, 0.3]), np.array([1.0, 0.8, 0.2]), 0.5) == pytest.approx(0.25)
+
+
+def test_a_truth_elsewhere_is_an_error(scene):
+    from dataclasses import replace
+
+    obj, _, result, _ = scene
+    with pytest.raises(DataContractError, match="share no pixel"):
+        compare_frames(replace(result, origin_xy=(5000, 0)), obj, 0.1)
+
+
+def test_without_a_truth_only_the_data_speak(scene):
+    _, scan, result, probe = scene
+    found = evaluate(result, None, scan.without_truth(), probe, Config().evaluation)
+    assert set(found.to_dict()) == {"data", "coverage", "structure"}
+    assert idealized_probe(64).shape == (64, 64)

@@ -1,0 +1,43 @@
+"""Loss terms: finite at darkness, least at the truth, each in like units."""
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+losses = pytest.importorskip("ptycho.model.losses")
+unet = pytest.importorskip("ptycho.model.unet")
+
+
+def value(tensor):
+    return float(np.asarray(keras.ops.convert_to_numpy(tensor)))
+
+
+@pytest.mark.finding("PTY-AT-021")
+@pytest.mark.parametrize("counts", [0.0, 1.0, 250.0])
+@pytest.mark.parametrize("rate", [0.0, 1e-30, 1.0, 250.0])
+def test_the_poisson_term_is_finite_and_follows_the_formula(rate, counts):
+    found = value(losses.poisson_nll(keras.ops.full((1, 1, 2, 2), rate), keras.ops.full((1, 1, 2, 2), counts)))
+    assert np.isfinite(found)
+    assert found == pytest.approx(rate - counts * np.log(rate + 1e-6), rel=1e-5, abs=1e-6 + 2e-7 * counts)  # float32 steps near log(1)
+
+
+@pytest.mark.finding("RECT-MAE-UNITS-001")
+@pytest.mark.parametrize("name", ["amplitude_error", "absolute_error", "poisson"])
+def test_the_best_global_scale_of_a_perfect_prediction_is_one(name):
+    truth = np.random.default_rng(2).uniform(1, 9, (1, 2, 8, 8)).astype(np.float32)
+
+    def loss(scale):
+        predicted = keras.ops.convert_to_tensor(truth * np.float32(scale))
+        if name == "poisson":
+            return value(losses.poisson_nll(keras.ops.square(predicted), keras.ops.square(truth)))
+        return value(getattr(losses, name)(predicted, keras.ops.convert_to_tensor(truth)))
+
+    scales = np.linspace(0.9, 1.1, 21)
+    assert scales[int(np.argmin([loss(scale) for scale in scales]))] == pytest.approx(1.0)
+
+
+@pytest.mark.finding("MATH-POLAR-001")
+def test_heads_combine_as_a_complex_exponential():
+    real, imaginary = unet.polar(keras.ops.convert_to_tensor([1.0, 2.0]), keras.ops.convert_to_tensor([np.pi, 0.5]))
+    found = np.asarray(keras.ops.convert_to_numpy(real)) + 1j * np.asarray(keras.ops.convert_to_numpy(imaginary))
+    np.testing.assert_allclose(found, [-1.0, 2 * np.exp(0.5j)], atol=1e-6)

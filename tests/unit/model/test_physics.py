@@ -1,0 +1,93 @@
+"""The differentiable forward model against numpy, and its adjoint pieces against the definition."""
+
+import numpy as np
+import pytest
+
+from ptycho import coords, forward
+
+keras = pytest.importorskip("keras")
+physics = pytest.importorskip("ptycho.model.physics")
+
+N, CANVAS = 32, 44
+
+
+@pytest.fixture
+def scene():
+    rng = np.random.default_rng(3)
+    obj = (rng.normal(size=(CANVAS, CANVAS)) + 1j * rng.normal(size=(CANVAS, CANVAS))).astype(np.complex64)
+    probe = (rng.normal(size=(2, N, N)) + 1j * rng.normal(size=(2, N, N))).astype(np.complex64)
+    member = np.array([[-3.25, 2.5], [4.0, -1.75], [1.5, 3.0], [-2.25, -3.75]])
+    positions = np.ascontiguousarray(-member.T[None, None]).astype(np.float32)
+    return obj, probe, member, positions
+
+
+def pair(value):
+    return value.real.astype(np.float32), value.imag.astype(np.float32)
+
+
+def as_numpy(value):
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+@pytest.mark.finding("TORCH-REASSEMBLY-SIGN-001")
+def test_patches_are_cut_where_the_members_lie(scene):
+    obj, _, member, positions = scene
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    cut = as_numpy(placement.extract(keras.ops.convert_to_tensor(obj.real[None])))[0]
+    expected = coords.extract_patches(obj.real, member + CANVAS / 2, N)
+    np.testing.assert_allclose(cut, expected, atol=2e-5)
+
+
+def test_placement_is_the_adjoint_of_extraction(scene):
+    obj, _, _, positions = scene
+    patches = np.random.default_rng(5).normal(size=(1, 4, N, N)).astype(np.float32)
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    left = np.vdot(as_numpy(placement.extract(keras.ops.convert_to_tensor(obj.real[None]))), patches)
+    right = np.vdot(obj.real[None], as_numpy(placement.place(keras.ops.convert_to_tensor(patches))))
+    assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.finding("PTY-AT-001")
+@pytest.mark.finding("PROBE-MULTIMODE-001")
+def test_predicted_amplitudes_are_those_of_the_numpy_model(scene):
+    obj, probe, member, positions = scene
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    canvas = tuple(keras.ops.convert_to_tensor(part[None]) for part in pair(obj))
+    modes = tuple(keras.ops.convert_to_tensor(part) for part in pair(probe))
+    predicted = np.sqrt(as_numpy(physics.shift_detector(physics.predict_intensity(canvas, placement, modes))))[0]
+    expected = forward.far_field_amplitude(coords.extract_patches(obj, member + CANVAS / 2, N), probe)
+    np.testing.assert_allclose(predicted, expected, atol=1e-5 * expected.max())
+
+
+@pytest.mark.finding("TORCH-GS2-CENTRAL-MASK-MERGE-001")
+def test_constants_merge_to_the_constant_and_darkness_to_zero(scene):
+    _, probe, _, positions = scene
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    modes = tuple(keras.ops.convert_to_tensor(part) for part in pair(probe))
+    ones = keras.ops.ones((1, 4, N, N))
+    weight = physics.probe_intensity(modes)
+    weight = weight / keras.ops.max(weight)
+    total = physics.placed_illumination(placement, modes, ones)
+    merged, lit = as_numpy(physics.merge_patches(ones * 2.5, weight, placement, total))[0], as_numpy(total)[0]
+    np.testing.assert_allclose(merged[lit > 1e-3], 2.5, rtol=1e-3)
+    assert not merged[lit == 0].any()
+
+
+def test_the_gradient_step_is_zero_at_the_truth_and_lowers_the_error_elsewhere(scene):
+    obj, probe, member, positions = scene
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    modes = tuple(keras.ops.convert_to_tensor(part) for part in pair(probe))
+    measured = forward.far_field_amplitude(coords.extract_patches(obj, member + CANVAS / 2, N), probe)
+    amplitude = physics.shift_detector(keras.ops.convert_to_tensor(measured[None]))
+    lit = physics.placed_illumination(placement, modes, amplitude)
+    truth = tuple(keras.ops.convert_to_tensor(part[None]) for part in pair(obj))
+    still = physics.gradient_step(truth, amplitude, placement, modes, lit, 0.05)
+    assert np.abs(as_numpy(still[0])).max() < 1e-3
+    canvas = (truth[0] * 0.5, truth[1] * 0.5)
+    errors = []
+    for _ in range(3):
+        predicted = np.sqrt(as_numpy(physics.predict_intensity(canvas, placement, modes)))
+        errors.append(float(np.sum((predicted - as_numpy(amplitude)) ** 2)))
+        step = physics.gradient_step(canvas, amplitude, placement, modes, lit, 0.05)
+        canvas = (canvas[0] + step[0], canvas[1] + step[1])
+    assert errors[0] > 2 * errors[1] > 2 * errors[2]

@@ -1,0 +1,170 @@
+"""Training, bundles and inference on a scan small enough for the fast tier."""
+
+import numpy as np
+import pytest
+
+from ptycho import inference, stages, stitching, training
+from ptycho.config import Config
+from ptycho.errors import BundleError, RunDirectoryError, TrainingDiverged
+from ptycho.io import atomic
+from ptycho.io.npz import read_arrays
+from ptycho.model.bundle import load_bundle, save_bundle
+from ptycho.simulate import simulate_scan
+
+pytest.importorskip("keras")
+
+
+def tiny(gridsize=1, **training_values):
+    return Config.from_dict(
+        {
+            "N": 32,
+            "gridsize": gridsize,
+            "simulation": {"object_size_px": 96, "base_total_images": 48 // gridsize**2},
+            "model": {"warm_steps": 2, "steps": 1, "filters": 4, "levels": 2},
+            "training": {"epochs": 2, "batch_size": 4, **training_values},
+        }
+    )
+
+
+def containers(config):
+    artifacts = {"scan": simulate_scan(config)}
+    artifacts["split"] = stages.split_stage(artifacts, config, stages.Context())
+    artifacts["group"] = stages.group_stage(artifacts, config, stages.Context())
+    return artifacts["group"], stages.scale_stage(artifacts, config, stages.Context())
+
+
+def trained(config, **options):
+    groups, both = containers(config)
+    return groups, training.train(both.train, both.probe, config, key="k", **options)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return trained(tiny())
+
+
+def test_the_history_has_a_finite_row_for_each_epoch(run):
+    _, bundle = run
+    assert [row["epoch"] for row in bundle.history] == [0, 1]
+    assert all(np.isfinite(row["loss"]) for row in bundle.history)
+    assert bundle.stopped == "all 2 epochs run"
+
+
+@pytest.mark.finding("SINGLETON-SAVE-001")
+@pytest.mark.finding("KERAS3-BUNDLE-LOAD (bug 2026-02-11)")
+def test_a_loaded_bundle_predicts_what_the_trained_one_does(run, tmp_path):
+    groups, bundle = run
+    save_bundle(tmp_path / "bundle.npz", bundle)
+    again = load_bundle(tmp_path / "bundle.npz")
+    assert again.config == bundle.config
+    assert again.scales == bundle.scales
+    chunks = [next(inference.predict(which, groups.test).chunks()) for which in (bundle, again)]
+    np.testing.assert_array_equal(chunks[0].patches, chunks[1].patches)
+
+
+def test_a_changed_weight_is_damage(run, tmp_path):
+    path = tmp_path / "bundle.npz"
+    save_bundle(path, run[1])
+    arrays = read_arrays(path)
+    name = next(key for key in arrays if key.endswith("kernel"))
+    arrays[name] = arrays[name] + 1
+    atomic.write_arrays(path, arrays)
+    with pytest.raises(BundleError, match="checksum"):
+        load_bundle(path)
+
+
+def test_a_missing_weight_is_damage(run, tmp_path):
+    weights = dict(run[1].weights)
+    weights.popitem()
+    from dataclasses import replace
+
+    with pytest.raises(BundleError, match="1 missing"):
+        next(inference.predict(replace(run[1], weights=weights), run[0].test).chunks())
+
+
+@pytest.mark.finding("XLA-INFERENCE-BUG")
+@pytest.mark.finding("PINN-CHUNKED-001")
+@pytest.mark.parametrize("batch", [1, 7, 24, 100])
+def test_prediction_does_not_depend_on_the_batch_size(run, batch):
+    groups, bundle = run
+    whole = np.concatenate([chunk.patches for chunk in inference.predict(bundle, groups.test, 24).chunks()])
+    parts = np.concatenate([chunk.patches for chunk in inference.predict(bundle, groups.test, batch).chunks()])
+    assert len(parts) == len(groups.test)
+    np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
+
+
+def test_a_bundle_of_another_gridsize_is_refused(run):
+    groups, _ = containers(tiny(gridsize=2))
+    with pytest.raises(BundleError, match="gridsize 1 but the data are N = 32, gridsize 2"):
+        inference.predict(run[1], groups.test)
+
+
+def test_the_same_seed_gives_the_same_weights(run):
+    _, again = trained(tiny())
+    for name, value in run[1].weights.items():
+        np.testing.assert_array_equal(value, again.weights[name], err_msg=name)
+
+
+def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def interrupt(progress):
+        if "epoch 2/2" in progress.message:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(tiny(), state_dir=tmp_path, listener=interrupt)
+    _, bundle = trained(tiny(), state_dir=tmp_path, resume=True)
+    for name, value in run[1].weights.items():
+        np.testing.assert_array_equal(value, bundle.weights[name], err_msg=name)
+    losses = [[row["loss"] for row in which.history] for which in (run[1], bundle)]
+    assert losses[0] == losses[1]
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
+    trained(tiny(), state_dir=tmp_path)
+    _, both = containers(tiny())
+    with pytest.raises(RunDirectoryError, match="another config"):
+        training.train(both.train, both.probe, tiny(), key="other", state_dir=tmp_path, resume=True)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
+    config = tiny()
+    _, both = containers(config)
+    broken = both.probe * np.float32(np.nan)
+    with pytest.raises(TrainingDiverged, match="epoch 1, step 1: input probe"):
+        training.train(both.train, broken, config, state_dir=tmp_path)
+    assert (tmp_path / "history.json").exists()
+
+
+@pytest.mark.finding("H-KERAS3-API")
+@pytest.mark.parametrize("loss", [{"nll": 1e-8}, {"mae": 1.0}, {"total_variation": 0.1}])
+@pytest.mark.parametrize("architecture", ["unrolled", "unet"])
+def test_every_loss_trains_every_architecture(architecture, loss):
+    config = tiny(epochs=1, loss={"amplitude": 1.0, **loss})
+    config = config.model_copy(update={"model": config.model.model_copy(update={"architecture": architecture})})
+    _, bundle = trained(config)
+    assert np.isfinite(bundle.history[0]["loss_" + next(iter(loss))])
+
+
+def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
+    groups, bundle = trained(tiny(gridsize=2))
+    prediction = inference.predict(bundle, groups.test)
+    result = stitching.stitch(prediction, groups.test.raw.positions, bundle.probe)
+    x, y = result.origin_xy
+    height, width = result.object.shape
+    truth = np.pad(groups.test.raw.object_guess, 64)[y + 64 : y + 64 + height, x + 64 : x + 64 + width]
+    inside = (result.coverage > 0.5) & (np.abs(truth) > 0)
+    assert result.fits_canvas
+    assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
+
+
+def test_no_validation_pattern_is_trained_on():
+    groups, _ = containers(tiny(gridsize=2))
+    config = tiny(gridsize=2, validation_fraction=0.2)
+    schedule = training.make_schedule(groups.train, config)
+    assert len(schedule.validation)
+    for epoch in range(3):
+        assert not np.isin(schedule.clusters(epoch).nn_indices, schedule.validation).any()
