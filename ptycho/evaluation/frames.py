@@ -11,7 +11,6 @@ from skimage.registration import phase_cross_correlation
 from ptycho.errors import DataContractError
 from ptycho.stitching import Reconstruction
 
-
 REFINEMENTS = 8
 """Gauss-Newton steps of the registration."""
 
@@ -77,7 +76,10 @@ def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:
     """
     amplitude, truth = np.abs(pair.prediction).astype(float), np.abs(pair.truth).astype(float)
     fields = [np.where(pair.mask, image - image[pair.mask].mean(), 0) for image in (truth, amplitude)]
-    if not np.isfinite(amplitude).all() or min(field.std() for field in fields) < 1e-6 * truth[pair.mask].mean():
+    if (
+        not np.isfinite(amplitude).all()
+        or min(field.std() for field in fields) < 1e-6 * truth[pair.mask].mean()
+    ):
         return 0.0, 0.0
     shift, _, _ = phase_cross_correlation(*fields, upsample_factor=upsampling, normalization=None)
     best = np.array(shift, float)

@@ -41,7 +41,16 @@ def test_bad_input_is_one_line_and_exit_code_two(arguments, words, capsys, tmp_p
 SMALL = [
     *("--set", "N=32", "--set", "simulation.object_size_px=96", "--set", "simulation.base_total_images=64"),
     *("--set", "grouping.n_groups=none", "--set", "training.epochs=1", "--set", "model.steps=1"),
-    *("--set", "model.filters=4", "--set", "model.levels=2", "--set", "gates.min_pearson=0", "--set", "gates.min_ssim=0"),
+    *(
+        "--set",
+        "model.filters=4",
+        "--set",
+        "model.levels=2",
+        "--set",
+        "gates.min_pearson=0",
+        "--set",
+        "gates.min_ssim=0",
+    ),
     *("--set", "gates.max_data_error=1", "--set", "gates.scale_tolerance=0.5"),
 ]
 
@@ -66,7 +75,10 @@ def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monk
     assert call("simulate", "gs1_ideal", "--out", "scan.npz", *SMALL) == 0
     assert call("train", "gs1_ideal", "--data", "scan.npz", "--out", "model", *SMALL) == 0
     assert call("infer", "model/bundle.npz", "--data", "scan.npz", "--out", "rec.npz") == 0
-    assert call("evaluate", "rec.npz", "--bundle", "model/bundle.npz", "--data", "scan.npz", "--out", "m.json") == 0
+    assert (
+        call("evaluate", "rec.npz", "--bundle", "model/bundle.npz", "--data", "scan.npz", "--out", "m.json")
+        == 0
+    )
     with np.load(tmp_path / "rec.npz", allow_pickle=False) as parts:
         np.testing.assert_allclose(parts["object"], expected, atol=1e-5)
 

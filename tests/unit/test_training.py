@@ -88,7 +88,9 @@ def test_a_missing_weight_is_damage(run, tmp_path):
 def test_prediction_does_not_depend_on_the_batch_size(run, batch):
     groups, bundle = run
     whole = np.concatenate([chunk.patches for chunk in inference.predict(bundle, groups.test, 24).chunks()])
-    parts = np.concatenate([chunk.patches for chunk in inference.predict(bundle, groups.test, batch).chunks()])
+    parts = np.concatenate(
+        [chunk.patches for chunk in inference.predict(bundle, groups.test, batch).chunks()]
+    )
     assert len(parts) == len(groups.test)
     np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
 
@@ -144,7 +146,9 @@ def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
 @pytest.mark.parametrize("architecture", ["unrolled", "unet"])
 def test_every_loss_trains_every_architecture(architecture, loss):
     config = tiny(epochs=1, loss={"amplitude": 1.0, **loss})
-    config = config.model_copy(update={"model": config.model.model_copy(update={"architecture": architecture})})
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"architecture": architecture})}
+    )
     _, bundle = trained(config)
     assert np.isfinite(bundle.history[0]["loss_" + next(iter(loss))])
 

@@ -16,9 +16,13 @@ def value(tensor):
 @pytest.mark.parametrize("counts", [0.0, 1.0, 250.0])
 @pytest.mark.parametrize("rate", [0.0, 1e-30, 1.0, 250.0])
 def test_the_poisson_term_is_finite_and_follows_the_formula(rate, counts):
-    found = value(losses.poisson_nll(keras.ops.full((1, 1, 2, 2), rate), keras.ops.full((1, 1, 2, 2), counts)))
+    found = value(
+        losses.poisson_nll(keras.ops.full((1, 1, 2, 2), rate), keras.ops.full((1, 1, 2, 2), counts))
+    )
     assert np.isfinite(found)
-    assert found == pytest.approx(rate - counts * np.log(rate + 1e-6), rel=1e-5, abs=1e-6 + 2e-7 * counts)  # float32 steps near log(1)
+    assert found == pytest.approx(
+        rate - counts * np.log(rate + 1e-6), rel=1e-5, abs=1e-6 + 2e-7 * counts
+    )  # float32 steps near log(1)
 
 
 @pytest.mark.finding("RECT-MAE-UNITS-001")
@@ -38,6 +42,10 @@ def test_the_best_global_scale_of_a_perfect_prediction_is_one(name):
 
 @pytest.mark.finding("MATH-POLAR-001")
 def test_heads_combine_as_a_complex_exponential():
-    real, imaginary = unet.polar(keras.ops.convert_to_tensor([1.0, 2.0]), keras.ops.convert_to_tensor([np.pi, 0.5]))
-    found = np.asarray(keras.ops.convert_to_numpy(real)) + 1j * np.asarray(keras.ops.convert_to_numpy(imaginary))
+    real, imaginary = unet.polar(
+        keras.ops.convert_to_tensor([1.0, 2.0]), keras.ops.convert_to_tensor([np.pi, 0.5])
+    )
+    found = np.asarray(keras.ops.convert_to_numpy(real)) + 1j * np.asarray(
+        keras.ops.convert_to_numpy(imaginary)
+    )
     np.testing.assert_allclose(found, [-1.0, 2 * np.exp(0.5j)], atol=1e-6)

@@ -54,7 +54,9 @@ def test_predicted_amplitudes_are_those_of_the_numpy_model(scene):
     placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
     canvas = tuple(keras.ops.convert_to_tensor(part[None]) for part in pair(obj))
     modes = tuple(keras.ops.convert_to_tensor(part) for part in pair(probe))
-    predicted = np.sqrt(as_numpy(physics.shift_detector(physics.predict_intensity(canvas, placement, modes))))[0]
+    predicted = np.sqrt(
+        as_numpy(physics.shift_detector(physics.predict_intensity(canvas, placement, modes)))
+    )[0]
     expected = forward.far_field_amplitude(coords.extract_patches(obj, member + CANVAS / 2, N), probe)
     np.testing.assert_allclose(predicted, expected, atol=1e-5 * expected.max())
 
