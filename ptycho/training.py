@@ -240,16 +240,17 @@ class _Trainer:
         grouped = self.schedule.clusters(epoch)
         data = PtychoDataContainer(grouped, self.scales)
         order = self.schedule.order(epoch, len(grouped))
-        self.model.reset_metrics()
+        sums: dict[str, float] = {}
         steps = max(1, len(order) // self.batch)
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             logs = self._step(epoch, step, data, rows)
+            sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
             message = f"epoch {epoch + 1}/{self.config.training.epochs} loss {logs['loss']:.3e}"
             self.listener(
                 Progress("train", epoch * steps + step + 1, self.config.training.epochs * steps, message)
             )
-        row = {"epoch": epoch, **logs, **self._validate(epoch)}
+        row = {"epoch": epoch, **{name: total / steps for name, total in sums.items()}, **self._validate(epoch)}
         row["learning_rate"] = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
         row["intensity"] = self.model.trained_intensity
         row["seconds"] = time.perf_counter() - began
@@ -262,6 +263,7 @@ class _Trainer:
 
         before = [_numpy(variable) for variable in self.model.trainable_variables]
         inputs = model_inputs(data.batch(rows), self.probe)
+        self.model.reset_metrics()
         logs = {
             name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
         }
