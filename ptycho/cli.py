@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +18,10 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from ptycho.config import Config
+from ptycho.data import RawData
 from ptycho.errors import ConfigError, PtychoError
-from ptycho.progress import Progress
+from ptycho.gates import Verdict
+from ptycho.progress import Listener, Progress
 
 app = App(name="ptycho", help="Ptychography with a physics-informed network.", help_on_error=False)
 console = Console()
@@ -159,14 +161,13 @@ def train(
     """Train on the training part of a scan; --out is a folder that gets bundle.npz and history.json."""
     from ptycho.model.bundle import save_bundle
     from ptycho.pipeline import Context, run_pipeline
-    from ptycho.rundir import BUNDLE, prepare_folder
+    from ptycho.rundir import BUNDLE, claimed_folder
 
     config, scan, key = _resolve(scenario, data, profile, set_, seed, intensity)
-    prepare_folder(out, resume)
-    with _Bars() as listen:
+    with claimed_folder(out, resume), _Bars() as listen:
         context = Context(scan=scan, scan_key=key, state_dir=out, resume=resume, listener=listen)
         result = run_pipeline(config, context, until="train")
-    save_bundle(out / BUNDLE, result.artifacts["train"])
+        save_bundle(out / BUNDLE, result.artifacts["train"])
     console.print(f"wrote {out / BUNDLE}")
     return 0
 
@@ -233,7 +234,7 @@ def _resolve(
     overrides: Iterable[str],
     seed: int | None,
     intensity: bool,
-):
+) -> tuple[Config, RawData | None, str]:
     """Return (config, scan or None, identity of the scan's file)."""
     from ptycho.config import resolve
     from ptycho.scenarios import default_data_dir, load_scenario
@@ -249,14 +250,14 @@ def _resolve(
     return resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data)), scan, key
 
 
-def _read_scan(data: Path, intensity: bool):
+def _read_scan(data: Path, intensity: bool) -> tuple[RawData, str]:
     from ptycho.io.npz import read_npz
 
     scan = read_npz(data, intensity=intensity)
     return scan, hashlib.sha256(data.read_bytes() + bytes([intensity])).hexdigest()[:24]
 
 
-def _print_verdicts(verdicts, notes) -> None:
+def _print_verdicts(verdicts: Sequence[Verdict], notes: Iterable[str]) -> None:
     table = Table("gate", "verdict", "limit", "reason")
     colours = {"pass": "green", "fail": "bold red", "not_applicable": "dim"}
     for verdict in verdicts:
@@ -275,7 +276,7 @@ def _print_verdicts(verdicts, notes) -> None:
 class _Bars:
     """Progress bars on a terminal; nothing elsewhere."""
 
-    def __enter__(self):
+    def __enter__(self) -> Listener:
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),

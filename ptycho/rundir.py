@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,16 +36,31 @@ def execute(config: Config, folder: Path, context: Context) -> PipelineResult:
     RunDirectoryError
         The folder cannot be written, or holds another run and `resume` is off.
     """
-    prepare_folder(folder, context.resume)
-    finished = _finished_bundle(config, folder, context)
-    context = Context(**{**vars(context), "state_dir": folder, "bundle": finished or context.bundle})
-    result = run_pipeline(config, context)
-    write_run(folder, result)
+    with claimed_folder(folder, context.resume):
+        finished = _finished_bundle(config, folder, context)
+        context = Context(**{**vars(context), "state_dir": folder, "bundle": finished or context.bundle})
+        result = run_pipeline(config, context)
+        write_run(folder, result)
     return result
 
 
-def prepare_folder(folder: Path, resume: bool) -> None:
-    """Make sure that `folder` can be written and does not hold a run that would be overwritten."""
+@contextmanager
+def claimed_folder(folder: Path, resume: bool) -> Iterator[None]:
+    """Make sure that `folder` can be written and holds no run that would be overwritten.
+
+    After a failure a folder that was made here and is still empty is taken away again.
+    """
+    existed = folder.exists()
+    _check_folder(folder, resume)
+    try:
+        yield
+    except BaseException:
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
     if folder.is_file():
         raise RunDirectoryError(f"--out {folder}: is a file; give a folder")
     if (folder / METADATA).exists() and not resume:

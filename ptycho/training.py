@@ -250,7 +250,11 @@ class _Trainer:
             self.listener(
                 Progress("train", epoch * steps + step + 1, self.config.training.epochs * steps, message)
             )
-        row = {"epoch": epoch, **{name: total / steps for name, total in sums.items()}, **self._validate(epoch)}
+        row = {
+            "epoch": epoch,
+            **{name: total / steps for name, total in sums.items()},
+            **self._validate(epoch),
+        }
         row["learning_rate"] = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
         row["intensity"] = self.model.trained_intensity
         row["seconds"] = time.perf_counter() - began

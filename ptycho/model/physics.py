@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
+from keras import backend, ops
 
 Tensor = Any
 Pair = tuple[Tensor, Tensor]
@@ -31,8 +31,9 @@ def hat_matrices(positions: Tensor, axis: int, size: int, canvas: int) -> Tensor
     the matrix, placement its transpose, so the two are adjoint by construction.
     """
     start = (canvas - size) / 2 - positions[:, 0, axis, :]
-    rows = ops.reshape(ops.arange(size, dtype="float32"), (1, 1, size, 1))
-    columns = ops.reshape(ops.arange(canvas, dtype="float32"), (1, 1, 1, canvas))
+    dtype = backend.standardize_dtype(positions.dtype)
+    rows = ops.reshape(ops.arange(size, dtype=dtype), (1, 1, size, 1))
+    columns = ops.reshape(ops.arange(canvas, dtype=dtype), (1, 1, 1, canvas))
     distance = columns - rows - start[:, :, None, None]
     return ops.relu(1.0 - ops.abs(distance))
 

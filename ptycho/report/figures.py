@@ -55,13 +55,15 @@ def training(result: PipelineResult) -> Figure:
     epochs = [row["epoch"] + 1 for row in history]
     figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name in sorted({key for row in history for key in row if "loss" in key}):
-        left.plot(
-            epochs,
-            [row.get(name) for row in history],
-            label=name,
-            linestyle="--" if name.startswith("val") else "-",
-        )
+    drawn: list[list[float | None]] = []
+    # The total first: a term that is all of it needs no second line.
+    for name in sorted(
+        {key for row in history for key in row if "loss" in key}, key=lambda key: (len(key), key)
+    ):
+        curve = [row.get(name) for row in history]
+        if curve not in drawn:
+            drawn.append(curve)
+            left.plot(epochs, curve, label=name, linestyle="--" if name.startswith("val") else "-")
     left.set(title="loss", xlabel="epoch")
     if all(row["loss"] > 0 for row in history):
         left.set_yscale("log")

@@ -10,8 +10,8 @@ keras = pytest.importorskip("keras")
 
 # Scenario, least Pearson with the measured probe of run1084, least Pearson with the built-in probe.
 FLOORS = [
-    ("gs1_ideal", 0.89, 0.89),  # limited by the twin image; measured 0.900
-    ("gs1_custom", 0.985, 0.96),
+    ("gs1_ideal", 0.90, 0.90),  # limited by the twin image; measured 0.9002 to 0.9003
+    ("gs1_custom", 0.99, 0.96),
     ("gs2_ideal", 0.97, 0.97),
     ("gs2_custom", 0.99, 0.98),
     ("dose_legacy_gs2", 0.95, 0.95),
