@@ -19,6 +19,7 @@ for _variable in (
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -36,6 +37,36 @@ settings.register_profile("ci", max_examples=100, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 REPOSITORY = Path(__file__).resolve().parent
+sys.path.insert(0, str(REPOSITORY / "tests"))
+
+import tiers  # noqa: E402
+
+
+def command_line(config: pytest.Config) -> tuple[list[str], str]:
+    """Paths and ids relative to the repository, and the -m expression."""
+    arguments = []
+    for argument in config.args:
+        path, colons, name = argument.partition("::")
+        place = (config.invocation_params.dir / path).resolve()
+        inside = place.relative_to(REPOSITORY).as_posix() if place.is_relative_to(REPOSITORY) else path
+        arguments.append(inside + colons + name)
+    return arguments, config.option.markexpr
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return tiers.header(*command_line(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tiers that the command does not ask for."""
+    asked = command_line(config)
+    wanted = {
+        item: tiers.is_wanted(item.nodeid, [mark.name for mark in item.iter_markers()], *asked)
+        for item in items
+    }
+    if not all(wanted.values()):
+        config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
+        items[:] = [item for item in items if wanted[item]]
 
 
 @pytest.fixture(scope="session")

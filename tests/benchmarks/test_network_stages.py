@@ -10,7 +10,6 @@ from ptycho import inference, stages, training
 from ptycho.config import Config
 from ptycho.simulate import simulate_scan
 
-pytest.importorskip("keras")
 pytestmark = pytest.mark.bench
 
 

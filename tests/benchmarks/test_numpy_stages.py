@@ -1,6 +1,6 @@
 """What the numpy stages cost, as ratios within one run: a slow machine slows both sides.
 
-    pytest tests/benchmarks --benchmark-only
+    pytest -m bench
 
 Every test measures a stage and a bare reference workload in turn and writes both, their ratio and how the
 stage grows with its size to ``benchmark.extra_info``. Budgets are asserted on ratios and on memory only.

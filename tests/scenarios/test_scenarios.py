@@ -6,8 +6,6 @@ import pytest
 from ptycho.pipeline import run_pipeline
 from ptycho.scenarios import default_data_dir, load_scenario
 
-keras = pytest.importorskip("keras")
-
 # Scenario, least Pearson with the measured probe of run1084, least Pearson with the built-in probe.
 FLOORS = [
     ("gs1_ideal", 0.90, 0.90),  # limited by the twin image; measured 0.9002 to 0.9003
@@ -17,20 +15,6 @@ FLOORS = [
     ("dose_legacy_gs2", 0.95, 0.95),
     ("dose_experiments", 0.90, 0.90),
 ]
-
-
-def has_gpu():
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_physical_devices("GPU"))
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    import jax
-
-    return any(device.platform == "gpu" for device in jax.devices())
 
 
 def outcome(name, profile, *overrides, data_dir=None):
@@ -74,9 +58,7 @@ def test_low_dose_stays_finite(name):
 @pytest.mark.gpu
 @pytest.mark.xdist_group("gpu0")
 @pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom"])
-def test_a_full_size_scenario_is_finite_and_fits_its_canvas(name):
-    if not has_gpu():
-        pytest.skip(f"no GPU visible to Keras on {keras.backend.backend()}")
+def test_a_full_size_scenario_is_finite_and_fits_its_canvas(name, gpu):
     outcome(name, None, data_dir=default_data_dir())
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from ptycho import cli
 
-pytest.importorskip("keras")
-
 
 def call(*arguments):
     with pytest.raises(SystemExit) as stop:

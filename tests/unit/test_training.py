@@ -11,8 +11,6 @@ from ptycho.io.npz import read_arrays
 from ptycho.model.bundle import load_bundle, save_bundle
 from ptycho.simulate import simulate_scan
 
-pytest.importorskip("keras")
-
 
 def tiny(gridsize=1, **training_values):
     return Config.from_dict(

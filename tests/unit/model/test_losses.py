@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from lazily import Lazy
 
-keras = pytest.importorskip("keras")
-losses = pytest.importorskip("ptycho.model.losses")
-unet = pytest.importorskip("ptycho.model.unet")
+keras = Lazy("keras")
+losses = Lazy("ptycho.model.losses")
+unet = Lazy("ptycho.model.unet")
 
 
 def value(tensor):

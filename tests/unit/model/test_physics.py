@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from lazily import Lazy
 
 from ptycho import coords, forward
 
-keras = pytest.importorskip("keras")
-physics = pytest.importorskip("ptycho.model.physics")
+keras = Lazy("keras")
+physics = Lazy("ptycho.model.physics")
 
 N, CANVAS = 32, 44
 

@@ -5,8 +5,6 @@ import re
 import numpy as np
 import pytest
 
-pytest.importorskip("keras")
-
 from ptycho import report
 from ptycho.pipeline import run_pipeline
 from ptycho.report import figures

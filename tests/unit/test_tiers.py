@@ -1,0 +1,104 @@
+"""The commands by which this project is used, literally: what each of them runs, and what it says it leaves out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiers
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCENARIOS = [
+    "test_a_stable_profile_passes_its_gates",
+    "test_finite_but_untrained_is_no_success",
+    "test_low_dose_stays_finite",
+]
+COMMANDS = {
+    "pytest": [],
+    "pytest -m gpu": ["-m", "gpu"],
+    "pytest tests/scenarios": ["tests/scenarios"],
+    "pytest -m soak": ["-m", "soak"],
+    "pytest -m bench": ["-m", "bench"],
+}
+COLLECT = """
+import json, sys
+import pytest
+class Collected:
+    def pytest_collection_finish(self, session):
+        self.found = [(item.nodeid, sorted({mark.name for mark in item.iter_markers()})) for item in session.items]
+found = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    plugin = Collected()
+    pytest.main([*arguments, "--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:syrupy"], [plugin])
+    found[name] = plugin.found
+json.dump(found, sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def collected():
+    """{command: [(node id, markers)]}, from one process that runs each command as far as its collection."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT, json.dumps(COMMANDS)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stderr.startswith("{"), done.stderr + done.stdout[-2000:]
+    return json.loads(done.stderr)
+
+
+def functions(tests):
+    return {nodeid.split("::")[1].split("[")[0] for nodeid, _ in tests}
+
+
+def test_pytest_alone_runs_the_fast_tier_and_nothing_else(collected):
+    assert len(collected["pytest"]) > 1800
+    assert {tiers.tier_of(markers) for _, markers in collected["pytest"]} == {"fast"}
+
+
+def test_the_other_commands_run_their_tier_and_nothing_else(collected):
+    assert {name: len(tests) for name, tests in collected.items() if name != "pytest"} == {
+        "pytest -m gpu": 4,
+        "pytest tests/scenarios": 9,
+        "pytest -m soak": 80,
+        "pytest -m bench": 8,
+    }
+    for command, tier in [("gpu", "gpu"), ("soak", "soak"), ("bench", "bench")]:
+        assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}
+    assert functions(collected["pytest tests/scenarios"]) == set(SCENARIOS)
+
+
+def test_no_test_is_out_of_reach(collected):
+    """What one command leaves out another runs: no test stands in two, and all files in tests/ are reached."""
+    ids = [nodeid for tests in collected.values() for nodeid, _ in tests]
+    assert len(ids) == len(set(ids))
+    files = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    assert {nodeid.split("::")[0] for nodeid in ids} == files
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expression", "left_out"),
+    [
+        ([], "", {"scenario", "gpu", "soak", "bench"}),
+        (["tests/scenarios"], "", {"gpu", "soak", "bench"}),
+        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench"}),
+        (["tests/scenarios"], "gpu", {"soak", "bench"}),
+        ([], "not gpu", {"scenario", "gpu", "soak", "bench"}),
+        ([], "soak and not gpu", {"scenario", "gpu", "bench"}),
+    ],
+)
+def test_the_header_names_what_is_left_out_and_how_to_get_it(arguments, expression, left_out):
+    lines = tiers.header(arguments, expression)
+    assert len(lines) == len(left_out)
+    for tier in left_out:
+        assert f"left out: {tier} tests (run them with: {tiers.HOW_TO_RUN[tier]})" in lines
+
+
+def test_a_test_that_is_named_by_its_id_runs_whatever_its_tier():
+    named = "tests/scenarios/test_scenarios.py::test_no_seed_goes_nan"
+    assert tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], [named], "")
+    assert not tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], ["tests/scenarios"], "")
