@@ -22,7 +22,7 @@ _HOME_OF = {
     "load_scenario": "ptycho.scenarios",
     "read_npz": "ptycho.io.npz",
     "run_pipeline": "ptycho.pipeline",
-    "simulate_scan": "ptycho.simulate",
+    "simulate_scan": "ptycho.simulate.scan",
     "write_npz": "ptycho.io.npz",
 }
 

@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
 
+from ptycho import config as configs
 from ptycho.config import Config
-from ptycho.data import RawData
 from ptycho.errors import ConfigError, PtychoError
-from ptycho.gates import Verdict
-from ptycho.progress import Listener, Progress
 
 app = App(name="ptycho", help="Ptychography with a physics-informed network.", help_on_error=False)
-console = Console()
-complaints = Console(stderr=True, soft_wrap=True)
+cache_app = App(name="cache", help="Artifacts that are kept from run to run.")
+app.command(cache_app)
 
 Overrides = Annotated[
     tuple[str, ...],
     Parameter(name="--set", help="Override a parameter: path=value. May be repeated.", negative=()),
+]
+Swaps = Annotated[
+    tuple[str, ...],
+    Parameter(name="--swap", help="STAGE=RUN_DIR: use that run's artifact. May be repeated.", negative=()),
 ]
 Profile = Annotated[str | None, Parameter(help="A profile of the scenario, for example stable.")]
 Seed = Annotated[int | None, Parameter(help="Seed of noise, initial weights and batch order.")]
 Intensity = Annotated[
     bool, Parameter(help="The file holds intensities (counts), not amplitudes.", negative=())
 ]
+Flag = Annotated[bool, Parameter(negative=())]
+Everything = Annotated[
+    bool, Parameter(name="--all", help="Take the whole scan, not only its test part.", negative=())
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class How:
+    """How a command is executed; nothing in here changes a result."""
+
+    cache: str | None = None
+    """Folder of artifacts kept from run to run; `none` keeps none. [default: the user's cache folder]"""
+    fresh: Flag = False
+    """Compute everything anew."""
+    batch_size: int = 32
+    """Groups that inference computes at once."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    from ptycho import terminal
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=complaints, show_path=False, show_time=False)],
-    )
+    terminal.set_up_logging()
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
     except PtychoError as error:
-        complaints.print(f"ptycho: {error}", style="red", markup=False, highlight=False)
+        terminal.complain(str(error))
         code = 2
     except CycloptsError as error:
-        complaints.print(
-            f"ptycho: {' '.join(str(error).split())} (see ptycho --help)",
-            style="red",
-            markup=False,
-            highlight=False,
-        )
+        terminal.complain(f"{' '.join(str(error).split())} (see ptycho --help)")
         code = 2
     except KeyboardInterrupt:
-        complaints.print("ptycho: interrupted; finished epochs are kept, go on with --resume", style="red")
+        terminal.complain("interrupted; finished stages and epochs are kept, go on with --resume")
         code = 130
     sys.exit(code or 0)
 
@@ -68,18 +74,28 @@ def main(arguments: list[str] | None = None) -> None:
 @app.command
 def scenarios() -> int:
     """List the scenarios and their profiles."""
-    from ptycho.scenarios import scenario_names, scenario_table
+    from ptycho import scenarios as room
+    from ptycho import terminal
 
-    table = Table("scenario", "gridsize", "profiles", "what")
-    for name in scenario_names():
-        values, _ = scenario_table(name)
-        table.add_row(
-            name,
-            str(values.get("gridsize", 1)),
-            ", ".join(values.get("profiles", {})) or "-",
-            values.get("description", ""),
-        )
-    console.print(table)
+    rows = []
+    for name in room.scenario_names():
+        values, _ = room.scenario_table(name)
+        profiles = ", ".join(values.get("profiles", {})) or "-"
+        rows.append((name, str(values.get("gridsize", 1)), profiles, values.get("description", "")))
+    terminal.grid(("scenario", "gridsize", "profiles", "what"), rows)
+    return 0
+
+
+@app.command
+def stages() -> int:
+    """List the stages: what each takes, which parameters it reads, what it is."""
+    from ptycho import pipeline, terminal
+
+    rows = [
+        (stage.name, ", ".join(stage.inputs) or "-", ", ".join(stage.reads) or "-", stage.purpose)
+        for stage in pipeline.STAGES
+    ]
+    terminal.grid(("stage", "takes", "reads", "what"), rows)
     return 0
 
 
@@ -92,9 +108,12 @@ def run(
     set_: Overrides = (),
     seed: Seed = None,
     out: Path | None = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
+    until: str | None = None,
+    swap: Swaps = (),
+    resume: Flag = False,
     prediction_scale: str | None = None,
     intensity: Intensity = False,
+    how: How = How(),
 ) -> int:
     """Run the whole pipeline on a scenario, or with --data on a measured scan, and judge the result.
 
@@ -106,24 +125,26 @@ def run(
         A scan in an NPZ file.
     out
         Run directory, default runs/NAME.
+    until
+        The last stage to run; see `ptycho stages`.
     resume
         Go on with the run in the directory.
     prediction_scale
         none, recorded or least_squares: a diagnostic rescaling.
     """
-    from ptycho.pipeline import Context
-    from ptycho.rundir import execute
+    from ptycho import rundir, terminal
+    from ptycho.report import write as report
 
     extra = [f"inference.prediction_scale={prediction_scale}"] if prediction_scale else []
-    config, scan, key = _resolve(scenario, data, profile, [*set_, *extra], seed, intensity)
+    config, given = _resolve(scenario, data, profile, [*set_, *extra], seed, intensity)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
-    with _Bars() as listen:
-        result = execute(config, folder, Context(scan=scan, scan_key=key, resume=resume, listener=listen))
-    _print_verdicts(result.artifacts["gate"], result.notes)
-    console.print(
-        f"{'PASS' if result.passed else 'FAIL'}: {folder / 'report.html'}",
-        style="green" if result.passed else "red",
-    )
+    with terminal.Bars() as listen:
+        execution = _execution(how, listen, resume)
+        given |= rundir.swapped(swap, config, execution)
+        result = rundir.execute(config, folder, execution, given=given, until=until)
+    terminal.show(result)
+    colour = "red" if not result.passed else "green" if result.judged else "yellow"
+    terminal.out().print(f"{report.verdict(result)}: {folder / report.PAGE}", style=colour)
     return 0 if result.passed else 1
 
 
@@ -135,15 +156,14 @@ def simulate(
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
+    how: How = How(),
 ) -> int:
     """Simulate a scenario's scan into an NPZ file."""
-    from ptycho.io.npz import write_npz
-    from ptycho.simulate import simulate_scan
+    from ptycho.io import npz
 
-    config, _, _ = _resolve(scenario, None, profile, set_, seed, False)
-    write_npz(out, simulate_scan(config))
-    console.print(f"wrote {out}")
-    return 0
+    config, _ = _resolve(scenario, None, profile, set_, seed, False)
+    npz.write_npz(out, _run(config, {}, "scan", how))
+    return _wrote(out)
 
 
 @app.command
@@ -155,40 +175,37 @@ def train(
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
-    resume: Annotated[bool, Parameter(negative=())] = False,
+    resume: Flag = False,
     intensity: Intensity = False,
+    how: How = How(),
 ) -> int:
-    """Train on the training part of a scan; --out is a folder that gets bundle.npz and history.json."""
-    from ptycho.model.bundle import save_bundle
-    from ptycho.pipeline import Context, run_pipeline
-    from ptycho.rundir import BUNDLE, claimed_folder
+    """Train on the training part of a scan; --out is a run directory that ends with bundle.npz."""
+    from ptycho import rundir, terminal
+    from ptycho.stages import train as row
 
-    config, scan, key = _resolve(scenario, data, profile, set_, seed, intensity)
-    with claimed_folder(out, resume), _Bars() as listen:
-        context = Context(scan=scan, scan_key=key, state_dir=out, resume=resume, listener=listen)
-        result = run_pipeline(config, context, until="train")
-        save_bundle(out / BUNDLE, result.artifacts["train"])
-    console.print(f"wrote {out / BUNDLE}")
-    return 0
+    config, given = _resolve(scenario, data, profile, set_, seed, intensity)
+    with terminal.Bars() as listen:
+        rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
+    return _wrote(out / row.FILE)
 
 
 @app.command
-def infer(bundle: Path, *, data: Path, out: Path, set_: Overrides = (), intensity: Intensity = False) -> int:
-    """Reconstruct the test part of a scan with a trained bundle into an NPZ file."""
-    from ptycho.config import resolve
-    from ptycho.model.bundle import load_bundle
-    from ptycho.pipeline import Context, run_pipeline
-    from ptycho.rundir import write_reconstruction
+def infer(
+    bundle: Path,
+    *,
+    data: Path,
+    out: Path,
+    everything: Everything = False,
+    set_: Overrides = (),
+    intensity: Intensity = False,
+    how: How = How(),
+) -> int:
+    """Reconstruct the test part of a scan, or with --all the whole scan, with a trained bundle into an NPZ file."""
+    from ptycho.stages import stitch
 
-    loaded = load_bundle(bundle)
-    config = resolve(loaded.config.to_dict(), None, set_, str(bundle))
-    scan, key = _read_scan(data, intensity)
-    with _Bars() as listen:
-        context = Context(scan=scan, scan_key=key, bundle=loaded, listener=listen)
-        result = run_pipeline(config, context, until="stitch")
-    write_reconstruction(out, result.artifacts["stitch"])
-    console.print(f"wrote {out}")
-    return 0
+    config, given = _with_bundle(bundle, data, set_, everything, intensity)
+    stitch.write(out, _run(config, given, "stitch", how))
+    return _wrote(out)
 
 
 @app.command
@@ -198,33 +215,99 @@ def evaluate(
     bundle: Path,
     data: Path,
     out: Path | None = None,
+    everything: Everything = False,
     set_: Overrides = (),
     intensity: Intensity = False,
+    how: How = How(),
 ) -> int:
-    """Judge a reconstruction against the scan that it was made from; --out writes the numbers as JSON."""
-    from dataclasses import asdict
+    """Judge a reconstruction against the scan that it was made from; --out is a run directory for the numbers."""
+    from ptycho import pipeline, rundir, terminal
+    from ptycho.stages import stitch
 
-    from ptycho import gates
-    from ptycho.config import resolve
-    from ptycho.evaluation import evaluate as measure
-    from ptycho.io.atomic import write_json
-    from ptycho.model.bundle import load_bundle
-    from ptycho.rundir import read_reconstruction
-    from ptycho.stages import group_for_inference, split_scan
+    config, given = _with_bundle(bundle, data, set_, everything, intensity)
+    given["stitch"] = stitch.read(reconstruction)
+    with terminal.Bars() as listen:
+        execution = _execution(how, listen)
+        if out is None:
+            result = pipeline.run_pipeline(config, execution, given=given, until="gate")
+        else:
+            result = rundir.execute(config, out, execution, given=given, until="gate")
+    terminal.show(result)
+    return 0 if result.passed else 1
 
-    loaded = load_bundle(bundle)
-    config: Config = resolve(loaded.config.to_dict(), None, set_, str(bundle))
-    scan, _ = _read_scan(data, intensity)
-    test = split_scan(scan, config).test
-    found = read_reconstruction(reconstruction)
-    measured = measure(found, test.object_guess, test, loaded.probe, config.evaluation)
-    verdicts = gates.judge(found, measured.to_dict(), len(group_for_inference(test, config)), config.gates)
-    if out is not None:
-        write_json(
-            out, {"metrics": measured.to_dict(), "verdicts": [asdict(verdict) for verdict in verdicts]}
-        )
-    _print_verdicts(verdicts, ())
-    return 0 if gates.passed(verdicts) else 1
+
+@cache_app.command
+def info(*, cache: str | None = None) -> int:
+    """Say where the cache lies and what is in it."""
+    from ptycho import terminal
+
+    store = _store(cache, False)
+    if store is None:
+        raise ConfigError("--cache none names no folder")
+    found = store.info()
+    total = sum(size for _, size in found.values())
+    terminal.out().print(
+        f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB", highlight=False
+    )
+    terminal.grid(
+        ("stage", "artifacts", "MiB"),
+        [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in found.items()],
+    )
+    return 0
+
+
+@cache_app.command
+def clear(*, cache: str | None = None) -> int:
+    """Throw away everything in the cache."""
+    from ptycho import terminal
+
+    store = _store(cache, False)
+    if store is None:
+        raise ConfigError("--cache none names no folder")
+    terminal.out().print(f"{store.clear()} artifacts thrown away from {store.folder}", highlight=False)
+    return 0
+
+
+def _store(cache: str | None, fresh: bool) -> Any:
+    """Return the store that `cache` names, by default the user's; None for `none`."""
+    import platformdirs
+
+    from ptycho import store
+
+    if cache == "none":
+        return None
+    named = cache or os.environ.get("PTYCHO_CACHE_DIR") or platformdirs.user_cache_path("ptycho")
+    size = os.environ.get("PTYCHO_CACHE_GIB", "")
+    try:
+        most = int(float(size) * 2**30) if size else store.MAX_BYTES
+    except ValueError:
+        raise ConfigError(f"PTYCHO_CACHE_GIB = {size!r}: expected a number of GiB") from None
+    return store.Store(Path(named), most, fresh)
+
+
+def _execution(how: How, listener: Any, resume: bool = False) -> Any:
+    from ptycho.rows import Execution
+
+    if how.batch_size < 1:
+        raise ConfigError(f"--batch-size = {how.batch_size}: must be at least 1")
+    store = _store(how.cache, how.fresh)
+    return Execution(listener=listener, batch_size=how.batch_size, resume=resume, cache=store)
+
+
+def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
+    """Run the table as far as `until` and return its artifact."""
+    from ptycho import pipeline, terminal
+
+    with terminal.Bars() as listen:
+        result = pipeline.run_pipeline(config, _execution(how, listen), given=given, until=until)
+    return result.artifacts[until]
+
+
+def _wrote(path: Path) -> int:
+    from ptycho import terminal
+
+    terminal.out().print(f"wrote {path}", highlight=False)
+    return 0
 
 
 def _resolve(
@@ -234,72 +317,38 @@ def _resolve(
     overrides: Iterable[str],
     seed: int | None,
     intensity: bool,
-) -> tuple[Config, RawData | None, str]:
-    """Return (config, scan or None, identity of the scan's file)."""
-    from ptycho.config import resolve
-    from ptycho.scenarios import default_data_dir, load_scenario
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config, and the measured scan where there is one."""
+    from ptycho import scenarios as room
+    from ptycho.io import npz
 
     if scenario is None and data is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is None:
-        return load_scenario(str(scenario), profile, overrides, default_data_dir()), None, ""
-    scan, key = _read_scan(data, intensity)
+        return room.load_scenario(str(scenario), profile, overrides, room.default_data_dir()), {}
+    scan = npz.read_npz(data, intensity=intensity)
     if scenario is not None:
-        return load_scenario(scenario, profile, [f"N={scan.N}", *overrides], default_data_dir()), scan, key
-    return resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data)), scan, key
+        overrides = [f"N={scan.N}", *overrides]
+        config = room.load_scenario(scenario, profile, overrides, room.default_data_dir())
+    else:
+        config = configs.resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data))
+    return config, {"scan": scan}
 
 
-def _read_scan(data: Path, intensity: bool) -> tuple[RawData, str]:
-    from ptycho.io.npz import read_npz
+def _with_bundle(
+    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, intensity: bool
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config that a bundle was trained with, and bundle and scan as what is given."""
+    from ptycho.io import npz
+    from ptycho.model import bundle as bundles
 
-    scan = read_npz(data, intensity=intensity)
-    return scan, hashlib.sha256(data.read_bytes() + bytes([intensity])).hexdigest()[:24]
-
-
-def _print_verdicts(verdicts: Sequence[Verdict], notes: Iterable[str]) -> None:
-    table = Table("gate", "verdict", "limit", "reason")
-    colours = {"pass": "green", "fail": "bold red", "not_applicable": "dim"}
-    for verdict in verdicts:
-        table.add_row(
-            verdict.name,
-            verdict.status.replace("_", " "),
-            verdict.limit,
-            verdict.reason,
-            style=colours[verdict.status],
-        )
-    for note in notes:
-        console.print(note, style="yellow", markup=False)
-    console.print(table)
-
-
-class _Bars:
-    """Progress bars on a terminal; nothing elsewhere."""
-
-    def __enter__(self) -> Listener:
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=complaints,
-            disable=not complaints.is_terminal,
-        )
-        self._tasks: dict[str, int] = {}
-        self._bars.start()
-        return self._listen
-
-    def _listen(self, progress: Progress) -> None:
-        if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total)
-        self._bars.update(
-            self._tasks[progress.stage],
-            completed=progress.done,
-            description=f"{progress.stage} {progress.message}",
-        )
-
-    def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
+    loaded = bundles.load_bundle(bundle)
+    own = {"N": loaded.N, "gridsize": loaded.gridsize}
+    trained = bundles.read_about(bundle).get("config", {})
+    extra = ["split.method=none"] if everything else []
+    config = configs.resolve({**trained, **own}, None, [*overrides, *extra], str(bundle))
+    return config, {"train": loaded, "scan": npz.read_npz(data, intensity=intensity)}
 
 
 if __name__ == "__main__":

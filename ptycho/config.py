@@ -81,8 +81,9 @@ class SimulationConfig(Section):
 class SplitConfig(Section):
     """How a scan is divided into a training part and a test part."""
 
-    method: Literal["axis", "scan_index"] = "axis"
-    """`axis`: the lower `fraction` in y trains. `scan_index`: patterns with a nonzero scan_index test."""
+    method: Literal["axis", "scan_index", "none"] = "axis"
+    """`axis`: the lower `fraction` in y trains. `scan_index`: patterns with a nonzero scan_index test.
+    `none`: all patterns test, none trains; for reconstructing a whole scan with a trained bundle."""
     fraction: float = Field(0.5, gt=0, lt=1)
     """Share of the patterns that train (method `axis`)."""
 
@@ -175,7 +176,6 @@ class InferenceConfig(Section):
 
     n_groups: int | None = Field(None, gt=0)
     """Groups to predict; None takes one for each test pattern. Never inherited from training."""
-    batch_size: int = Field(32, ge=1)
     include_seed: bool = True
     """Each group holds the pattern it is built around, so that every pattern is used."""
     prediction_scale: Literal["none", "recorded", "least_squares"] = "none"
@@ -191,7 +191,7 @@ class EvaluationConfig(Section):
     """Pixels this near to the object's outer edge are left out: the object ends there in a step that no probe
     resolves. The published protocol leaves out 2."""
     use_object_guess: bool = True
-    """Take the file's objectGuess as the truth."""
+    """Take the scan's objectGuess as the truth."""
     registration_upsampling: int = Field(50, ge=1)
 
 
@@ -253,10 +253,6 @@ class Config(Section):
     def channels(self) -> int:
         """Patterns in a group, gridsize^2."""
         return self.gridsize**2
-
-    def subset(self, paths: Iterable[str]) -> dict[str, Any]:
-        """Return the JSON-ready values at dotted `paths`, for hashing and comparison."""
-        return {path: lookup(self.to_dict(), path) for path in paths}
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain JSON types, none left out."""

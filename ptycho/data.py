@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import coords
+from ptycho import coords, identity
 from ptycho.config import SUPPORTED_N
 from ptycho.errors import DataContractError
 from ptycho.scaling import Scales
@@ -97,6 +97,11 @@ class RawData:
         """Scan positions (M, 2) [x, y], px."""
         return np.stack([self.xcoords, self.ycoords], axis=1)
 
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the content; taken once, since a scan is large and never changes."""
+        return identity.digest_of_fields(self)
+
     def take(self, rows: np.ndarray) -> RawData:
         """Return the scan restricted to `rows`; every per-pattern array is sliced alike."""
         names = ("xcoords", "ycoords", "diff3d", "scan_index", "xcoords_start", "ycoords_start")
@@ -109,10 +114,38 @@ class RawData:
 
 @dataclass(frozen=True)
 class Split:
-    """A scan in two disjoint parts whose union is the scan."""
+    """A scan and its division into two disjoint parts.
 
-    train: RawData
-    test: RawData
+    Attributes
+    ----------
+    scan : RawData
+    train_rows, test_rows : (m,) int64
+        Patterns of the parts; nothing may train where a whole scan is to be reconstructed.
+    """
+
+    scan: RawData
+    train_rows: np.ndarray
+    test_rows: np.ndarray
+
+    @property
+    def N(self) -> int:
+        """Side of a diffraction pattern, px."""
+        return self.scan.N
+
+    @cached_property
+    def train(self) -> RawData:
+        """The training part; raises DataContractError where there is none."""
+        if not len(self.train_rows):
+            raise DataContractError(
+                "the split leaves no patterns to train on; set split.method to axis or scan_index, or give a "
+                "trained bundle"
+            )
+        return self.scan.take(self.train_rows)
+
+    @cached_property
+    def test(self) -> RawData:
+        """The part that is reconstructed."""
+        return self.scan.take(self.test_rows)
 
 
 @dataclass(frozen=True)
@@ -142,6 +175,11 @@ class GroupedData:
 
     def __len__(self) -> int:
         return len(self.nn_indices)
+
+    @property
+    def N(self) -> int:
+        """Side of a diffraction pattern, px."""
+        return self.raw.N
 
     @cached_property
     def coords_nn(self) -> np.ndarray:

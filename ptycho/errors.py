@@ -41,3 +41,7 @@ class BundleError(PtychoError):
 
 class RunDirectoryError(PtychoError):
     """An output directory cannot be written, or holds a run that this one may not replace."""
+
+
+class StageError(PtychoError):
+    """A stage is unknown, reads what it does not declare, or is given an artifact that does not fit the run."""

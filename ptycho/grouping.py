@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from ptycho.config import GroupingConfig
 from ptycho.data import GroupedData, RawData
 from ptycho.errors import GroupingError
+from ptycho.params import Params
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 def group(
     raw: RawData,
     gridsize: int,
-    config: GroupingConfig,
+    config: GroupingConfig | Params,
     *,
     n_groups: int | None = None,
     include_seed: bool | None = None,

@@ -1,21 +1,29 @@
-"""A trained model and groups of patterns -> a stream of object patches in the units of the scan's object."""
+"""A trained model and groups of patterns -> object patches in the units of the scan's object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
 from typing import Any
 
 import numpy as np
 
+from ptycho import progress
+from ptycho.config import LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import BundleError
 from ptycho.model import bundle as bundles
 from ptycho.model import canvas
-from ptycho.stitching import PatchChunk, Prediction
+from ptycho.progress import Listener, Progress
+from ptycho.stitching import Prediction
+
+MEMORY_BYTES = 2**28
+"""Arrays of predicted patches that are larger than this go to disk."""
 
 
-def predict(bundle: bundles.Bundle, grouped: GroupedData, batch_size: int = 32) -> Prediction:
-    """Prepare the prediction of all groups; the network runs when the stream is read, batch by batch.
+def predict(
+    bundle: bundles.Bundle, grouped: GroupedData, batch_size: int = 32, listener: Listener | None = None
+) -> Prediction:
+    """Predict all groups, batch by batch.
 
     Parameters
     ----------
@@ -24,69 +32,71 @@ def predict(bundle: bundles.Bundle, grouped: GroupedData, batch_size: int = 32) 
         Any number of groups.
     batch_size : int
         Groups computed at once; bounds the memory, not the result.
+    listener : callable, optional
+        Told about every batch.
 
     Raises
     ------
     BundleError
         The bundle was trained for another N or gridsize.
     """
-    trained = bundle.config
-    if grouped.raw.N != trained.N or grouped.gridsize != trained.gridsize:
+    if grouped.N != bundle.N or grouped.gridsize != bundle.gridsize:
         raise BundleError(
-            f"the bundle was trained for N = {trained.N}, gridsize {trained.gridsize} but the data are "
-            f"N = {grouped.raw.N}, gridsize {grouped.gridsize}"
+            f"the bundle was trained for N = {bundle.N}, gridsize {bundle.gridsize} but the data are "
+            f"N = {grouped.N}, gridsize {grouped.gridsize}"
         )
-    side = canvas.canvas_side(canvas.reach_px([grouped]), trained.N, trained.model.levels)
-    positions = grouped.coords_offsets[:, 0, :, 0]
+    count, size = len(grouped), min(batch_size, len(grouped))
+    side = canvas.canvas_side(canvas.reach_px([grouped]), bundle.N, bundle.model.levels)
+    model = build_model(bundle, side)
+    container = PtychoDataContainer(grouped, bundle.scales)
+    patches = empty_array((count, side, side), np.complex64)
+    weights = empty_array((count, side, side), np.float32)
+    residual, energy = np.zeros(count), np.zeros(count)
+    for start in range(0, count, size):
+        rows = np.arange(start, min(start + size, count))
+        out = _predict_rows(model, bundle, container, rows, size)
+        patches[rows] = bundle.scales.undo(out["object"], bundle.trained_intensity)
+        weights[rows] = out["weight"]
+        difference = out["predicted"] - out["measured"]
+        residual[rows] = np.square(difference, dtype=np.float64).sum(axis=(1, 2, 3))
+        energy[rows] = np.square(out["measured"], dtype=np.float64).sum(axis=(1, 2, 3))
+        progress.tell(listener, Progress("infer", int(rows[-1]) + 1, count))
+    return Prediction(patches, weights, grouped.coords_offsets[:, 0, :, 0], residual, energy)
 
-    def chunks() -> Iterator[PatchChunk]:
-        model = build_model(bundle, side)
-        container = PtychoDataContainer(grouped, bundle.scales)
-        size = min(batch_size, len(grouped))
-        for start in range(0, len(grouped), size):
-            rows = np.arange(start, min(start + size, len(grouped)))
-            yield _predict_chunk(model, bundle, container, rows, size, positions[rows])
 
-    return Prediction(positions=positions, size=side, chunks=chunks)
+def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return an array to be filled: in memory, or where it is large on a file that vanishes with it."""
+    if np.prod(shape, dtype=float) * np.dtype(dtype).itemsize <= MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="ptycho-") as stream:
+        return np.memmap(stream, dtype=dtype, mode="w+", shape=shape)
 
 
 def build_model(bundle: bundles.Bundle, side: int) -> Any:
     """Rebuild the network of a bundle for group canvases of `side` px, with the bundle's weights."""
-    from ptycho.model.network import PtychoModel
+    from ptycho.model import network
 
-    model = PtychoModel(
-        bundle.config.model,
-        bundle.config.training.loss,
-        channels=bundle.config.channels,
+    # Neither the loss nor the seed of the initial weights matters to a model whose weights are set.
+    model = network.PtychoModel(
+        bundle.model,
+        LossConfig(),
+        channels=bundle.gridsize**2,
         canvas=side,
         intensity=bundle.scales.intensity,
         object_unit=bundle.scales.object_unit,
-        seed=bundle.config.seed,
     )
     bundles.set_weights(model, bundle.weights)
     return model
 
 
-def _predict_chunk(
-    model: Any,
-    bundle: bundles.Bundle,
-    container: PtychoDataContainer,
-    rows: np.ndarray,
-    size: int,
-    positions: np.ndarray,
-) -> PatchChunk:
+def _predict_rows(
+    model: Any, bundle: bundles.Bundle, container: PtychoDataContainer, rows: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
     """Predict the groups `rows`; a partial batch is filled up to `size`, so that one graph serves all."""
-    from ptycho.model.network import model_inputs
+    from ptycho.model import network
 
     filled = np.resize(rows, size)
-    out = model.predict_on_batch(model_inputs(container.batch(filled), bundle.probe))
+    out = model.predict_on_batch(network.model_inputs(container.batch(filled), bundle.probe))
     out = {name: np.asarray(value)[: len(rows)] for name, value in out.items()}
-    patches = (out["real"] + 1j * out["imaginary"]).astype(np.complex64)
-    residual = np.square(out["predicted"] - out["measured"], dtype=np.float64).sum()
-    return PatchChunk(
-        patches=bundle.scales.undo(patches, bundle.trained_intensity),
-        weights=out["weight"],
-        positions=positions,
-        residual=float(residual),
-        energy=float(np.square(out["measured"], dtype=np.float64).sum()),
-    )
+    out["object"] = (out["real"] + 1j * out["imaginary"]).astype(np.complex64)
+    return out

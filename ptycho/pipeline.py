@@ -1,255 +1,348 @@
-"""The stage table: what runs, on what, depending on which parameters, and what must hold afterwards.
+"""The stage table, and running it.
 
-Everything else is driven by :data:`STAGES` and knows no stage by heart: running, resuming, keys, telemetry and
-the report's chapters. A stage is a pure function of its inputs and the config; `Context` holds only how it
-runs (where state is kept, who listens), never what it computes.
+Everything else is driven by :data:`STAGES` and knows no stage by heart: running, storing, swapping, telemetry,
+the run directory, the report and the command line.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from ptycho import gates, stages, telemetry
+from ptycho import identity, params, progress, provenance
 from ptycho.config import Config
-from ptycho.data import RawData
-from ptycho.errors import PtychoError
+from ptycho.errors import DataContractError, PtychoError, StageError
+from ptycho.params import Params
 from ptycho.progress import Progress
-from ptycho.provenance import key_of
-from ptycho.simulate import probes
-from ptycho.stages import Artifacts, Context
-
-__all__ = [
-    "STAGES",
-    "Context",
-    "Invariant",
-    "PipelineResult",
-    "Stage",
-    "notes_on",
-    "run_pipeline",
-    "stage_keys",
-]
+from ptycho.rows import Execution, Inputs, Picture, Stage
+from ptycho.stages import (
+    evaluate,
+    gate,
+    group_test,
+    group_train,
+    infer,
+    scale,
+    scan,
+    split,
+    stitch,
+    train,
+    twin,
+)
+from ptycho.store import Entry
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Invariant:
-    """A condition on a stage's artifact, and the error text for where it does not hold."""
-
-    says: str
-    holds: Callable[[Any], bool]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One row of the table.
-
-    Attributes
-    ----------
-    name : str
-    run : callable
-        ``(artifacts, config, context) -> artifact``.
-    inputs : tuple of str
-        Stages whose artifacts it takes.
-    reads : tuple of str
-        Dotted paths of the config that its result depends on.
-    telemetry : callable
-        ``artifact -> {name: number}``.
-    invariants : tuple of Invariant
-    """
-
-    name: str
-    run: Callable[[Artifacts, Config, Context], Any]
-    inputs: tuple[str, ...]
-    reads: tuple[str, ...]
-    telemetry: Callable[[Any], dict[str, float]]
-    invariants: tuple[Invariant, ...] = ()
-
-
-@dataclass(frozen=True)
-class PipelineResult:
-    """Artifacts, telemetry, keys and seconds of every stage that ran."""
-
-    config: Config
-    artifacts: Artifacts
-    telemetry: Mapping[str, Mapping[str, float]]
-    keys: Mapping[str, str]
-    seconds: Mapping[str, float]
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def passed(self) -> bool:
-        """Whether every applicable gate passed."""
-        return gates.passed(self.artifacts["gate"])
-
-
-def run_pipeline(config: Config, context: Context | None = None, until: str = "gate") -> PipelineResult:
-    """Run the stages in order, up to and including `until`.
-
-    Raises
-    ------
-    PtychoError
-        Of the first stage that fails, or whose artifact breaks an invariant.
-    """
-    context = context or Context()
-    artifacts: dict[str, Any] = {}
-    measured: dict[str, dict[str, float]] = {}
-    seconds: dict[str, float] = {}
-    keys = stage_keys(config, context)
-    for index, stage in enumerate(STAGES):
-        context.listener(Progress("stages", index, len(STAGES), stage.name))
-        began = time.perf_counter()
-        own = replace(context, key=keys[stage.name])
-        artifact = stage.run({name: artifacts[name] for name in stage.inputs}, config, own)
-        for invariant in stage.invariants:
-            if not invariant.holds(artifact):
-                raise PtychoError(f"stage {stage.name}: {invariant.says}; this is a bug, please report it")
-        artifacts[stage.name] = artifact
-        measured[stage.name] = stage.telemetry(artifact)
-        seconds[stage.name] = time.perf_counter() - began
-        logger.debug("stage %s: %.2f s, %s", stage.name, seconds[stage.name], measured[stage.name])
-        if stage.name == until:
-            break
-    return PipelineResult(config, artifacts, measured, keys, seconds, notes_on(config, artifacts))
-
-
-def stage_keys(config: Config, context: Context) -> dict[str, str]:
-    """Return each stage's key: the hash of the config it depends on and of its inputs' keys."""
-    keys: dict[str, str] = {}
-    for stage in STAGES:
-        source = context.scan_key if stage.name == "scan" and context.scan is not None else ""
-        keys[stage.name] = key_of(
-            stage.name, source, config.subset(stage.reads), [keys[name] for name in stage.inputs]
-        )
-    return keys
-
-
-def notes_on(config: Config, artifacts: Artifacts) -> tuple[str, ...]:
-    """Return what a person should know about this run before looking at its numbers."""
-    notes = []
-    scan: RawData = artifacts["scan"]
-    if config.gridsize == 1 and probes.is_twin_ambiguous(scan.probe):
-        notes.append(
-            "Twin image: this probe is real and centrosymmetric, so a single pattern cannot tell the object from its "
-            "conjugate turned by 180 degrees. At gridsize 1 no network can; use gridsize 2 or a structured probe."
-        )
-    if scan.object_guess is None:
-        notes.append("No truth: the scan has no objectGuess; gates that need one are not applicable.")
-    if "probe" in scan.metadata:
-        notes.append(f"Probe: {scan.metadata['probe']}.")
-    return tuple(notes)
-
+GROUPING = ("grouping.method", "grouping.neighbor_count", "grouping.oversampling", "grouping.seed")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
         "scan",
-        stages.scan_stage,
-        inputs=(),
-        reads=("N", "gridsize", "seed", "probe", "simulation", "evaluation.use_object_guess"),
-        telemetry=telemetry.scan_telemetry,
-        invariants=(
-            Invariant(
-                "amplitudes must be finite", lambda scan: bool(np.isfinite(scan.diff3d.sum(dtype=float)))
-            ),
+        scan,
+        reads=(
+            *("N", "gridsize", "seed", "simulation"),
+            *("probe.kind", "probe.file", "probe.relative_width", "probe.scale"),
         ),
     ),
+    Stage("split", split, inputs=("scan",), reads=("split",)),
     Stage(
-        "split",
-        stages.split_stage,
-        inputs=("scan",),
-        reads=("split",),
-        telemetry=lambda split: {
-            "train": len(split.train),
-            "test": len(split.test),
-            "train_mean_amplitude": telemetry.mean_amplitude(split.train),
-            "test_mean_amplitude": telemetry.mean_amplitude(split.test),
-        },
-        invariants=(
-            Invariant(
-                "both parts must hold patterns", lambda split: min(len(split.train), len(split.test)) > 0
-            ),
-        ),
-    ),
-    Stage(
-        "group",
-        stages.group_stage,
+        "group_train",
+        group_train,
         inputs=("split",),
-        reads=("gridsize", "grouping", "inference.n_groups", "inference.include_seed"),
-        telemetry=telemetry.group_telemetry,
-        invariants=(
-            Invariant(
-                "relative offsets must sum to zero in each group",
-                lambda groups: float(np.abs(groups.train.coords_relative.sum(axis=3)).max()) < 1e-6,
-            ),
-        ),
+        reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
     ),
     Stage(
         "scale",
-        stages.scale_stage,
-        inputs=("group",),
-        reads=("scaling", "probe.mask", "probe.smoothing_sigma_px"),
-        telemetry=lambda both: {
-            name: value for name, value in vars(both.train.scales).items() if name != "source"
-        },
-        invariants=(
-            Invariant(
-                "both parts must carry the training scales",
-                lambda both: both.train.scales == both.test.scales,
-            ),
-        ),
+        scale,
+        inputs=("group_train",),
+        reads=("scaling", "simulation.nphotons", "probe.mask", "probe.smoothing_sigma_px"),
     ),
     Stage(
         "train",
-        stages.train_stage,
-        inputs=("scale",),
-        reads=("seed", "model", "training"),
-        telemetry=telemetry.train_telemetry,
-        invariants=(
-            Invariant(
-                "weights must be finite",
-                lambda bundle: all(np.isfinite(value).all() for value in bundle.weights.values()),
+        train,
+        inputs=("group_train", "scale"),
+        reads=(
+            *("seed", "model", "training"),
+            *(*GROUPING, "grouping.include_seed", "grouping.regroup_each_epoch"),
+        ),
+        pictures=(
+            Picture(
+                "training", ("train",), "Loss terms and learning rate by epoch; dashed lines are validation."
             ),
+            Picture("probe", ("train",), "The probe as the forward model used it."),
         ),
     ),
     Stage(
-        "infer",
-        stages.infer_stage,
-        inputs=("group", "train"),
-        reads=(),
-        telemetry=lambda prediction: {"groups": len(prediction), "canvas_px": prediction.size},
-        invariants=(Invariant("every group needs a finite position", telemetry.holds_all_patches),),
+        "group_test",
+        group_test,
+        inputs=("split",),
+        reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
     ),
+    Stage("infer", infer, inputs=("group_test", "train")),
     Stage(
         "stitch",
-        stages.stitch_stage,
-        inputs=("group", "train", "infer"),
-        reads=("inference.prediction_scale", "evaluation.coverage_threshold"),
-        telemetry=telemetry.stitch_telemetry,
-        invariants=(
-            Invariant(
-                "every patch must fit the canvas", lambda result: result.fits_canvas or result.n_nonfinite > 0
+        stitch,
+        inputs=("group_test", "train", "infer"),
+        reads=("inference.prediction_scale", "evaluation.coverage_threshold", "evaluation.use_object_guess"),
+        pictures=(
+            Picture(
+                "patterns",
+                ("group_test", "train", "stitch"),
+                "Measured test patterns and those that the stitched object predicts.",
             ),
         ),
     ),
+    Stage("twin", twin, inputs=("group_test", "train", "infer"), reads=("evaluation.use_object_guess",)),
     Stage(
         "evaluate",
-        stages.evaluate_stage,
-        inputs=("group", "train", "infer", "stitch"),
+        evaluate,
+        inputs=("group_test", "train", "stitch"),
         reads=("evaluation",),
-        telemetry=lambda found: found.summary(),
+        pictures=(
+            Picture(
+                "side_by_side",
+                ("group_test", "stitch", "evaluate"),
+                "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the "
+                "coverage threshold are blank.",
+            ),
+        ),
     ),
-    Stage(
-        "gate",
-        stages.gate_stage,
-        inputs=("group", "stitch", "evaluate"),
-        reads=("gates",),
-        telemetry=lambda verdicts: {verdict.name: float(verdict.status != "fail") for verdict in verdicts},
-    ),
+    Stage("gate", gate, inputs=("group_test", "stitch", "evaluate"), reads=("gates",)),
 )
 """The table. Order is the order of running; `inputs` names earlier rows only."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a row: how its artifact was had (computed, loaded or given), and what is known of it."""
+
+    stage: str
+    how: str
+    key: str
+    seconds: float
+    digest: str
+    telemetry: Mapping[str, float]
+    notes: tuple[str, ...]
+    passed: bool | None
+
+
+STORED = ("digest", "telemetry", "notes", "passed")
+"""What is known of an artifact wherever it comes from: the store keeps it beside the files."""
+
+
+class Artifacts(Mapping[str, Any]):
+    """The artifacts of a run by the names of their stages; a stored one is read when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+        self._makers: dict[str, Callable[[], Any]] = {}
+
+    def put(self, name: str, make: Callable[[], Any]) -> None:
+        """Say how an artifact is had."""
+        self._makers[name] = make
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = self._makers[name]()
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """The artifacts of a run and a record of every row that it needed, in order."""
+
+    config: Config
+    artifacts: Artifacts
+    records: Mapping[str, Record]
+
+    @property
+    def judged(self) -> bool:
+        """Whether a row that judges was among them."""
+        return any(record.passed is not None for record in self.records.values())
+
+    @property
+    def passed(self) -> bool:
+        """Whether all verdicts are good; true where nothing was judged."""
+        return all(record.passed is not False for record in self.records.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about this run before looking at its numbers."""
+        return tuple(note for record in self.records.values() for note in record.notes)
+
+
+def stage_named(name: str) -> Stage:
+    """Return a row of the table; raise StageError for an unknown name, with the nearest known one."""
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    names = [stage.name for stage in STAGES]
+    near = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise StageError(f"no stage {name!r}{hint} (the stages: {', '.join(names)})")
+
+
+def run_pipeline(
+    config: Config,
+    execution: Execution | None = None,
+    *,
+    given: Mapping[str, Any] | None = None,
+    until: str | None = None,
+) -> PipelineResult:
+    """Run the table.
+
+    Parameters
+    ----------
+    config : Config
+    execution : Execution, optional
+        How; it changes no result.
+    given : mapping, optional
+        Artifacts that take the place of rows: a measured scan, a trained bundle, any artifact of another run.
+        What only they would have needed is not run.
+    until : str, optional
+        The last row that is wanted; default all.
+
+    Raises
+    ------
+    StageError
+        An unknown row, or a given artifact that does not fit.
+    PtychoError
+        Of the first stage that fails, or whose artifact breaks an invariant.
+    """
+    given = dict(given or {})
+    for name in (*given, *([until] if until else [])):
+        stage_named(name)
+    for name, artifact in given.items():
+        _check_given(stage_named(name), artifact, config)
+    return _Run(config, execution or Execution(), given).through(needed_rows(given, until))
+
+
+def needed_rows(given: Mapping[str, Any], until: str | None) -> list[Stage]:
+    """Return the rows that `until`, or else every row that no other takes, needs; nothing above what is given."""
+    taken = {name for stage in STAGES for name in stage.inputs}
+    waiting = [until] if until else [stage.name for stage in STAGES if stage.name not in taken]
+    needed: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += () if name in given else stage_named(name).inputs
+    return [stage for stage in STAGES if stage.name in needed]
+
+
+class _Run:
+    """One run while it lasts."""
+
+    def __init__(self, config: Config, execution: Execution, given: Mapping[str, Any]) -> None:
+        self.config, self.execution, self.given = config, execution, given
+        self.artifacts = Artifacts()
+        self.records: dict[str, Record] = {}
+
+    def through(self, rows: list[Stage]) -> PipelineResult:
+        """Settle the rows in order."""
+        for index, stage in enumerate(rows):
+            progress.tell(self.execution.listener, Progress("stages", index, len(rows), stage.name))
+            self.records[stage.name] = self.settle(stage)
+            logger.debug("stage %s: %s", stage.name, self.records[stage.name])
+        progress.tell(self.execution.listener, Progress("stages", len(rows), len(rows)))
+        return PipelineResult(self.config, self.artifacts, self.records)
+
+    def settle(self, stage: Stage) -> Record:
+        """Have a row's artifact: given, from the store, or computed."""
+        began = time.perf_counter()
+        part = Params(self.config, stage.reads, stage.name)
+        if stage.name in self.given:
+            return self.keep(stage, self.given[stage.name], "given", "", part, began)
+        digests = {name: self.records[name].digest for name in stage.inputs}
+        seen = params.identify(self.config, stage.reads)
+        key = identity.key_of(stage.name, stage.code, seen, digests)
+        inputs = Inputs(stage.name, stage.inputs, self.artifacts)
+
+        def compute() -> Any:
+            return _computed(stage, inputs, part, replace(self.execution, key=key))
+
+        cache = self.execution.cache
+        if cache is None:
+            return self.keep(stage, compute(), "computed", key, part, began)
+        with cache.lock(key, lambda: self.say_waiting(stage)):
+            entry: Entry | None = cache.find(stage, key)
+            if entry is not None:
+                logger.info("stage %s: loaded from the cache", stage.name)
+                self.artifacts.put(stage.name, lambda: _loaded(stage, entry, inputs, compute))
+                known = {name: getattr(entry, name) for name in STORED}
+                return Record(stage.name, "loaded", key, time.perf_counter() - began, **known)
+            record = self.keep(stage, compute(), "computed", key, part, began)
+            known = {name: getattr(record, name) for name in STORED}
+            about = {**self.about, "seconds": record.seconds}
+            cache.put(stage, key, self.artifacts[stage.name], known, about)
+        return record
+
+    def keep(self, stage: Stage, artifact: Any, how: str, key: str, part: Params, began: float) -> Record:
+        """Put an artifact that is in memory among the others and describe it."""
+        self.artifacts.put(stage.name, lambda: artifact)
+        return Record(
+            stage=stage.name,
+            how=how,
+            key=key,
+            digest=identity.digest(artifact),
+            telemetry=stage.telemetry(artifact),
+            notes=tuple(stage.notes(artifact, part)),
+            passed=stage.passed(artifact),
+            seconds=time.perf_counter() - began,
+        )
+
+    def say_waiting(self, stage: Stage) -> None:
+        """Tell that another process is at the same stage."""
+        logger.info("another process computes stage %s; waiting for it", stage.name)
+        message = "(another process computes it: waiting)"
+        progress.tell(self.execution.listener, Progress(stage.name, 0, 1, message))
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """How the run is made, for the store: no part of any artifact."""
+        return {"config": self.config.to_dict(), "provenance": provenance.provenance()}
+
+
+def _computed(stage: Stage, inputs: Inputs, part: Params, execution: Execution) -> Any:
+    artifact = stage.run(inputs, part, execution)
+    for says in stage.broken(artifact):
+        raise PtychoError(f"stage {stage.name}: {says}; this is a bug, please report it")
+    return artifact
+
+
+def _loaded(stage: Stage, entry: Entry, inputs: Inputs, compute: Callable[[], Any]) -> Any:
+    """Read a stored artifact; where it has gone since it was found, compute it."""
+    try:
+        return entry.load(stage, inputs)
+    except (OSError, ValueError, KeyError, TypeError, PtychoError) as error:
+        logger.warning(
+            "cache: the artifact of stage %s cannot be read (%s); computing it anew", stage.name, error
+        )
+        return compute()
+
+
+def _check_given(stage: Stage, artifact: Any, config: Config) -> None:
+    """Refuse a given artifact of another kind, N or gridsize, or one that breaks an invariant."""
+    if not isinstance(artifact, stage.kind):
+        raise StageError(
+            f"stage {stage.name} makes a {stage.kind.__name__}; it was given a {type(artifact).__name__}"
+        )
+    for name in ("N", "gridsize"):
+        own, wanted = getattr(artifact, name, None), getattr(config, name)
+        if own is not None and own != wanted:
+            raise DataContractError(
+                f"the {stage.name} that was given has {name} = {own} but the config says {name} = {wanted}; "
+                f"add --set {name}={own}, or give another {stage.name}"
+            )
+    for says in stage.broken(artifact):
+        raise StageError(f"the {stage.name} that was given is no good: {says}")

@@ -19,5 +19,7 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
-def silent(progress: Progress) -> None:
-    """Listen to nothing."""
+def tell(listener: Listener | None, progress: Progress) -> None:
+    """Tell a listener, where there is one."""
+    if listener is not None:
+        listener(progress)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
 import json
+import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from ptycho.errors import StageError
+
+LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "skimage": "scikit-image", "keras": "keras"}
+"""Libraries that numbers come from, by the name that is imported: their distributions."""
 PACKAGES = (
     "ptycho",
     "numpy",
@@ -46,10 +53,78 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-def key_of(*parts: Any) -> str:
-    """Return a short, stable hash of JSON values."""
-    text = json.dumps(parts, sort_keys=True, allow_nan=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+@cache
+def code_version(module: str) -> str:
+    """Return a hash of the sources that a module runs: its own, and those of this package that it imports.
+
+    Imports are followed through the package, those inside of functions too; the versions of the numerical
+    libraries that are met on the way count as well, and of the backend where Keras is met.
+    """
+    sources: dict[str, str] = {}
+    libraries: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in sources:
+            continue
+        sources[name], imported = _read_source(name)
+        libraries |= {target.split(".")[0] for target in imported}
+        waiting += [target for target in imported if target.startswith("ptycho.") and _is_module(target)]
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name} {sources[name]}\n".encode())
+    digest.update(json.dumps(_library_versions(libraries)).encode())
+    return digest.hexdigest()[:24]
+
+
+def keras_backend() -> str:
+    """Return the backend that Keras will use or uses, without importing it (its own order: variable, file, default)."""
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def _library_versions(imported: set[str]) -> dict[str, str]:
+    names = [LIBRARIES[name] for name in sorted(imported) if name in LIBRARIES]
+    found = {name: version for name in names if (version := _version(name))}
+    if "keras" in imported:
+        backend = keras_backend()
+        version = _version(backend) or _version(f"{backend}-cpu") or "?"
+        found["backend"] = f"{backend} {version}"
+    return found
+
+
+@cache
+def _read_source(module: str) -> tuple[str, frozenset[str]]:
+    """Return a source's SHA-256 and the dotted names that it may import; `from a import b` gives a and a.b."""
+    source = _source_file(module).read_bytes()
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return hashlib.sha256(source).hexdigest(), frozenset(found)
+
+
+def _source_file(module: str) -> Path:
+    loaded = sys.modules.get(module)
+    if loaded is not None and getattr(loaded, "__file__", None):
+        return Path(str(loaded.__file__))
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise StageError(f"module {module} has no source file, so that its code cannot be identified")
+    return Path(spec.origin)
+
+
+@cache
+def _is_module(name: str) -> bool:
+    path = _package_folder().parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def _package_folder() -> Path:

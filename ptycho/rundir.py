@@ -1,168 +1,229 @@
-"""A run and everything it leaves behind in a folder. All file names stand here."""
+"""A run and what it leaves behind in a folder, as the rows of the stage table say."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ptycho import report
+from ptycho import config as configs
+from ptycho import identity, pipeline, provenance
 from ptycho.config import Config
-from ptycho.errors import DataContractError, RunDirectoryError
+from ptycho.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.io import atomic
-from ptycho.io.npz import read_arrays
-from ptycho.model import bundle as bundles
-from ptycho.pipeline import Context, PipelineResult, run_pipeline, stage_keys
-from ptycho.provenance import provenance
-from ptycho.stitching import Reconstruction
+from ptycho.params import Params
+from ptycho.pipeline import PipelineResult
+from ptycho.report import write as report
+from ptycho.rows import Execution, Inputs, Stage
+from ptycho.store import Store
 
 logger = logging.getLogger(__name__)
 
-METADATA, TRUTH, RECONSTRUCTION, BUNDLE = "run_metadata.json", "truth.npz", "reconstruction.npz", "bundle.npz"
+METADATA = "run_metadata.json"
 
 
-def execute(config: Config, folder: Path, context: Context) -> PipelineResult:
-    """Run the pipeline and write its run directory.
+def execute(
+    config: Config,
+    folder: Path,
+    execution: Execution,
+    *,
+    given: Mapping[str, Any] | None = None,
+    until: str | None = None,
+) -> PipelineResult:
+    """Run the pipeline and write its run directory; see :func:`ptycho.pipeline.run_pipeline`.
 
     Numbers are written before pictures, and a failing picture fails nothing.
 
     Raises
     ------
     RunDirectoryError
-        The folder cannot be written, or holds another run and `resume` is off.
+        The folder cannot be written, or holds another run, or this one and `resume` is off.
     """
-    with claimed_folder(folder, context.resume):
-        finished = _finished_bundle(config, folder, context)
-        context = Context(**{**vars(context), "state_dir": folder, "bundle": finished or context.bundle})
-        result = run_pipeline(config, context)
-        write_run(folder, result)
+    with claimed_folder(folder, config, execution.resume):
+        result = pipeline.run_pipeline(config, replace(execution, folder=folder), given=given, until=until)
+        write_run(folder, result, execution.cache)
     return result
 
 
 @contextmanager
-def claimed_folder(folder: Path, resume: bool) -> Iterator[None]:
+def claimed_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
     """Make sure that `folder` can be written and holds no run that would be overwritten.
 
-    After a failure a folder that was made here and is still empty is taken away again.
+    After a failure folders that were made here and are still empty are taken away again.
     """
-    existed = folder.exists()
-    _check_folder(folder, resume)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    _check_folder(folder, config, resume)
     try:
         yield
     except BaseException:
-        if not existed and not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(OSError):  # one that is not empty stays, and so do those above it
+            for path in missing:
+                path.rmdir()
         raise
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
+def _check_folder(folder: Path, config: Config, resume: bool) -> None:
     if folder.is_file():
         raise RunDirectoryError(f"--out {folder}: is a file; give a folder")
-    if (folder / METADATA).exists() and not resume:
-        raise RunDirectoryError(
-            f"--out {folder}: holds a finished run; add --resume, or choose another folder"
-        )
+    if (folder / METADATA).exists():
+        if not resume:
+            raise RunDirectoryError(
+                f"--out {folder}: holds a finished run; add --resume, or choose another folder"
+            )
+        changed = configs.differences(read_config(folder), config)
+        if changed:
+            path, (old, new) = next(iter(changed.items()))
+            raise RunDirectoryError(
+                f"--out {folder}: holds a run of another config ({path} was {old!r} and is now {new!r}); use the "
+                "same one, or another folder: what has not changed comes from the cache"
+            )
     with atomic.replacing(folder / ".writable") as stream:
         stream.write(b"")
     (folder / ".writable").unlink()
 
 
-def write_run(folder: Path, result: PipelineResult) -> None:
-    """Write arrays, metadata and report of a finished run."""
-    artifacts = result.artifacts
-    reconstruction: Reconstruction = artifacts["stitch"]
-    write_reconstruction(folder / RECONSTRUCTION, reconstruction)
-    bundles.save_bundle(folder / BUNDLE, artifacts["train"])
-    names = {"reconstruction": RECONSTRUCTION, "bundle": BUNDLE, "history": "history.json"}
-    atomic.write_json(
-        folder / "history.json",
-        {"epochs": list(artifacts["train"].history), "stopped": artifacts["train"].stopped},
-    )
-    scan = artifacts["scan"]
-    if scan.object_guess is not None:
-        atomic.write_arrays(folder / TRUTH, {"object": scan.object_guess})
-        names["truth"] = TRUTH
-    metadata = describe(result, names)
+def write_run(folder: Path, result: PipelineResult, cache: Store | None = None) -> None:
+    """Write what every row leaves, the metadata, and the report."""
+    about = {"config": result.config.to_dict(), "provenance": provenance.provenance()}
+    files = {name: _export(folder, name, result, about) for name in result.records}
+    metadata = {**describe(result, files), **about}
     atomic.write_json(folder / METADATA, metadata)
-    written = report.write_report(folder, result)
-    metadata["artifacts"].update({figure.name: figure.file for figure in written if figure.file})
+    written = report.write_report(folder, result, cache)
+    metadata["figures"] = {figure.name: figure.file for figure in written if figure.file}
     metadata["figure_errors"] = {figure.name: figure.error for figure in written if figure.error}
     atomic.write_json(folder / METADATA, metadata)
 
 
-def describe(result: PipelineResult, names: dict[str, str]) -> dict[str, Any]:
-    """Return the content of `run_metadata.json`."""
-    reconstruction: Reconstruction = result.artifacts["stitch"]
+def _export(folder: Path, name: str, result: PipelineResult, about: Mapping[str, Any]) -> list[str]:
+    """Write what a row leaves; return the names of its files."""
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
+        pipeline.stage_named(name).export(result.artifacts[name], Path(scratch), about)
+        made = sorted(Path(scratch).iterdir())
+        for path in made:
+            path.replace(folder / path.name)
+    return [path.name for path in made]
+
+
+def describe(result: PipelineResult, files: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the content of `run_metadata.json` but for how the run was made."""
     return {
         "name": result.config.name,
-        "passed": result.passed,
-        "verdicts": [asdict(verdict) for verdict in result.artifacts["gate"]],
-        "metrics": result.artifacts["evaluate"].to_dict(),
-        "fits_canvas": reconstruction.fits_canvas,
-        "prediction_scale": reconstruction.prediction_scale,
-        "scales": asdict(result.artifacts["train"].scales),
-        "stopped": result.artifacts["train"].stopped,
-        "telemetry": result.telemetry,
-        "timings_s": result.seconds,
+        "passed": result.passed if result.judged else None,
         "notes": list(result.notes),
-        "keys": result.keys,
-        "scan": dict(result.artifacts["scan"].metadata),
-        "config": result.config.to_dict(),
-        "provenance": provenance(),
-        "artifacts": dict(names),
+        "stages": {
+            name: {**asdict(record), "files": files.get(name, [])} for name, record in result.records.items()
+        },
     }
 
 
-def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
-    """Write `object` complex64, `coverage` float32 and `origin_xy`, with the counts beside them."""
-    atomic.write_arrays(
-        path,
-        {
-            "object": reconstruction.object.astype(np.complex64),
-            "coverage": reconstruction.coverage.astype(np.float32),
-            "origin_xy": np.array(reconstruction.origin_xy, np.int64),
-            "counts": np.array([reconstruction.n_patches, reconstruction.n_nonfinite], np.int64),
-            "numbers": np.array(
-                [reconstruction.kept_fraction, reconstruction.data_error, reconstruction.prediction_scale]
-            ),
-        },
-    )
-
-
-def read_reconstruction(path: Path) -> Reconstruction:
-    """Read what :func:`write_reconstruction` wrote."""
-    arrays = read_arrays(path)
-    missing = {"object", "coverage", "origin_xy", "counts", "numbers"} - set(arrays)
-    if missing:
-        raise DataContractError(f"{path}: not a reconstruction: {', '.join(sorted(missing))} missing")
-    x, y = (int(value) for value in arrays["origin_xy"])
-    kept, error, scale = (float(value) for value in arrays["numbers"])
-    patches, nonfinite = (int(value) for value in arrays["counts"])
-    return Reconstruction(
-        object=arrays["object"],
-        coverage=arrays["coverage"],
-        origin_xy=(x, y),
-        fits_canvas=abs(kept - 1) < 1e-6,
-        kept_fraction=kept,
-        n_patches=patches,
-        n_nonfinite=nonfinite,
-        data_error=error,
-        prediction_scale=scale,
-    )
-
-
-def _finished_bundle(config: Config, folder: Path, context: Context) -> bundles.Bundle | None:
-    """Return the bundle of a run that is resumed, if it is complete and of the same config and data."""
-    if not context.resume or not (folder / BUNDLE).exists():
-        return None
-    bundle = bundles.load_bundle(folder / BUNDLE)
-    if bundle.key != stage_keys(config, context)["train"]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return a run's metadata; raise RunDirectoryError where the folder holds no run."""
+    path = folder / METADATA
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not valid JSON"
+        raise RunDirectoryError(f"{folder}: not a run directory: {METADATA}: {reason}") from None
+    if not isinstance(metadata, dict) or not {"stages", "config"} <= set(metadata):
         raise RunDirectoryError(
-            f"{folder / BUNDLE}: was trained with another config or other data; use the same ones, or another --out"
+            f"{folder}: {METADATA} was written by another version of the program; run it again"
         )
-    return bundle
+    return metadata
+
+
+def read_config(folder: Path) -> Config:
+    """Return the config of a run."""
+    try:
+        return Config.from_dict(read_metadata(folder)["config"], str(folder / METADATA))
+    except ConfigError as error:
+        raise RunDirectoryError(f"{error}; the run was made by another version of the program") from None
+
+
+class RunArtifacts(Mapping[str, Any]):
+    """The artifacts of a finished run: from its folder, from the store, or computed anew from its config.
+
+    What comes out has the digest that the run recorded, or an error is raised.
+    """
+
+    def __init__(self, folder: Path, execution: Execution) -> None:
+        self.folder, self.execution = Path(folder), execution
+        self.records = read_metadata(self.folder)["stages"]
+        self.config = read_config(self.folder)
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        stage = pipeline.stage_named(name)
+        if name not in self.records:
+            raise StageError(
+                f"{self.folder}: that run had no stage {name} (it had: {', '.join(self.records)})"
+            )
+        if name not in self._known:
+            self._known[name] = self._fetch(stage)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def _fetch(self, stage: Stage) -> Any:
+        inputs = Inputs(stage.name, stage.inputs, self)
+        for attempt in (self._from_folder, self._from_store, self._computed):
+            try:
+                artifact = attempt(stage, inputs)
+            except (OSError, ValueError, KeyError, TypeError, PtychoError) as error:
+                logger.debug("%s of %s: %s: %s", stage.name, self.folder, attempt.__name__, error)
+                continue
+            if artifact is not None and identity.digest(artifact) == self.records[stage.name]["digest"]:
+                return artifact
+        raise StageError(
+            f"{self.folder}: the {stage.name} of that run is not to be had any more: it is not in the folder nor in the "
+            "cache, and computing it again gives another one (or it was given to that run); run it again"
+        )
+
+    def _from_folder(self, stage: Stage, inputs: Inputs) -> Any:
+        return stage.load(self.folder, inputs)
+
+    def _from_store(self, stage: Stage, inputs: Inputs) -> Any:
+        cache, key = self.execution.cache, self.records[stage.name]["key"]
+        entry = cache.find(stage, key) if cache is not None and key else None
+        return entry and entry.load(stage, inputs)
+
+    def _computed(self, stage: Stage, inputs: Inputs) -> Any:
+        if self.records[stage.name]["how"] == "given":
+            return None
+        return stage.run(inputs, Params(self.config, stage.reads, stage.name), self.execution)
+
+
+def swapped(texts: tuple[str, ...], config: Config, execution: Execution) -> dict[str, Any]:
+    """Read ``stage=RUN_DIR`` texts into artifacts for `given`.
+
+    Raises
+    ------
+    StageError
+        An unknown stage, or a run of another N or gridsize.
+    RunDirectoryError
+        No run in the folder.
+    """
+    found = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals or not folder:
+            raise StageError(f"--swap {text!r}: expected STAGE=RUN_DIR, for example train=runs/other")
+        pipeline.stage_named(name)
+        run = RunArtifacts(Path(folder), replace(execution, folder=None, resume=False))
+        for part in ("N", "gridsize"):
+            own, wanted = getattr(run.config, part), getattr(config, part)
+            if own != wanted:
+                raise StageError(
+                    f"--swap {text}: that run has {part} = {own} but this one has {part} = {wanted}; an artifact can "
+                    "only take the place of one of its own shape"
+                )
+        found[name] = run[name]
+    return found

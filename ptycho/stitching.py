@@ -1,7 +1,7 @@
 """Predicted patches -> one object on a canvas that is sized from the positions.
 
-Patches come as a stream of chunks and are added one chunk at a time, so that memory stays bounded by the
-canvas and one chunk whatever the number of patches. Placement is bilinear. Each patch brings its own
+Patches are read and added one chunk at a time, so that memory stays bounded by the canvas and one chunk
+whatever the number of patches. Placement is bilinear. Each patch brings its own
 weights (its illumination): the object is ``sum w O / sum w``, numerator and denominator over the same
 support, and zero where nothing was placed.
 """
@@ -9,7 +9,7 @@ support, and zero where nothing was placed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy as np
 from ptycho import coords
 from ptycho.errors import CanvasError
 
+CHUNK = 256
+"""Patches placed at once; bounds the memory, not the result."""
 FIT_TOLERANCE = 1e-6
 """Share of the placed weight that may be missing through rounding."""
 
@@ -33,15 +35,11 @@ class PatchChunk:
         How much each pixel is to count, >= 0.
     positions : (b, 2) float64
         [x, y] of the patches' centres, object px.
-    residual, energy : float
-        Sum over the chunk's patterns of (A_pred - A)^2 and of A^2, where the predictor knows them.
     """
 
     patches: np.ndarray
     weights: np.ndarray
     positions: np.ndarray
-    residual: float = 0.0
-    energy: float = 0.0
 
     def __post_init__(self) -> None:
         if self.patches.ndim != 3 or self.patches.shape[1] != self.patches.shape[2]:
@@ -56,24 +54,45 @@ class PatchChunk:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A stream of predicted patches that can be read any number of times.
+    """All predicted patches of a scan, in memory or on disk: anything that slices like an array.
 
     Attributes
     ----------
+    patches : (B, M, M) complex64
+        Object, in the units of the scan's object.
+    weights : (B, M, M) float32
+        How much each pixel is to count, >= 0.
     positions : (B, 2) float64
-        Centres [x, y] of all patches, px.
-    size : int
-        Side M of the patches.
-    chunks : callable
-        Returns a fresh iterator over :class:`PatchChunk`, in the order of `positions`.
+        Centres [x, y], object px.
+    residual, energy : (B,) float64
+        Sum over each group's patterns of (A_pred - A)^2 and of A^2, where the predictor knows them.
     """
 
+    patches: np.ndarray
+    weights: np.ndarray
     positions: np.ndarray
-    size: int
-    chunks: Callable[[], Iterator[PatchChunk]]
+    residual: np.ndarray
+    energy: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "positions", "residual", "energy"):
+            found = len(getattr(self, name))
+            if found != len(self.patches):
+                raise CanvasError(f"{len(self.patches)} patches need as many {name}; got {found}")
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def size(self) -> int:
+        """Side M of the patches, px."""
+        return self.patches.shape[-1]
+
+    def chunks(self, count: int = CHUNK) -> Iterator[PatchChunk]:
+        """Yield the patches `count` at a time, the last chunk partial."""
+        for start in range(0, len(self.patches), count):
+            rows = slice(start, start + count)
+            yield PatchChunk(self.patches[rows], self.weights[rows], self.positions[rows])
 
 
 @dataclass(frozen=True)
@@ -180,8 +199,9 @@ def stitch(
     scan_positions: np.ndarray,
     probe: np.ndarray,
     progress: Callable[[int], None] | None = None,
+    chunk: int = CHUNK,
 ) -> Reconstruction:
-    """Stitch a stream of patches.
+    """Stitch predicted patches.
 
     Parameters
     ----------
@@ -191,6 +211,8 @@ def stitch(
     probe : (P, N, N) complex
     progress : callable, optional
         Called with the number of patches of each chunk.
+    chunk : int
+        Patches placed at once; bounds the memory, not the result.
     """
     every = np.concatenate(
         [
@@ -201,18 +223,14 @@ def stitch(
     origin, shape = coords.canvas_frame(every, 2)
     canvas = Canvas(origin, shape)
     placed = nonfinite = 0
-    residual = energy = 0.0
-    for chunk in prediction.chunks():
-        bad = ~np.isfinite(chunk.patches).all(axis=(1, 2))
+    for some in prediction.chunks(chunk):
+        bad = ~np.isfinite(some.patches).all(axis=(1, 2))
         nonfinite += int(bad.sum())
-        canvas.add(chunk.patches, chunk.weights, chunk.positions)
-        placed += len(chunk.patches)
-        residual, energy = residual + chunk.residual, energy + chunk.energy
+        canvas.add(some.patches, some.weights, some.positions)
+        placed += len(some.patches)
         if progress is not None:
-            progress(len(chunk.patches))
-    if placed != len(prediction):
-        raise CanvasError(f"{placed} patches arrived but {len(prediction)} were announced")
-    kept = canvas.kept_fraction
+            progress(len(some.patches))
+    kept, energy = canvas.kept_fraction, float(prediction.energy.sum())
     return Reconstruction(
         object=canvas.merged().astype(np.complex64),
         coverage=coverage_map(scan_positions, probe, origin, shape),
@@ -221,7 +239,7 @@ def stitch(
         kept_fraction=kept,
         n_patches=placed,
         n_nonfinite=nonfinite,
-        data_error=residual / energy if energy > 0 else math.nan,
+        data_error=float(prediction.residual.sum()) / energy if energy > 0 else math.nan,
     )
 
 
@@ -244,21 +262,10 @@ def illumination(probe: np.ndarray) -> np.ndarray:
     return (intensity / intensity.max()).astype(np.float32)
 
 
-def chunked(
-    patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, size: int = 256
-) -> Iterable[PatchChunk]:
-    """Yield arrays as chunks of `size` patches, the last one partial."""
-    for start in range(0, len(patches), size):
-        rows = slice(start, start + size)
-        yield PatchChunk(patches[rows], weights[rows], positions[rows])
-
-
-def from_arrays(
-    patches: np.ndarray, weights: np.ndarray, positions: np.ndarray, chunk: int = 256
-) -> Prediction:
-    """Wrap arrays as a :class:`Prediction`."""
-    positions = np.asarray(positions, float)
-    return Prediction(positions, patches.shape[-1], lambda: iter(chunked(patches, weights, positions, chunk)))
+def from_arrays(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> Prediction:
+    """Wrap patches whose patterns are not known as a :class:`Prediction`."""
+    unknown = np.zeros(len(patches))
+    return Prediction(patches, weights, np.asarray(positions, float), unknown, unknown)
 
 
 def _padded_extent(positions: np.ndarray, size: int) -> np.ndarray:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho import grouping
+from ptycho import grouping, progress, scaling
 from ptycho.config import Config
 from ptycho.data import GroupedData, PtychoDataContainer, RawData
 from ptycho.errors import DataContractError, RunDirectoryError, TrainingDiverged
-from ptycho.io import atomic
-from ptycho.io.npz import read_arrays
+from ptycho.io import atomic, npz
 from ptycho.model import bundle as bundles
 from ptycho.model import canvas
-from ptycho.progress import Listener, Progress, silent
-from ptycho.scaling import Scales, least_squares_factor
+from ptycho.params import Params
+from ptycho.progress import Listener, Progress
+from ptycho.scaling import Scales
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,8 @@ class Schedule:
     """
 
     raw: RawData
-    config: Config
+    config: Config | Params
+    gridsize: int
     side: int
     """A cluster has side^2 patterns."""
     first: np.ndarray
@@ -63,21 +63,22 @@ class Schedule:
         ):
             return GroupedData(self.raw, self.side, self.first)
         rng = np.random.default_rng([settings.seed, self.config.seed, epoch])
-        return _clusters(self.raw, self.pool, self.config, self.side, len(self.first), rng)
+        return _clusters(self.raw, self.pool, self.config, self.gridsize, self.side, len(self.first), rng)
 
     def order(self, epoch: int, count: int) -> np.ndarray:
         """Return the order in which an epoch visits its clusters."""
         return np.random.default_rng([self.config.seed, 1, epoch]).permutation(count)
 
 
-def make_schedule(grouped: GroupedData, config: Config) -> Schedule:
+def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
     """Form the clusters and set some aside for validation; no training cluster keeps a pattern of theirs."""
     side = cluster_side(grouped, config)
     clusters = grouped.nn_indices
     if side != grouped.gridsize:
         rng = np.random.default_rng([config.grouping.seed, config.seed])
         rows = np.unique(grouped.nn_indices)
-        clusters = _clusters(grouped.raw, rows, config, side, max(1, len(rows) // side**2), rng).nn_indices
+        count = max(1, len(rows) // side**2)
+        clusters = _clusters(grouped.raw, rows, config, grouped.gridsize, side, count, rng).nn_indices
     n_validation = round(config.training.validation_fraction * len(clusters))
     first, validation = np.split(clusters, [len(clusters) - n_validation])
     if n_validation:
@@ -90,16 +91,16 @@ def make_schedule(grouped: GroupedData, config: Config) -> Schedule:
     pool = np.setdiff1d(
         np.unique(grouped.nn_indices) if side != grouped.gridsize else np.arange(len(grouped.raw)), validation
     )
-    return Schedule(grouped.raw, config, side, first, validation, pool)
+    return Schedule(grouped.raw, config, grouped.gridsize, side, first, validation, pool)
 
 
-def cluster_side(grouped: GroupedData, config: Config) -> int:
+def cluster_side(grouped: GroupedData, config: Config | Params) -> int:
     """Return the side of the training clusters: the gridsize, or at gridsize 1 the overlap that the scan allows."""
     overlap = config.training.overlap
-    if config.gridsize > 1 or overlap == 1 or len(grouped) < overlap**2:
-        return config.gridsize
+    if grouped.gridsize > 1 or overlap == 1 or len(grouped) < overlap**2:
+        return grouped.gridsize
     nearest = grouping.nearest_distances(grouped.raw.positions, overlap**2 - 1)
-    if np.median(nearest) > config.N / 2:
+    if np.median(nearest) > grouped.N / 2:
         logger.warning(
             "neighbouring patterns lie %.0f px apart: too far to merge %d of them; training on single patterns",
             np.median(nearest),
@@ -110,44 +111,52 @@ def cluster_side(grouped: GroupedData, config: Config) -> int:
 
 
 def _clusters(
-    raw: RawData, rows: np.ndarray, config: Config, side: int, count: int, rng: np.random.Generator
+    raw: RawData,
+    rows: np.ndarray,
+    config: Config | Params,
+    gridsize: int,
+    side: int,
+    count: int,
+    rng: np.random.Generator,
 ) -> GroupedData:
     """Draw `count` clusters from the patterns `rows`."""
-    if side == config.gridsize:
+    if side == gridsize:
         return grouping.group(raw, side, config.grouping, n_groups=min(count, len(rows)), rng=rng, rows=rows)
-    wide = config.grouping.model_copy(update={"neighbor_count": side**2 + 2, "method": "nearest"})
-    return grouping.group(raw, side, wide, n_groups=count, include_seed=True, rng=rng, rows=rows)
+    members = grouping.nearest_groups(
+        raw.positions[rows], side**2, side**2 + 2, count, rng, include_seed=True
+    )
+    return GroupedData(raw, side, rows[members])
 
 
 def train(
-    container: PtychoDataContainer,
+    grouped: GroupedData,
+    scales: Scales,
     probe: np.ndarray,
-    config: Config,
+    config: Config | Params,
     *,
     key: str = "",
-    provenance: dict[str, str] | None = None,
     state_dir: Path | None = None,
     resume: bool = False,
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> bundles.Bundle:
-    """Train a model on a container's groups.
+    """Train a model on groups.
 
     Parameters
     ----------
-    container : PtychoDataContainer
-        The training groups and the scales measured on them.
+    grouped : GroupedData
+        The training groups.
+    scales : Scales
+        Measured on them.
     probe : (P, N, N) complex64
         As the forward model is to use it.
     config : Config
     key : str
         Identity of config and data; a checkpoint of another key is not resumed.
-    provenance : dict, optional
-        Stored in the bundle.
     state_dir : Path, optional
         Where `checkpoint.npz` and `history.json` are kept up to date after every epoch.
     resume : bool
         Go on from the checkpoint in `state_dir`, where there is one.
-    listener : callable
+    listener : callable, optional
         Told about every step.
 
     Raises
@@ -155,7 +164,7 @@ def train(
     TrainingDiverged
         A NaN or infinity appeared; the message names epoch, step and tensor. The history up to there is kept.
     """
-    return _Trainer(container, probe, config, key, state_dir, listener).run(resume, provenance or {})
+    return _Trainer(grouped, scales, probe, config, key, state_dir, listener).run(resume)
 
 
 class _Trainer:
@@ -163,21 +172,22 @@ class _Trainer:
 
     def __init__(
         self,
-        container: PtychoDataContainer,
+        grouped: GroupedData,
+        scales: Scales,
         probe: np.ndarray,
-        config: Config,
+        config: Config | Params,
         key: str,
         state_dir: Path | None,
-        listener: Listener,
+        listener: Listener | None,
     ) -> None:
-        self.scales: Scales = container.scales
-        self.probe, self.config, self.key = probe, config, key
+        self.N, self.gridsize = grouped.N, grouped.gridsize
+        self.scales, self.probe, self.config, self.key = scales, probe, config, key
         self.state_dir, self.listener = state_dir, listener
-        self.schedule = make_schedule(container.grouped, config)
+        self.schedule = make_schedule(grouped, config)
         epochs = range(config.training.epochs)
-        reach = canvas.reach_px([container.grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
-        self.side = canvas.canvas_side(reach, config.N, config.model.levels)
-        per_cluster = self.schedule.side**2 // config.channels
+        reach = canvas.reach_px([grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
+        self.side = canvas.canvas_side(reach, self.N, config.model.levels)
+        per_cluster = self.schedule.side**2 // self.gridsize**2
         self.batch = min(max(1, config.training.batch_size // per_cluster), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
         self.model = self._build()
@@ -187,13 +197,13 @@ class _Trainer:
     def _build(self) -> Any:
         import keras
 
-        from ptycho.model.network import PtychoModel
+        from ptycho.model import network
 
         training = self.config.training
-        model = PtychoModel(
+        model = network.PtychoModel(
             self.config.model,
             training.loss,
-            channels=self.config.channels,
+            channels=self.gridsize**2,
             canvas=self.side,
             intensity=self.scales.intensity,
             object_unit=self.scales.object_unit,
@@ -208,7 +218,7 @@ class _Trainer:
         optimizer.build(model.trainable_variables)
         return model
 
-    def run(self, resume: bool, provenance: dict[str, str]) -> bundles.Bundle:
+    def run(self, resume: bool) -> bundles.Bundle:
         start = self._restore() if resume else 0
         try:
             for epoch in range(start, self.config.training.epochs):
@@ -223,7 +233,9 @@ class _Trainer:
         self.stopped = self.stopped or f"all {self.config.training.epochs} epochs run"
         self._write_history()
         return bundles.Bundle(
-            config=self.config,
+            N=self.N,
+            gridsize=self.gridsize,
+            model=self.config.model,
             weights=bundles.get_weights(self.model),
             probe=self.probe,
             scales=self.scales,
@@ -231,12 +243,9 @@ class _Trainer:
             prediction_scale=self._prediction_scale(),
             history=tuple(self.history),
             stopped=self.stopped,
-            provenance=provenance,
-            key=self.key,
         )
 
     def _epoch(self, epoch: int) -> None:
-        began = time.perf_counter()
         grouped = self.schedule.clusters(epoch)
         data = PtychoDataContainer(grouped, self.scales)
         order = self.schedule.order(epoch, len(grouped))
@@ -247,9 +256,8 @@ class _Trainer:
             logs = self._step(epoch, step, data, rows)
             sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
             message = f"epoch {epoch + 1}/{self.config.training.epochs} loss {logs['loss']:.3e}"
-            self.listener(
-                Progress("train", epoch * steps + step + 1, self.config.training.epochs * steps, message)
-            )
+            done, total = epoch * steps + step + 1, self.config.training.epochs * steps
+            progress.tell(self.listener, Progress("train", done, total, message))
         row = {
             "epoch": epoch,
             **{name: total / steps for name, total in sums.items()},
@@ -257,16 +265,15 @@ class _Trainer:
         }
         row["learning_rate"] = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
         row["intensity"] = self.model.trained_intensity
-        row["seconds"] = time.perf_counter() - began
         self.history.append(row)
         self._consider_stopping()
 
     def _step(self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray) -> dict[str, float]:
         """Make one optimizer step; raise TrainingDiverged if it leaves anything non-finite."""
-        from ptycho.model.network import model_inputs
+        from ptycho.model import network
 
         before = [_numpy(variable) for variable in self.model.trainable_variables]
-        inputs = model_inputs(data.batch(rows), self.probe)
+        inputs = network.model_inputs(data.batch(rows), self.probe)
         self.model.reset_metrics()
         logs = {
             name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
@@ -282,7 +289,7 @@ class _Trainer:
         )
 
     def _validate(self, epoch: int) -> dict[str, float]:
-        from ptycho.model.network import model_inputs
+        from ptycho.model import network
 
         if not len(self.schedule.validation):
             return {}
@@ -291,7 +298,7 @@ class _Trainer:
         )
         self.model.reset_metrics()
         for rows in _full_batches(len(data), self.batch):
-            inputs = model_inputs(data.batch(rows), self.probe)
+            inputs = network.model_inputs(data.batch(rows), self.probe)
             logs = self.model.test_on_batch(inputs, return_dict=True)
         found = {f"val_{name}": float(value) for name, value in logs.items()}
         if not all(map(math.isfinite, found.values())):
@@ -309,15 +316,15 @@ class _Trainer:
             self.stopped = f"stopped after epoch {len(values)}: {name} has not improved on {min(values):.4e} for {since} epochs"
 
     def _prediction_scale(self) -> float:
-        from ptycho.model.network import model_inputs
+        from ptycho.model import network
 
         data = PtychoDataContainer(self.schedule.clusters(0), self.scales)
         predicted, measured = [], []
         for rows in _full_batches(min(len(data), CALIBRATION_GROUPS), self.batch):
-            out = self.model.predict_on_batch(model_inputs(data.batch(rows), self.probe))
+            out = self.model.predict_on_batch(network.model_inputs(data.batch(rows), self.probe))
             predicted.append(np.asarray(out["predicted"]))
             measured.append(np.asarray(out["measured"]))
-        return least_squares_factor(np.concatenate(predicted), np.concatenate(measured))
+        return scaling.least_squares_factor(np.concatenate(predicted), np.concatenate(measured))
 
     def _checkpoint(self) -> None:
         if self.state_dir is None:
@@ -339,7 +346,7 @@ class _Trainer:
         if self.state_dir is None or not (self.state_dir / CHECKPOINT).exists():
             return 0
         path = self.state_dir / CHECKPOINT
-        arrays = read_arrays(path)
+        arrays = npz.read_arrays(path)
         state = json.loads(str(arrays.pop("_state", "{}")))
         if state.get("key") != self.key:
             raise RunDirectoryError(

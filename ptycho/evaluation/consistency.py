@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from ptycho import coords, forward
 from ptycho.data import RawData
-from ptycho.evaluation.metrics import pearson
-from ptycho.stitching import Reconstruction
+from ptycho.evaluation import metrics
+from ptycho.stitching import Prediction, Reconstruction
+
+SAMPLE = 64
+"""Patches that are looked at for twins."""
+
+
+@dataclass(frozen=True)
+class TwinCorrelation:
+    """Mean Pearson correlation of `patches` single patches with their own and with the turned truth."""
+
+    own: float = math.nan
+    flipped: float = math.nan
+    patches: int = 0
 
 
 def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray) -> dict[str, float]:
@@ -40,27 +53,41 @@ def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray)
 
 
 def twin_correlation(
-    patches: np.ndarray, positions: np.ndarray, truth: np.ndarray, illumination: np.ndarray
-) -> dict[str, float]:
+    prediction: Prediction, truth: np.ndarray | None, illumination: np.ndarray
+) -> TwinCorrelation:
     """Correlate predicted patches with their own truth and with the truth turned by 180 degrees.
 
     Parameters
     ----------
-    patches : (n, M, M) complex
-    positions : (n, 2) [x, y] px
-    truth : (H, W) complex
+    prediction : Prediction
+        `SAMPLE` patches, evenly spread, are looked at; those that are not finite do not count.
+    truth : (H, W) complex or None
     illumination : (N, N) float
         Peak 1. The turn is about its centre of mass; pixels below 0.1 do not count.
     """
+    if truth is None:
+        return TwinCorrelation()
     size = illumination.shape[0]
     lit = illumination > 0.1
     centre = np.array(ndimage.center_of_mass(illumination))
+    rows = np.unique(np.linspace(0, len(prediction) - 1, SAMPLE).astype(int))
+    patches = prediction.patches[rows]
+    rows, patches = rows[finite := np.isfinite(patches).all(axis=(1, 2))], patches[finite]
+    if not len(rows):
+        return TwinCorrelation()
+    positions = prediction.positions[rows]
     own, flipped = [], []
     for patch, true in zip(
         coords.centre_crop(patches, size), coords.extract_patches(truth, positions, size), strict=True
     ):
         amplitude = np.abs(true)
         turned = ndimage.shift(amplitude[::-1, ::-1], 2 * centre - (size - 1), order=1, mode="nearest")
-        own.append(pearson(np.abs(patch)[lit], amplitude[lit]))
-        flipped.append(pearson(np.abs(patch)[lit], turned[lit]))
-    return {"own": float(np.nanmean(own)), "flipped": float(np.nanmean(flipped)), "patches": len(own)}
+        own.append(metrics.pearson(np.abs(patch)[lit], amplitude[lit]))
+        flipped.append(metrics.pearson(np.abs(patch)[lit], turned[lit]))
+    return TwinCorrelation(_mean_of_numbers(own), _mean_of_numbers(flipped), len(own))
+
+
+def _mean_of_numbers(values: list[float]) -> float:
+    """Return the mean of those that are numbers, NaN where none is."""
+    numbers = [value for value in values if math.isfinite(value)]
+    return sum(numbers) / len(numbers) if numbers else math.nan

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import fft, ndimage
 from skimage.metrics import structural_similarity
 
+from ptycho import scaling
 from ptycho.evaluation.frames import Comparison
-from ptycho.scaling import least_squares_factor
 
 FLAT = 1e-6
 """An image whose standard deviation is below this share of its mean is flat."""
@@ -34,7 +34,7 @@ def amplitude_metrics(pair: Comparison) -> dict[str, float]:
         "amplitude_ratio": float(a.mean() / t.mean()),
         "bias_mean": float(difference.mean()),
         **{f"bias_p{p:02d}": float(value) for p, value in zip((5, 25, 50, 75, 95), percentiles, strict=True)},
-        "least_squares_scalar": least_squares_factor(a, t),
+        "least_squares_scalar": scaling.least_squares_factor(a, t),
         "mae": float(np.abs(difference).mean()),
         "rmse": rmse,
         "nrmse": rmse / float(t.mean()),

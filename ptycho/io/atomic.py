@@ -53,6 +53,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool
         save(stream, **arrays)  # type: ignore[arg-type]
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one NPY atomically; refuse an array that would need pickle."""
+    with replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: sorted as given, NaN and infinities as null, paths as text."""
     with replacing(path) as stream:
@@ -80,3 +86,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+def with_nan(value: Any) -> Any:
+    """Undo :func:`plain`: JSON's nulls are numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_nan(item) for item in value]
+    return math.nan if value is None else value

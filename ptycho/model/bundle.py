@@ -1,29 +1,30 @@
 """A trained model as a frozen value of plain arrays, and as one file.
 
 The file is an NPZ without pickle: the weights by name, the probe, and a JSON text with the format version,
-the resolved config, the scales, the training history, provenance and the SHA-256 of every array. Loading
-rebuilds the architecture from the stored config and sets each weight by name and shape; nothing is taken
-from defaults of the moment.
+N, gridsize and architecture, the scales, the training history and the SHA-256 of every array. Loading
+rebuilds the architecture from what is stored and sets each weight by name and shape; nothing is taken from
+defaults of the moment. Beside the bundle the file says how it was made (`about`: the whole config,
+provenance); that is no part of the bundle and of its identity.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho.config import Config
-from ptycho.errors import BundleError, ConfigError, DataContractError, ScaleError
-from ptycho.io import atomic
-from ptycho.io.npz import read_arrays
+from ptycho.config import ModelConfig
+from ptycho.errors import BundleError, DataContractError, ScaleError
+from ptycho.io import atomic, npz
 from ptycho.scaling import Scales
 
-FORMAT = "ptycho-bundle-1"
+FORMAT = "ptycho-bundle-2"
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ class Bundle:
 
     Attributes
     ----------
-    config : Config
-        The resolved config of the training run (N, gridsize, architecture, ...).
+    N, gridsize : int
+        Of the patterns and groups that it was trained on.
+    model : ModelConfig
+        The architecture.
     weights : mapping of str to array
     probe : (P, N, N) complex64
         As the forward model used it.
@@ -48,12 +51,11 @@ class Bundle:
         One row an epoch.
     stopped : str
         Why training ended.
-    provenance : mapping of str to str
-    key : str
-        Hash of the config subset and the data that made it.
     """
 
-    config: Config
+    N: int
+    gridsize: int
+    model: ModelConfig
     weights: Mapping[str, np.ndarray]
     probe: np.ndarray
     scales: Scales
@@ -61,25 +63,24 @@ class Bundle:
     prediction_scale: float = 1.0
     history: tuple[Mapping[str, Any], ...] = ()
     stopped: str = ""
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    key: str = ""
 
 
-def save_bundle(path: Path, bundle: Bundle) -> None:
-    """Write a bundle atomically."""
+def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = None) -> None:
+    """Write a bundle atomically, and beside it how it was made (JSON values)."""
     arrays = {f"weights/{name}": np.asarray(value) for name, value in bundle.weights.items()}
     arrays["probe"] = bundle.probe
     description = {
         "format": FORMAT,
-        "config": bundle.config.to_dict(),
+        "N": bundle.N,
+        "gridsize": bundle.gridsize,
+        "model": bundle.model.model_dump(mode="json"),
         "scales": asdict(bundle.scales),
         "trained_intensity": bundle.trained_intensity,
         "prediction_scale": bundle.prediction_scale,
         "history": list(bundle.history),
         "stopped": bundle.stopped,
-        "provenance": dict(bundle.provenance),
-        "key": bundle.key,
         "sha256": {name: digest(value) for name, value in arrays.items()},
+        "about": dict(about or {}),
     }
     arrays["_bundle"] = np.array(json.dumps(atomic.plain(description)))
     atomic.write_arrays(path, arrays)
@@ -88,8 +89,36 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
 def load_bundle(path: Path | str) -> Bundle:
     """Read a bundle; raise BundleError naming the file and the damage."""
     path = Path(path)
+    arrays, text = _read(path)
+    _check_digests(path, arrays, text.get("sha256", {}))
     try:
-        arrays = read_arrays(path)
+        return Bundle(
+            N=int(text["N"]),
+            gridsize=int(text["gridsize"]),
+            model=ModelConfig.model_validate(text["model"]),
+            weights={
+                name.removeprefix("weights/"): value for name, value in arrays.items() if name != "probe"
+            },
+            probe=arrays["probe"],
+            scales=Scales(**text["scales"]),
+            trained_intensity=float(text["trained_intensity"]),
+            prediction_scale=_number(text["prediction_scale"]),
+            history=tuple(text["history"]),
+            stopped=text["stopped"],
+        )
+    except (KeyError, TypeError, ValueError, ScaleError) as error:
+        raise BundleError(f"{path}: its description is incomplete or contradictory: {error}") from None
+
+
+def read_about(path: Path | str) -> dict[str, Any]:
+    """Return what a bundle's file says of how it was made: the whole `config`, `provenance`; maybe nothing."""
+    return dict(_read(Path(path))[1].get("about", {}))
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of a bundle's file and its description."""
+    try:
+        arrays = npz.read_arrays(path)
     except DataContractError as error:
         raise BundleError(f"{error}; train again or copy the bundle anew") from None
     if "_bundle" not in arrays:
@@ -102,24 +131,12 @@ def load_bundle(path: Path | str) -> Bundle:
         raise BundleError(f"{path}: its description is damaged: {error}") from None
     if text.get("format") != FORMAT:
         raise BundleError(f"{path}: bundle format is {text.get('format')!r}; this version reads {FORMAT!r}")
-    _check_digests(path, arrays, text.get("sha256", {}))
-    try:
-        return Bundle(
-            config=Config.from_dict(text["config"], str(path)),
-            weights={
-                name.removeprefix("weights/"): value for name, value in arrays.items() if name != "probe"
-            },
-            probe=arrays["probe"],
-            scales=Scales(**text["scales"]),
-            trained_intensity=float(text["trained_intensity"]),
-            prediction_scale=float(text["prediction_scale"]),
-            history=tuple(text["history"]),
-            stopped=text["stopped"],
-            provenance=text["provenance"],
-            key=text["key"],
-        )
-    except (KeyError, TypeError, ConfigError, ScaleError) as error:
-        raise BundleError(f"{path}: its description is incomplete or contradictory: {error}") from None
+    return arrays, text
+
+
+def _number(value: float | None) -> float:
+    """Undo JSON's null for what is not a number."""
+    return math.nan if value is None else float(value)
 
 
 def digest(array: np.ndarray) -> str:

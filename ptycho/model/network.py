@@ -11,11 +11,10 @@ from keras import ops
 
 from ptycho.config import LossConfig, ModelConfig
 from ptycho.errors import DataContractError
-from ptycho.model import losses, physics
-from ptycho.model.unet import ClassicNetwork
-from ptycho.model.unrolled import UnrolledNetwork
+from ptycho.model import losses, physics, unet, unrolled
 
-NETWORKS = {"unrolled": UnrolledNetwork, "unet": ClassicNetwork}
+NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (unet, "ClassicNetwork")}
+"""Module and class of every architecture; looked up when a model is built."""
 
 
 class IntensityScale(keras.layers.Layer):
@@ -79,12 +78,13 @@ class PtychoModel(keras.Model):
         self.channels, self.canvas, self.object_unit = channels, canvas, object_unit
         self.loss_config = loss
         self.scale = IntensityScale(intensity, config.trainable_intensity_scale, name="scale")
-        self.network = NETWORKS[config.architecture](config, channels, object_unit, seed, name="network")
+        home, kind = NETWORKS[config.architecture]
+        self.network = getattr(home, kind)(config, channels, object_unit, seed, name="network")
         self.network.build(None)
         self.term_means = {
             name: keras.metrics.Mean(name=f"loss_{name}")
-            for name, weight in loss.model_dump().items()
-            if weight > 0
+            for name in type(loss).model_fields
+            if getattr(loss, name) > 0
         }
         self.built = True
 

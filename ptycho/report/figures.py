@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from ptycho import coords, forward, stitching
-from ptycho.pipeline import PipelineResult
+from ptycho import coords, forward
+from ptycho.data import GroupedData
+from ptycho.evaluation.summary import Evaluation
+from ptycho.model.bundle import Bundle
+from ptycho.stitching import Reconstruction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 110
 
 
-def side_by_side(result: PipelineResult) -> Figure:
+def side_by_side(groups: GroupedData, reconstruction: Reconstruction, found: Evaluation) -> Figure:
     """Amplitude and phase of truth, reconstruction and difference in the object's frame, and the coverage."""
-    reconstruction: stitching.Reconstruction = result.artifacts["stitch"]
-    scan = result.artifacts["group"].test.raw
-    inside = reconstruction.coverage > result.config.evaluation.coverage_threshold
+    scan = groups.raw
+    inside = reconstruction.coverage > found.coverage["threshold"]
     extent = _extent(reconstruction)
     obj = np.where(inside, reconstruction.object, np.nan)
-    truth = None if scan.object_guess is None else _in_frame(scan.object_guess, reconstruction)
+    compared = scan.object_guess is not None and bool(found.direct)
+    truth = _in_frame(scan.object_guess, reconstruction) if compared else None
     amplitude, phase = [("reconstruction", np.abs(obj))], [("reconstruction", np.angle(obj))]
     if truth is not None:
         aligned = obj * np.exp(-1j * np.angle(np.nansum(obj * np.conj(truth))))
@@ -30,8 +35,7 @@ def side_by_side(result: PipelineResult) -> Figure:
             ("reconstruction", np.angle(aligned)),
             ("difference", np.angle(aligned * np.conj(truth))),
         ]
-    figure = Figure(figsize=(4.6 * (len(amplitude) + 1), 7.2), dpi=DPI, layout="constrained")
-    axes = figure.subplots(2, len(amplitude) + 1)
+    figure, axes = _sheet(2, len(amplitude) + 1, 4.6, 3.6)
     top = float(np.nanpercentile(np.abs(obj if truth is None else truth), 99.8)) if inside.any() else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(phase[-1][1]), 99.5))) if inside.any() else 1.0
     for row, (unit, panels) in enumerate((("amplitude", amplitude), ("phase (rad)", phase))):
@@ -49,12 +53,11 @@ def side_by_side(result: PipelineResult) -> Figure:
     return figure
 
 
-def training(result: PipelineResult) -> Figure:
+def training(bundle: Bundle) -> Figure:
     """Losses and learning rate by epoch."""
-    history = result.artifacts["train"].history
+    history = bundle.history
     epochs = [row["epoch"] + 1 for row in history]
-    figure = Figure(figsize=(9, 3.6), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, ((left, right),) = _sheet(1, 2, 4.8, 3.6)
     drawn: list[list[float | None]] = []
     # The total first: a term that is all of it needs no second line.
     for name in sorted(
@@ -73,12 +76,11 @@ def training(result: PipelineResult) -> Figure:
     return figure
 
 
-def probe(result: PipelineResult) -> Figure:
+def probe(bundle: Bundle) -> Figure:
     """Amplitude and phase of each probe mode."""
-    modes = result.artifacts["train"].probe
+    modes = bundle.probe
     power = np.sum(np.abs(modes) ** 2, axis=(1, 2))
-    figure = Figure(figsize=(4.2 * len(modes) + 0.4, 7), dpi=DPI, layout="constrained")
-    axes = figure.subplots(2, len(modes), squeeze=False)
+    figure, axes = _sheet(2, len(modes), 4.6, 3.6)
     for column, mode in enumerate(modes):
         share = power[column] / power.sum()
         _image(
@@ -101,18 +103,15 @@ def probe(result: PipelineResult) -> Figure:
     return figure
 
 
-def patterns(result: PipelineResult) -> Figure:
+def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction) -> Figure:
     """Draw a few measured patterns beside those that the reconstruction predicts."""
-    scan = result.artifacts["group"].test.raw
-    reconstruction = result.artifacts["stitch"]
+    scan = groups.raw
     rows = np.linspace(0, len(scan) - 1, min(3, len(scan))).astype(int)
-    modes = result.artifacts["train"].probe
     cut = coords.extract_patches(
         reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N
     )
-    predicted = forward.far_field_amplitude(cut, modes)
-    figure = Figure(figsize=(12, 3.6 * len(rows)), dpi=DPI, layout="constrained")
-    axes = figure.subplots(len(rows), 3, squeeze=False)
+    predicted = forward.far_field_amplitude(cut, bundle.probe)
+    figure, axes = _sheet(len(rows), 3, 4.6, 3.6)
     for line, row in enumerate(rows):
         pair = scan.diff3d[row], predicted[line]
         top = float(np.log1p(scan.photon_scale * max(image.max() for image in pair)))
@@ -138,16 +137,12 @@ def patterns(result: PipelineResult) -> Figure:
     return figure
 
 
-FIGURES = {"side_by_side": side_by_side, "training": training, "probe": probe, "patterns": patterns}
-"""Every figure by the name of its file."""
+def _sheet(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Make a figure of panels of width x height inches, and its axes (rows, columns)."""
+    from matplotlib.figure import Figure
 
-CAPTIONS = {
-    "side_by_side": "Truth, reconstruction and difference of the test part, in one frame (object px). "
-    "Pixels below the coverage threshold are blank.",
-    "training": "Loss terms and learning rate by epoch; dashed lines are validation.",
-    "probe": "The probe as the forward model used it.",
-    "patterns": "Measured test patterns and those that the stitched object predicts.",
-}
+    figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def _phase_style(reach: float) -> dict[str, Any]:
@@ -155,13 +150,13 @@ def _phase_style(reach: float) -> dict[str, Any]:
     return {"cmap": "twilight" if reach > 2 else "viridis", "vmin": -reach, "vmax": reach}
 
 
-def _extent(reconstruction: stitching.Reconstruction) -> tuple[float, float, float, float]:
+def _extent(reconstruction: Reconstruction) -> tuple[float, float, float, float]:
     x, y = reconstruction.origin_xy
     height, width = reconstruction.object.shape
     return x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5
 
 
-def _in_frame(truth: np.ndarray, reconstruction: stitching.Reconstruction) -> np.ndarray:
+def _in_frame(truth: np.ndarray, reconstruction: Reconstruction) -> np.ndarray:
     """Return the truth on the canvas's pixels, NaN outside of it."""
     x, y = reconstruction.origin_xy
     height, width = reconstruction.object.shape
@@ -182,6 +177,8 @@ def _image(
 ) -> None:
     step = max(1, max(image.shape) // 1500)
     drawn = axes.imshow(image[::step, ::step], extent=extent, interpolation="nearest", **style)
+    if extent is None:  # pixel numbers of a detector tell nothing, and ticks are slow to lay out
+        axes.set(xticks=[], yticks=[])
     axes.set_facecolor("0.85")
     axes.set_title(title, fontsize=10)
     figure.colorbar(drawn, ax=axes, shrink=0.8)

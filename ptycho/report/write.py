@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 import math
@@ -13,9 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
+from ptycho import identity, pipeline, provenance
 from ptycho.io import atomic
 from ptycho.pipeline import PipelineResult
-from ptycho.provenance import provenance
+from ptycho.report import picture as pictures
+from ptycho.rows import Picture, Stage
+from ptycho.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +37,16 @@ class WrittenFigure:
     error: str | None = None
 
 
-def write_report(folder: Path, result: PipelineResult) -> tuple[WrittenFigure, ...]:
+def write_report(
+    folder: Path, result: PipelineResult, cache: Store | None = None
+) -> tuple[WrittenFigure, ...]:
     """Write all figures and `report.html`; what fails is logged and returned, never raised."""
-    from ptycho.report import figures
-
+    # The last rows come first: a reader wants the result before the way to it.
+    pictures = [p for name in reversed(result.records) for p in pipeline.stage_named(name).pictures]
+    drawn = [p for p in pictures if set(p.of) <= set(result.artifacts)]
     written = [
-        _attempt(
-            name, lambda draw=draw, name=name: _figure(folder, name, draw(result), figures.CAPTIONS[name])
-        )
-        for name, draw in figures.FIGURES.items()
+        _attempt(picture.name, lambda picture=picture: _figure(folder, picture, result, cache))
+        for picture in drawn
     ]
     written.append(_attempt("report", lambda: _page(folder, result, written)))
     return tuple(written)
@@ -55,13 +60,26 @@ def _attempt(name: str, make: Callable[[], WrittenFigure]) -> WrittenFigure:
         return WrittenFigure(name, None, error=f"{type(error).__name__}: {error}")
 
 
-def _figure(folder: Path, name: str, figure: Any, caption: str) -> WrittenFigure:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    file = f"{name}.png"
+def _figure(folder: Path, picture: Picture, result: PipelineResult, cache: Store | None) -> WrittenFigure:
+    png = _drawn(picture, result, cache)
+    file = f"{picture.name}.png"
     with atomic.replacing(folder / file) as stream:
-        stream.write(buffer.getvalue())
-    return WrittenFigure(name, file, caption, buffer.getvalue())
+        stream.write(png)
+    return WrittenFigure(picture.name, file, picture.caption, png)
+
+
+def _drawn(picture: Picture, result: PipelineResult, cache: Store | None) -> bytes:
+    """Take a picture from the cache or draw it; matplotlib is imported only to draw."""
+    row = Stage("picture", pictures)
+    key = pictures.key(picture, result)
+    entry = cache.find(row, key) if cache is not None else None
+    if entry is not None:
+        return entry.load(row, {})
+    png = pictures.draw(picture, result)
+    if cache is not None:
+        known = {"digest": identity.digest(png), "telemetry": row.telemetry(png), "notes": (), "passed": None}
+        cache.put(row, key, png, known, {})
+    return png
 
 
 def _page(folder: Path, result: PipelineResult, figures: list[WrittenFigure]) -> WrittenFigure:
@@ -70,34 +88,39 @@ def _page(folder: Path, result: PipelineResult, figures: list[WrittenFigure]) ->
 
 
 def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
-    """Return one self-contained page: verdict, gates, pictures, numbers, config, provenance."""
-    import jinja2
-
+    """Return one self-contained page: verdict, pictures, a chapter for every row, config, provenance."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = _number
+    environment.filters["number"] = number
     source = (resources.files("ptycho.report") / "template.html").read_text(encoding="utf-8")
-    measured = result.artifacts["evaluate"].to_dict()
+    tables = [
+        table
+        for name in reversed(result.records)
+        for table in pipeline.stage_named(name).tables(result.artifacts[name])
+    ]
     return environment.from_string(source).render(
         name=result.config.name,
         description=result.config.description,
-        passed=result.passed,
-        verdicts=result.artifacts["gate"],
+        verdict=verdict(result),
         notes=result.notes,
-        direct=measured.get("direct", {}),
-        registered=measured.get("registered", {}),
-        others={
-            part: measured[part] for part in ("data", "coverage", "structure", "twin") if part in measured
-        },
+        headlines=[table for table in tables if table.headline],
+        tables=[table for table in tables if not table.headline],
         pictures=[(f, base64.b64encode(f.data).decode()) for f in figures if f.data],
         failed=[f for f in figures if f.error],
-        stopped=result.artifacts["train"].stopped,
-        seconds=result.seconds,
+        records=result.records.values(),
         config=json.dumps(result.config.to_dict(), indent=2),
-        provenance=provenance(),
+        provenance=provenance.provenance(),
     )
 
 
-def _number(value: Any) -> str:
+def verdict(result: PipelineResult) -> str:
+    """Return PASS, FAIL, or that the run ended before anything was judged."""
+    if not result.judged:
+        return f"NOT JUDGED (ends with {list(result.records)[-1]})"
+    return "PASS" if result.passed else "FAIL"
+
+
+def number(value: Any) -> str:
+    """Write a value for people."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "n/a"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

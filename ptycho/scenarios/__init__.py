@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ptycho.config import Config, load_toml, merge, resolve
+from ptycho import config as configs
+from ptycho.config import Config
 from ptycho.errors import ConfigError
 
 MEASURED_PROBE = Path("run1084") / "run1084_recon_only.npz"
@@ -29,7 +30,7 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        return {"name": path.stem, **load_toml(path)}, name
+        return {"name": path.stem, **configs.load_toml(path)}, name
     if name not in scenario_names():
         near = get_close_matches(name, scenario_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -37,7 +38,7 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
             f"no scenario {name!r}{hint} (known: {', '.join(scenario_names())}, or a path to a .toml file)"
         )
     with resources.as_file(resources.files("ptycho.scenarios") / f"{name}.toml") as path:
-        return {"name": name, **load_toml(path)}, name
+        return {"name": name, **configs.load_toml(path)}, name
 
 
 def load_scenario(
@@ -61,8 +62,8 @@ def load_scenario(
     if probe.get("kind") == "custom" and "file" not in probe and data_dir is not None:
         measured = data_dir / MEASURED_PROBE
         if measured.exists():
-            table = merge(table, {"probe": {"file": str(measured)}})
-    return resolve(table, profile, overrides, source)
+            table = configs.merge(table, {"probe": {"file": str(measured)}})
+    return configs.resolve(table, profile, overrides, source)
 
 
 def default_data_dir() -> Path | None:

@@ -1,5 +1,1 @@
 """Synthetic scans: object, probe, positions, photons."""
-
-from ptycho.simulate.scan import simulate_scan
-
-__all__ = ["simulate_scan"]

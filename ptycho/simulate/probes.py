@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft, ndimage
 
+from ptycho import identity
 from ptycho.config import ProbeConfig
 from ptycho.errors import DataContractError
-from ptycho.io.npz import read_probe
+from ptycho.io import npz
+from ptycho.params import Params
 
 
-def make_probe(config: ProbeConfig, N: int) -> tuple[np.ndarray, str]:
+def make_probe(config: ProbeConfig | Params, N: int) -> tuple[np.ndarray, str]:
     """Build the normalised probe of a simulation.
 
     Returns
@@ -23,8 +25,8 @@ def make_probe(config: ProbeConfig, N: int) -> tuple[np.ndarray, str]:
         probe = idealized_probe(N, config.relative_width)[None].astype(np.complex128)
         source = "idealised disk"
     elif config.file is not None:
-        probe = read_probe(config.file, N)
-        source = f"file {config.file.name}"
+        probe = npz.read_probe(config.file, N)
+        source = f"from a file with SHA-256 {identity.file_sha256(config.file)[:12]}"
     else:
         probe = zone_plate_probe(N)[None]
         source = "built-in zone-plate model"
@@ -83,7 +85,7 @@ def normalize_probe(probe: np.ndarray, scale: float) -> np.ndarray:
     return probe / factor
 
 
-def prepare_probe(probe: np.ndarray, config: ProbeConfig) -> np.ndarray:
+def prepare_probe(probe: np.ndarray, config: ProbeConfig | Params) -> np.ndarray:
     """Apply the model-side steps, in this order: smoothing, then mask. Both are off by default.
 
     Off is bitwise identity. Returns (P, N, N) complex64.

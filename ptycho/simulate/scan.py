@@ -10,6 +10,7 @@ from ptycho import coords, forward
 from ptycho.config import Config, SimulationConfig
 from ptycho.data import RawData
 from ptycho.errors import ConfigError
+from ptycho.params import Params
 from ptycho.simulate import objects, positions, probes
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ GAP_PX = 8
 """Free pixels between the objects of a grid scan, beyond half a patch on either side."""
 
 
-def simulate_scan(config: Config) -> RawData:
+def simulate_scan(config: Config | Params) -> RawData:
     """Simulate the scan that a config describes; the same config gives the same scan.
 
     The object is the truth: a reconstruction is compared with it without any factor.
@@ -29,7 +30,7 @@ def simulate_scan(config: Config) -> RawData:
     probe, source = probes.make_probe(config.probe, config.N)
     if sim.mode == "nongrid":
         obj = objects.lines_object(sim.object_size_px, sim.object_seed)
-        count = sim.base_total_images * config.channels
+        count = sim.base_total_images * config.gridsize**2
         where = positions.nongrid_positions(count, obj.shape, sim.buffer_px, sim.seed)
         scan_index = np.zeros(count, np.int64)
     else:
@@ -45,7 +46,6 @@ def simulate_scan(config: Config) -> RawData:
         object_guess=obj,
         photon_scale=photon_scale,
         metadata={
-            "scenario": config.name,
             "mode": sim.mode,
             "probe": source,
             "noise": sim.noise,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import fft
 
-from ptycho import inference, stages, training
+from ptycho import inference, pipeline, training
 from ptycho.config import Config
-from ptycho.simulate import simulate_scan
 
 pytestmark = pytest.mark.bench
 
@@ -20,10 +19,9 @@ def prepared(patterns):
             "training": {"epochs": 2, "validation_fraction": 0.0},
         }
     )
-    artifacts = {"scan": simulate_scan(config)}
-    artifacts["split"] = stages.split_stage(artifacts, config, stages.Context())
-    artifacts["group"] = stages.group_stage(artifacts, config, stages.Context())
-    return config, artifacts["group"], stages.scale_stage(artifacts, config, stages.Context())
+    found = pipeline.run_pipeline(config, until="group_test").artifacts
+    more = pipeline.run_pipeline(config, given={"split": found["split"]}, until="scale").artifacts
+    return config, more["group_train"], more["scale"], found["group_test"]
 
 
 def seconds_of_ffts(patterns):
@@ -35,14 +33,20 @@ def seconds_of_ffts(patterns):
 
 @pytest.mark.parametrize("patterns", [64, 256])
 def test_training_epoch_and_inference(benchmark, patterns):
-    config, groups, both = prepared(patterns)
-    bundle = training.train(both.train, both.probe, config)
+    config, groups, scaled, test = prepared(patterns)
+    ends = {}
+
+    def listen(progress):
+        ends[progress.done] = time.perf_counter()
+
+    bundle = training.train(groups, scaled.scales, scaled.probe, config, listener=listen)
 
     def infer():
-        return sum(len(chunk.patches) for chunk in inference.predict(bundle, groups.test).chunks())
+        return len(inference.predict(bundle, test))
 
     assert benchmark.pedantic(infer, rounds=2) == patterns
-    epoch, ffts = bundle.history[-1]["seconds"], seconds_of_ffts(patterns)
+    steps = max(ends) // 2  # the second of two epochs: nothing is compiled in it
+    epoch, ffts = ends[2 * steps] - ends[steps], seconds_of_ffts(patterns)
     benchmark.extra_info.update(
         {
             "train_ms_per_pattern": 1e3 * epoch / patterns,

@@ -117,21 +117,24 @@ STITCH = textwrap.dedent(
     where = rng.uniform(size / 2, side - size / 2, (count, 2))
     probe = np.exp(-np.hypot(*(np.mgrid[:size, :size] - 31.5)) ** 2 / 200)[None].astype(np.complex64)
     weight = stitching.illumination(probe)
-    def chunks():
-        rng = np.random.default_rng(1)
-        for start in range(0, count, 256):
-            rows = where[start:start + 256]
-            patches = rng.normal(2, 1, (len(rows), size, size)).astype(np.float32).astype(np.complex64)
-            yield stitching.PatchChunk(patches, np.broadcast_to(weight, patches.shape), rows)
-    for _ in chunks():
-        break
+    class OnDemand:
+        shape, dtype = (count, size, size), np.dtype(np.complex64)
+        def __len__(self):
+            return count
+        def __getitem__(self, rows):
+            made = len(range(count)[rows])
+            return rng.normal(2, 1, (made, size, size)).astype(np.float32).astype(np.complex64)
+    patches = OnDemand()
+    weights = np.broadcast_to(weight, (count, size, size))
+    patches[0:256]
     before = status("VmRSS")
     made = time.perf_counter()
-    for _ in chunks():
-        pass
+    for start in range(0, count, 256):
+        patches[start:start + 256]
     made = time.perf_counter() - made
+    none = np.zeros(count)
     began = time.perf_counter()
-    result = stitching.stitch(stitching.Prediction(where, size, chunks), where, probe)
+    result = stitching.stitch(stitching.Prediction(patches, weights, where, none, none), where, probe)
     took = time.perf_counter() - began - made
     peak = status("VmHWM")
     found = {"seconds": took, "peak_bytes": peak - before, "canvas_pixels": result.object.size}

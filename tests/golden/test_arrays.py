@@ -7,9 +7,10 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import coords, forward, grouping, scaling, simulate, stitching
+from ptycho import coords, forward, grouping, scaling, stitching
 from ptycho.config import resolve
 from ptycho.simulate import objects, positions, probes
+from ptycho.simulate import scan as simulated
 
 pytestmark = pytest.mark.golden
 
@@ -76,7 +77,7 @@ def test_stage_telemetry_of_the_published_scan(ndarrays_regression, gridsize):
     config = resolve(
         {}, overrides=[f"gridsize={gridsize}", "simulation.base_total_images=256", "simulation.noise=false"]
     )
-    raw = simulate.simulate_scan(config)
+    raw = simulated.simulate_scan(config)
     train = raw.take(np.argsort(raw.ycoords)[: len(raw) // 2])
     grouped = grouping.group(train, gridsize, config.grouping, n_groups=64)
     stack = grouped.diffraction()

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ptycho import cli
+from ptycho import cli, pipeline
+from ptycho.model import bundle as bundles
 
 
 def call(*arguments):
@@ -24,6 +25,9 @@ def call(*arguments):
         (["run", "gs1_ideal", "--profile", "fast"], "unknown profile"),
         (["run", "--data", "nowhere.npz"], "no such file"),
         (["run", "--bogus"], "--bogus"),
+        (["run", "gs1_ideal", "--until", "stich"], "no stage 'stich'; did you mean stitch?"),
+        (["run", "gs1_ideal", "--batch-size", "0"], "--batch-size = 0: must be at least 1"),
+        (["cache", "info", "--cache", "none"], "names no folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(arguments, words, capsys, tmp_path, monkeypatch):
@@ -36,31 +40,17 @@ def test_bad_input_is_one_line_and_exit_code_two(arguments, words, capsys, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-SMALL = [
-    *("--set", "N=32", "--set", "simulation.object_size_px=96", "--set", "simulation.base_total_images=64"),
-    *("--set", "grouping.n_groups=none", "--set", "training.epochs=1", "--set", "model.steps=1"),
-    *(
-        "--set",
-        "model.filters=4",
-        "--set",
-        "model.levels=2",
-        "--set",
-        "gates.min_pearson=0",
-        "--set",
-        "gates.min_ssim=0",
-    ),
-    *("--set", "gates.max_data_error=1", "--set", "gates.scale_tolerance=0.5"),
-]
-
-
-def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monkeypatch):
+def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monkeypatch, tiny_options):
     monkeypatch.chdir(tmp_path)
-    assert call("run", "gs1_ideal", "--out", "whole", *SMALL) == 0
+    assert call("run", "gs1_ideal", "--out", "whole", *tiny_options) == 0
     described = json.loads((tmp_path / "whole" / "run_metadata.json").read_text())
     assert described["passed"]
-    assert described["fits_canvas"]
+    assert described["stages"]["stitch"]["telemetry"]["fits_canvas"]
     assert described["figure_errors"] == {}
-    assert all((tmp_path / "whole" / name).exists() for name in described["artifacts"].values())
+    names = [name for stage in described["stages"].values() for name in stage["files"]]
+    assert {"bundle.npz", "history.json", "reconstruction.npz", "truth.npz", "metrics.json"} < set(names)
+    assert all((tmp_path / "whole" / name).exists() for name in [*names, *described["figures"].values()])
+    assert not list((tmp_path / "whole").glob(".*"))
     with np.load(tmp_path / "whole" / "reconstruction.npz", allow_pickle=False) as whole:
         assert whole["object"].dtype == np.complex64
         assert whole["coverage"].dtype == np.float32
@@ -70,21 +60,110 @@ def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monk
     assert "Twin image" in page
     assert "http://" not in page
 
-    assert call("simulate", "gs1_ideal", "--out", "scan.npz", *SMALL) == 0
-    assert call("train", "gs1_ideal", "--data", "scan.npz", "--out", "model", *SMALL) == 0
+    assert call("simulate", "gs1_ideal", "--out", "scan.npz", *tiny_options) == 0
+    assert call("train", "gs1_ideal", "--data", "scan.npz", "--out", "model", *tiny_options) == 0
     assert call("infer", "model/bundle.npz", "--data", "scan.npz", "--out", "rec.npz") == 0
-    assert (
-        call("evaluate", "rec.npz", "--bundle", "model/bundle.npz", "--data", "scan.npz", "--out", "m.json")
-        == 0
-    )
+    judge = ["evaluate", "rec.npz", "--bundle", "model/bundle.npz", "--data", "scan.npz"]
+    assert call(*judge, "--out", "numbers") == 0
+    assert json.loads((tmp_path / "numbers" / "metrics.json").read_text())["direct"]["pearson"] > 0
+    assert call(*judge, "--set", "gates.min_ssim=1") == 1
     with np.load(tmp_path / "rec.npz", allow_pickle=False) as parts:
         np.testing.assert_allclose(parts["object"], expected, atol=1e-5)
 
-    assert call("run", "gs1_ideal", "--out", "whole", *SMALL) == 2
-    assert call("run", "gs1_ideal", "--out", "whole", "--resume", *SMALL) == 0
-    assert call("run", "gs1_ideal", "--out", "whole", "--resume", *SMALL, "--seed", "7") == 2
+    assert call("run", "gs1_ideal", "--out", "whole", *tiny_options) == 2
+    assert call("run", "gs1_ideal", "--out", "whole", "--resume", *tiny_options) == 0
+    assert call("run", "gs1_ideal", "--out", "whole", "--resume", *tiny_options, "--seed", "7") == 2
 
 
-def test_a_failed_gate_is_exit_code_one(tmp_path, monkeypatch):
+def test_a_whole_new_scan_is_reconstructed_with_a_bundle(tmp_path, monkeypatch, finished, tiny_options):
     monkeypatch.chdir(tmp_path)
-    assert call("run", "gs1_ideal", "--out", "r", *SMALL, "--set", "gates.min_ssim=1") == 1
+    new = ["--set", "simulation.object_seed=5", "--set", "simulation.seed=3"]
+    assert call("simulate", "gs1_ideal", "--out", "new.npz", *tiny_options, *new) == 0
+    command = ["infer", str(finished.folder / "bundle.npz"), "--data", "new.npz"]
+    assert call(*command, "--out", "half.npz") == 0
+    assert call(*command, "--out", "all.npz", "--all") == 0
+    with np.load("half.npz") as half, np.load("all.npz") as every:
+        assert half["counts"].tolist() == [32, 0]
+        assert every["counts"].tolist() == [64, 0]
+        assert (every["coverage"] > 0.1).sum() > 1.5 * (half["coverage"] > 0.1).sum()
+    judge = ["evaluate", "--bundle", str(finished.folder / "bundle.npz"), "--data", "new.npz"]
+    assert call(*judge, "all.npz", "--all") == 0
+
+
+def test_a_bundle_reconstructs_no_scan_of_another_size(tmp_path, monkeypatch, finished, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("simulate", "gs1_ideal", "--profile", "stable", "--out", "wide.npz") == 0
+    bundle = str(finished.folder / "bundle.npz")
+    assert call("infer", bundle, "--data", "wide.npz", "--out", "rec.npz") == 2
+    assert "the scan that was given has N = 64 but the config says N = 32" in capsys.readouterr().err
+
+
+def test_a_second_run_says_what_came_from_the_cache(tmp_path, monkeypatch, tiny_options, finished, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "gs1_ideal", *tiny_options]
+    call(*command, "--out", "a")
+    capsys.readouterr()
+    call(*command, "--out", "b", "--set", "evaluation.border_px=3")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "from the cache: scan, split, group_train, scale, train, group_test, infer, stitch, twin" in said
+    assert "computed: evaluate, gate" in said
+    assert call(*command, "--out", "c", "--cache", "none", "--until", "scale") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "computed: scan, split, group_train, scale NOT JUDGED (ends with scale)" in said
+
+
+def test_the_cache_can_be_looked_at_and_cleared(tmp_path, monkeypatch, tiny_options, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("run", "gs1_ideal", *tiny_options, "--out", "a", "--cache", "kept", "--until", "split") == 0
+    assert call("cache", "info", "--cache", "kept") == 0
+    assert "split" in capsys.readouterr().out
+    assert call("cache", "clear", "--cache", "kept") == 0
+    assert "2 artifacts thrown away" in capsys.readouterr().out
+    assert call("cache", "info", "--cache", "kept") == 0
+    assert "split" not in capsys.readouterr().out
+
+
+def test_the_stages_are_listed(capsys):
+    assert call("stages") == 0
+    listed = capsys.readouterr().out
+    for stage in pipeline.STAGES:
+        assert stage.name in listed
+
+
+def test_another_runs_artifact_takes_the_place_of_a_stage(
+    tmp_path, monkeypatch, finished, tiny_options, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "gs1_ideal", *tiny_options, "--seed", "3"]
+    assert call(*command, "--out", "own") == 0
+    capsys.readouterr()
+    assert call(*command, "--out", "swapped", "--swap", f"train={finished.folder}") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "given: train" in said
+    assert "group_train" not in said  # nothing that only training would have needed is run
+    described = json.loads((tmp_path / "swapped" / "run_metadata.json").read_text())
+    assert described["stages"]["train"]["digest"] == finished.result.records["train"].digest
+    files = [tmp_path / name / "bundle.npz" for name in ("swapped", "own")]
+    weights = [bundles.load_bundle(path).weights for path in (finished.folder / "bundle.npz", *files)]
+    name = next(key for key in weights[0] if key.endswith("kernel"))
+    np.testing.assert_array_equal(weights[0][name], weights[1][name])
+    assert not np.array_equal(weights[1][name], weights[2][name])
+
+
+@pytest.mark.parametrize(
+    ("swap", "words"),
+    [
+        ("trian={run}", "no stage 'trian'; did you mean train?"),
+        ("train", "expected STAGE=RUN_DIR"),
+        ("train=nowhere", "not a run directory"),
+        ("train={run}", "that run has N = 32 but this one has N = 64"),
+    ],
+)
+def test_a_swap_that_does_not_fit_is_refused(swap, words, tmp_path, monkeypatch, finished, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = swap.format(run=finished.folder)
+    assert call("run", "gs1_ideal", "--profile", "stable", "--out", "r", "--swap", text) == 2
+    complaint = capsys.readouterr().err
+    assert words in complaint
+    assert len(complaint.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()

@@ -115,13 +115,6 @@ class TestOneTable:
         changed = Config.from_dict(table_of(path, other_value(path)))
         assert c.differences(Config(), changed) == {path: (default_at(path), other_value(path))}
 
-    def test_a_subset_holds_the_asked_parts_only(self):
-        values = Config(N=128).subset(["N", "probe", "training.loss.nll"])
-        assert list(values) == ["N", "probe", "training.loss.nll"]
-        assert values["N"] == 128
-        assert values["probe"]["relative_width"] == 0.7
-        assert values["training.loss.nll"] == 0.0
-
     @pytest.mark.parametrize(("gridsize", "channels"), [(1, 1), (2, 4), (3, 9)])
     def test_a_group_has_gridsize_squared_channels(self, gridsize, channels):
         assert Config(gridsize=gridsize, grouping={"neighbor_count": 9}).channels == channels

@@ -30,7 +30,9 @@ def oracle_patches(count=40, *, size=SIZE, integer=True, seed=3, shape=SHAPE):
 def stitch(patches, weights, where, *, chunk=256, scan=None, probe=None, **options):
     probe = oracles.lopsided_probe(8) if probe is None else probe
     scan = where if scan is None else scan
-    return stitching.stitch(stitching.from_arrays(patches, weights, where, chunk), scan, probe, **options)
+    return stitching.stitch(
+        stitching.from_arrays(patches, weights, where), scan, probe, chunk=chunk, **options
+    )
 
 
 def placed(where, size, shape=SHAPE):
@@ -172,12 +174,11 @@ class TestPairing:
 
     @pytest.mark.finding("REASSEMBLY-BRIDGE-001/ring")
     @pytest.mark.parametrize("announced", [3, 5])
-    def test_a_stream_of_another_length_is_refused(self, announced):
+    def test_another_number_of_positions_is_refused(self, announced):
         patches, weights, where, _ = oracle_patches(4)
-        stream = stitching.from_arrays(patches, weights, where)
-        lying = dataclasses.replace(stream, positions=np.resize(where, (announced, 2)))
-        with pytest.raises(CanvasError, match=f"4 patches arrived but {announced} were announced"):
-            stitching.stitch(lying, where, oracles.lopsided_probe(8))
+        prediction = stitching.from_arrays(patches, weights, where)
+        with pytest.raises(CanvasError, match=f"4 patches need as many positions; got {announced}"):
+            dataclasses.replace(prediction, positions=np.resize(where, (announced, 2)))
 
 
 class TestCanvas:
@@ -260,11 +261,11 @@ class TestStream:
     @pytest.mark.finding("REASSEMBLY-BATCH-001")
     def test_a_prediction_can_be_read_again(self):
         patches, weights, where, _ = oracle_patches(9)
-        prediction = stitching.from_arrays(patches, weights, where, chunk=4)
+        prediction = stitching.from_arrays(patches, weights, where)
         assert len(prediction) == 9
         for _ in range(2):
-            assert [len(chunk.patches) for chunk in prediction.chunks()] == [4, 4, 1]
-            np.testing.assert_array_equal(np.concatenate([c.positions for c in prediction.chunks()]), where)
+            assert [len(chunk.patches) for chunk in prediction.chunks(4)] == [4, 4, 1]
+            np.testing.assert_array_equal(np.concatenate([c.positions for c in prediction.chunks(4)]), where)
 
     def test_progress_counts_every_patch(self):
         patches, weights, where, _ = oracle_patches(9)
@@ -272,20 +273,27 @@ class TestStream:
         stitch(patches, weights, where, chunk=4, progress=seen.append)
         assert seen == [4, 4, 1]
 
-    def test_memory_does_not_grow_with_the_stream(self):
-        """Of 400 chunks made on demand, no more than the last two are alive at any time."""
+    def test_memory_does_not_grow_with_the_prediction(self):
+        """Of 400 chunks that are read from disk, as it were, no more than the last two are alive at any time."""
         made, most = [], 0
 
-        def chunks():
-            nonlocal most
-            for _ in range(400):
-                patches = np.ones((1, 8, 8), np.complex64)
+        class OnDisk:
+            shape = (400, 8, 8)
+
+            def __len__(self):
+                return 400
+
+            def __getitem__(self, rows):
+                nonlocal most
+                patches = np.ones((len(range(400)[rows]), 8, 8), np.complex64)
                 made.append(weakref.ref(patches))
                 most = max(most, sum(ref() is not None for ref in made[-20:]))
-                yield PatchChunk(patches, np.ones((1, 8, 8), np.float32), np.array([[20.0, 20.0]]))
+                return patches
 
-        where = np.full((400, 2), 20.0)
-        result = stitching.stitch(Prediction(where, 8, chunks), where, oracles.lopsided_probe(8))
+        where, none = np.full((400, 2), 20.0), np.zeros(400)
+        prediction = Prediction(OnDisk(), np.ones((400, 8, 8), np.float32), where, none, none)
+        result = stitching.stitch(prediction, where, oracles.lopsided_probe(8), chunk=1)
+        assert len(made) == 400
         assert most <= 2
         assert result.n_patches == 400
 
@@ -394,8 +402,7 @@ class TestMetamorphic:
 
     @pytest.mark.finding("REASSEMBLY-BATCH-001")
     @pytest.mark.parametrize("integer", [int, np.int64, np.int32, np.array])
-    def test_any_kind_of_integer_will_do_for_a_size(self, integer):
+    def test_any_kind_of_integer_will_do_for_a_chunk(self, integer):
         patches, weights, where, _ = oracle_patches(5)
-        prediction = dataclasses.replace(stitching.from_arrays(patches, weights, where), size=integer(SIZE))
-        result = stitching.stitch(prediction, where, oracles.lopsided_probe(8))
+        result = stitch(patches, weights, where, chunk=integer(2))
         np.testing.assert_array_equal(result.object, stitch(patches, weights, where).object)

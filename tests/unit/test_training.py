@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from ptycho import inference, stages, stitching, training
+from ptycho import identity, inference, pipeline, stitching, training
 from ptycho.config import Config
 from ptycho.errors import BundleError, RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic
 from ptycho.io.npz import read_arrays
 from ptycho.model.bundle import load_bundle, save_bundle
-from ptycho.simulate import simulate_scan
 
 
 def tiny(gridsize=1, **training_values):
@@ -24,16 +23,16 @@ def tiny(gridsize=1, **training_values):
     )
 
 
-def containers(config):
-    artifacts = {"scan": simulate_scan(config)}
-    artifacts["split"] = stages.split_stage(artifacts, config, stages.Context())
-    artifacts["group"] = stages.group_stage(artifacts, config, stages.Context())
-    return artifacts["group"], stages.scale_stage(artifacts, config, stages.Context())
+def prepared(config):
+    """(training groups, their scales and probe, test groups) of a config's scan."""
+    found = pipeline.run_pipeline(config, until="group_test").artifacts
+    more = pipeline.run_pipeline(config, given={"split": found["split"]}, until="scale").artifacts
+    return more["group_train"], more["scale"], found["group_test"]
 
 
 def trained(config, **options):
-    groups, both = containers(config)
-    return groups, training.train(both.train, both.probe, config, key="k", **options)
+    groups, scaled, test = prepared(config)
+    return test, training.train(groups, scaled.scales, scaled.probe, config, key="k", **options)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +50,12 @@ def test_the_history_has_a_finite_row_for_each_epoch(run):
 @pytest.mark.finding("SINGLETON-SAVE-001")
 @pytest.mark.finding("KERAS3-BUNDLE-LOAD (bug 2026-02-11)")
 def test_a_loaded_bundle_predicts_what_the_trained_one_does(run, tmp_path):
-    groups, bundle = run
+    test, bundle = run
     save_bundle(tmp_path / "bundle.npz", bundle)
     again = load_bundle(tmp_path / "bundle.npz")
-    assert again.config == bundle.config
-    assert again.scales == bundle.scales
-    chunks = [next(inference.predict(which, groups.test).chunks()) for which in (bundle, again)]
-    np.testing.assert_array_equal(chunks[0].patches, chunks[1].patches)
+    assert identity.digest(again) == identity.digest(bundle)
+    patches = [inference.predict(which, test).patches for which in (bundle, again)]
+    np.testing.assert_array_equal(*patches)
 
 
 def test_a_changed_weight_is_damage(run, tmp_path):
@@ -77,26 +75,24 @@ def test_a_missing_weight_is_damage(run, tmp_path):
     from dataclasses import replace
 
     with pytest.raises(BundleError, match="1 missing"):
-        next(inference.predict(replace(run[1], weights=weights), run[0].test).chunks())
+        inference.predict(replace(run[1], weights=weights), run[0])
 
 
 @pytest.mark.finding("XLA-INFERENCE-BUG")
 @pytest.mark.finding("PINN-CHUNKED-001")
 @pytest.mark.parametrize("batch", [1, 7, 24, 100])
 def test_prediction_does_not_depend_on_the_batch_size(run, batch):
-    groups, bundle = run
-    whole = np.concatenate([chunk.patches for chunk in inference.predict(bundle, groups.test, 24).chunks()])
-    parts = np.concatenate(
-        [chunk.patches for chunk in inference.predict(bundle, groups.test, batch).chunks()]
-    )
-    assert len(parts) == len(groups.test)
+    test, bundle = run
+    whole = inference.predict(bundle, test, 24).patches
+    parts = inference.predict(bundle, test, batch).patches
+    assert len(parts) == len(test)
     np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
 
 
 def test_a_bundle_of_another_gridsize_is_refused(run):
-    groups, _ = containers(tiny(gridsize=2))
+    _, _, test = prepared(tiny(gridsize=2))
     with pytest.raises(BundleError, match="gridsize 1 but the data are N = 32, gridsize 2"):
-        inference.predict(run[1], groups.test)
+        inference.predict(run[1], test)
 
 
 def test_the_same_seed_gives_the_same_weights(run):
@@ -124,18 +120,20 @@ def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
     trained(tiny(), state_dir=tmp_path)
-    _, both = containers(tiny())
+    groups, scaled, _ = prepared(tiny())
     with pytest.raises(RunDirectoryError, match="another config"):
-        training.train(both.train, both.probe, tiny(), key="other", state_dir=tmp_path, resume=True)
+        training.train(
+            groups, scaled.scales, scaled.probe, tiny(), key="other", state_dir=tmp_path, resume=True
+        )
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
     config = tiny()
-    _, both = containers(config)
-    broken = both.probe * np.float32(np.nan)
+    groups, scaled, _ = prepared(config)
+    broken = scaled.probe * np.float32(np.nan)
     with pytest.raises(TrainingDiverged, match="epoch 1, step 1: input probe"):
-        training.train(both.train, broken, config, state_dir=tmp_path)
+        training.train(groups, scaled.scales, broken, config, state_dir=tmp_path)
     assert (tmp_path / "history.json").exists()
 
 
@@ -152,21 +150,21 @@ def test_every_loss_trains_every_architecture(architecture, loss):
 
 
 def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
-    groups, bundle = trained(tiny(gridsize=2))
-    prediction = inference.predict(bundle, groups.test)
-    result = stitching.stitch(prediction, groups.test.raw.positions, bundle.probe)
+    test, bundle = trained(tiny(gridsize=2))
+    prediction = inference.predict(bundle, test)
+    result = stitching.stitch(prediction, test.raw.positions, bundle.probe)
     x, y = result.origin_xy
     height, width = result.object.shape
-    truth = np.pad(groups.test.raw.object_guess, 64)[y + 64 : y + 64 + height, x + 64 : x + 64 + width]
+    truth = np.pad(test.raw.object_guess, 64)[y + 64 : y + 64 + height, x + 64 : x + 64 + width]
     inside = (result.coverage > 0.5) & (np.abs(truth) > 0)
     assert result.fits_canvas
     assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
 
 
 def test_no_validation_pattern_is_trained_on():
-    groups, _ = containers(tiny(gridsize=2))
+    groups, _, _ = prepared(tiny(gridsize=2))
     config = tiny(gridsize=2, validation_fraction=0.2)
-    schedule = training.make_schedule(groups.train, config)
+    schedule = training.make_schedule(groups, config)
     assert len(schedule.validation)
     for epoch in range(3):
         assert not np.isin(schedule.clusters(epoch).nn_indices, schedule.validation).any()

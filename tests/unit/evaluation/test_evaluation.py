@@ -9,9 +9,9 @@ from ptycho import coords, stitching
 from ptycho.config import Config, EvaluationConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError
-from ptycho.evaluation import compare_frames, evaluate
-from ptycho.evaluation.frames import Comparison, apply_shift, find_shift
+from ptycho.evaluation.frames import Comparison, apply_shift, compare_frames, find_shift
 from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
+from ptycho.evaluation.summary import evaluate
 from ptycho.forward import far_field_amplitude
 from ptycho.simulate.objects import lines_object
 from ptycho.simulate.probes import idealized_probe, zone_plate_probe

@@ -4,51 +4,68 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from ptycho import report
-from ptycho.pipeline import run_pipeline
+from ptycho import pipeline
 from ptycho.report import figures
-from ptycho.scenarios import load_scenario
+from ptycho.report import picture as pictures
+from ptycho.report import write as report
 from ptycho.stitching import Reconstruction
+from ptycho.store import Store
+
+PICTURES = {picture.name for stage in pipeline.STAGES for picture in stage.pictures}
 
 
-@pytest.fixture(scope="module")
-def result():
-    overrides = (
-        "simulation.base_total_images=64",
-        "grouping.n_groups=32",
-        "training.epochs=1",
-        "description=<script>alert(1)</script>",
-    )
-    return run_pipeline(load_scenario("gs1_ideal", "stable", overrides))
-
-
-def test_the_page_is_self_contained_and_escapes_what_users_wrote(result, tmp_path):
-    written = report.write_report(tmp_path, result)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert [figure.error for figure in written] == [None] * len(written)
-    assert {path.name for path in tmp_path.iterdir()} == {"report.html"} | {
-        f"{n}.png" for n in figures.FIGURES
-    }
-    assert page.count("data:image/png;base64,") == len(figures.FIGURES)
+def test_the_page_is_self_contained_and_escapes_what_users_wrote(finished):
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert {path.name for path in finished.folder.glob("*.png")} == {f"{name}.png" for name in PICTURES}
+    assert page.count("data:image/png;base64,") == len(PICTURES)
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    for verdict in result.artifacts["gate"]:
+    for verdict in finished.result.artifacts["gate"]:
         assert verdict.name in page
 
 
-def test_a_failing_figure_costs_only_itself(result, tmp_path, monkeypatch, caplog):
+def test_the_page_has_a_chapter_or_a_line_for_every_stage(finished):
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
+    for stage in pipeline.STAGES:
+        assert f"<td>{stage.name}</td>" in page
+        for table in stage.tables(finished.result.artifacts[stage.name]):
+            assert f"<h2>{table.title}</h2>" in page
+
+
+def test_a_failing_figure_costs_only_itself(finished, tmp_path, monkeypatch, caplog):
     def broken(_):
         raise ValueError("no <ink>")
 
-    monkeypatch.setitem(figures.FIGURES, "probe", broken)
-    written = {figure.name: figure for figure in report.write_report(tmp_path, result)}
+    def blank(*_):
+        return Figure()
+
+    for name in PICTURES:
+        monkeypatch.setattr(figures, name, broken if name == "probe" else blank)
+    written = {figure.name: figure for figure in report.write_report(tmp_path, finished.result)}
     assert written["probe"].error == "ValueError: no <ink>"
-    assert written["report"].error is None
+    assert {name for name, figure in written.items() if figure.error is None} == {
+        "report",
+        *PICTURES - {"probe"},
+    }
     assert not (tmp_path / "probe.png").exists()
     assert "no &lt;ink&gt;" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "the figure probe could not be made" in caplog.text
+
+
+def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monkeypatch):
+    def draw(picture, result):
+        raise AssertionError(f"{picture.name} was drawn again")
+
+    monkeypatch.setattr(pictures, "draw", draw)
+    again = report.write_report(tmp_path, finished.result, finished.store)
+    assert [figure.error for figure in again] == [None] * len(again)
+    for name in PICTURES:
+        assert (tmp_path / f"{name}.png").read_bytes() == (finished.folder / f"{name}.png").read_bytes()
+    anew = report.write_report(tmp_path, finished.result, Store(tmp_path / "cache"))
+    assert {figure.name for figure in anew if figure.error} == PICTURES
 
 
 @pytest.mark.parametrize("origin", [(0, 0), (3, 5), (-2, -4)])
@@ -70,9 +87,15 @@ def test_the_truth_is_shown_in_the_canvas_frame(origin):
     assert np.isnan(placed).sum() == 120 - (10 + min(y, 0)) * (12 + min(x, 0))
 
 
-def test_a_term_that_is_the_whole_loss_is_drawn_once(result):
-    figure = figures.training(result)
+def test_a_term_that_is_the_whole_loss_is_drawn_once(finished):
+    figure = figures.training(finished.result.artifacts["train"])
     left = figure.axes[0]
     curves = [tuple(line.get_ydata()) for line in left.lines]
     assert len(curves) == len(set(curves)) > 0
     assert left.lines[0].get_label() == "loss"
+
+
+def test_a_run_that_ends_before_it_is_judged_says_so(finished, tiny_config):
+    result = pipeline.run_pipeline(finished.config, until="split")
+    assert report.verdict(result) == "NOT JUDGED (ends with split)"
+    assert report.verdict(finished.result) == "PASS"

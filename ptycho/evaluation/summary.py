@@ -10,10 +10,9 @@ import numpy as np
 
 from ptycho.config import EvaluationConfig
 from ptycho.data import RawData
-from ptycho.evaluation.consistency import data_error, twin_correlation
-from ptycho.evaluation.frames import apply_shift, compare_frames, find_shift
-from ptycho.evaluation.metrics import all_metrics
-from ptycho.stitching import PatchChunk, Reconstruction
+from ptycho.evaluation import consistency, frames, metrics
+from ptycho.params import Params
+from ptycho.stitching import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,6 @@ class Evaluation:
         Known for every scan.
     direct, registered : dict
         Against the truth, in the object's frame, without and with sub-pixel registration; empty without one.
-    twin : dict
-        Correlation of single patches with their own and with the turned truth.
     """
 
     data: dict[str, float]
@@ -35,7 +32,6 @@ class Evaluation:
     structure: dict[str, float]
     direct: dict[str, float] = field(default_factory=dict)
     registered: dict[str, float] = field(default_factory=dict)
-    twin: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parts that were measured."""
@@ -49,19 +45,13 @@ class Evaluation:
             for name, value in values.items()
         }
 
-    def with_twin(self, chunk: PatchChunk, truth: np.ndarray, illumination: np.ndarray) -> Evaluation:
-        """Add the twin correlations of some predicted patches."""
-        if not np.isfinite(chunk.patches).all():
-            return self
-        return replace(self, twin=twin_correlation(chunk.patches, chunk.positions, truth, illumination))
-
 
 def evaluate(
     reconstruction: Reconstruction,
     truth: np.ndarray | None,
     scan: RawData,
     probe: np.ndarray,
-    config: EvaluationConfig,
+    config: EvaluationConfig | Params,
 ) -> Evaluation:
     """Evaluate a reconstruction of `scan`, against `truth` (H, W) where there is one."""
     threshold = config.coverage_threshold
@@ -73,7 +63,7 @@ def evaluate(
     amplitude = np.abs(reconstruction.object[inside])
     mean = float(amplitude.mean()) if amplitude.size else math.nan
     common = Evaluation(
-        data=data_error(reconstruction, scan, probe),
+        data=consistency.data_error(reconstruction, scan, probe),
         coverage={
             "threshold": threshold,
             "covered_px": int(inside.sum()),
@@ -86,12 +76,12 @@ def evaluate(
     )
     if truth is None:
         return common
-    pair = compare_frames(reconstruction, truth, threshold, config.border_px)
-    shift = find_shift(pair, config.registration_upsampling)
+    pair = frames.compare_frames(reconstruction, truth, threshold, config.border_px)
+    shift = frames.find_shift(pair, config.registration_upsampling)
     # Very large shifts are no registration but a failure of it: the direct numbers tell the story then.
-    registered = apply_shift(pair, shift) if max(map(abs, shift)) < min(pair.mask.shape) / 4 else pair
+    registered = frames.apply_shift(pair, shift) if max(map(abs, shift)) < min(pair.mask.shape) / 4 else pair
     return replace(
         common,
-        direct={**all_metrics(pair), "border_px": config.border_px, "pixels": int(pair.mask.sum())},
-        registered={**all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
+        direct={**metrics.all_metrics(pair), "border_px": config.border_px, "pixels": int(pair.mask.sum())},
+        registered={**metrics.all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
     )

@@ -1,0 +1,52 @@
+"""A drawn picture as an artifact: what is drawn from the same artifacts by the same code is drawn once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho import identity, provenance
+from ptycho.io import atomic
+from ptycho.pipeline import PipelineResult
+from ptycho.report import figures
+from ptycho.rows import Picture
+
+KIND = bytes
+FILE = "picture.png"
+
+
+def key(picture: Picture, result: PipelineResult) -> str:
+    """Return the key of a picture: its name, the code that draws it, and what it draws."""
+    drawn = [result.records[name].digest for name in picture.of]
+    return identity.key_of(picture.name, provenance.code_version(figures.__name__), drawn)
+
+
+def draw(picture: Picture, result: PipelineResult) -> bytes:
+    """Draw a picture as PNG."""
+    figure = getattr(figures, picture.name)(*(result.artifacts[name] for name in picture.of))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def telemetry(png: bytes) -> dict[str, float]:
+    """Count bytes."""
+    return {"bytes": len(png)}
+
+
+def invariants(png: bytes) -> Iterator[tuple[str, bool]]:
+    """Check that it is one."""
+    yield "a picture must be a PNG", png.startswith(b"\x89PNG")
+
+
+def save(png: bytes, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the picture."""
+    with atomic.replacing(folder / FILE) as stream:
+        stream.write(png)
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> bytes:
+    """Read it back."""
+    return (folder / FILE).read_bytes()

@@ -1,0 +1,64 @@
+"""The numbers: how well the object explains the data, and how near it is to the truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho.data import GroupedData
+from ptycho.evaluation import summary
+from ptycho.evaluation.summary import Evaluation
+from ptycho.io import atomic
+from ptycho.model.bundle import Bundle
+from ptycho.params import Params
+from ptycho.rows import Execution, Table
+
+KIND = Evaluation
+FILE = "metrics.json"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Evaluation:
+    """Measure the stitched object."""
+    groups: GroupedData = inputs["group_test"]
+    bundle: Bundle = inputs["train"]
+    truth = groups.raw.object_guess if params.evaluation.use_object_guess else None
+    return summary.evaluate(inputs["stitch"], truth, groups.raw, bundle.probe, params.evaluation)
+
+
+def telemetry(found: Evaluation) -> dict[str, float]:
+    """Return all numbers under dotted names."""
+    return found.summary()
+
+
+def invariants(found: Evaluation) -> Iterator[tuple[str, bool]]:
+    """Check that a share is one."""
+    yield "the covered share must lie in [0, 1]", 0 <= found.coverage["covered_fraction"] <= 1
+
+
+def notes(found: Evaluation, params: Params) -> Iterator[str]:
+    """Say where nothing can be compared."""
+    if not found.direct:
+        yield "No truth: the scan has no objectGuess; gates that need one are not applicable."
+
+
+def tables(found: Evaluation) -> Iterator[Table]:
+    """Against the truth in both frames, then what is known of every scan."""
+    if found.direct:
+        names = [*found.direct, *(name for name in found.registered if name not in found.direct)]
+        rows = tuple((name, found.direct.get(name, ""), found.registered.get(name, "")) for name in names)
+        title = "Against the truth, in coverage, no fitted scale"
+        yield Table(title, ("", "object frame", "registered"), rows)
+    for part in ("data", "coverage", "structure"):
+        yield Table(part.capitalize(), ("", ""), tuple(getattr(found, part).items()))
+
+
+def save(found: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the numbers."""
+    atomic.write_json(folder / FILE, found.to_dict())
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:
+    """Read them back."""
+    return Evaluation(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))

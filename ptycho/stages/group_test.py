@@ -1,0 +1,48 @@
+"""The groups that are reconstructed: by default one around each pattern, so that all are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho import grouping
+from ptycho.data import GroupedData, Split
+from ptycho.params import Params
+from ptycho.rows import Execution
+from ptycho.stages import grouped
+
+KIND = GroupedData
+FILE = "groups_test.npz"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> GroupedData:
+    """Group the test part."""
+    split: Split = inputs["split"]
+    return grouping.group(
+        split.test,
+        params.gridsize,
+        params.grouping,
+        n_groups=params.inference.n_groups,
+        include_seed=params.inference.include_seed,
+    )
+
+
+def telemetry(groups: GroupedData) -> dict[str, float]:
+    """Count groups, and how far they reach."""
+    return grouped.describe(groups)
+
+
+def invariants(groups: GroupedData) -> Iterator[tuple[str, bool]]:
+    """Offsets are relative to the group's own mean."""
+    return grouped.must_hold(groups)
+
+
+def save(groups: GroupedData, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the members of each group."""
+    grouped.write(groups, folder / FILE)
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> GroupedData:
+    """Read them back and put them on the part that they are groups of."""
+    return grouped.read(folder / FILE, inputs["split"].test)

@@ -1,0 +1,47 @@
+"""The groups that train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ptycho import grouping
+from ptycho.data import GroupedData, Split
+from ptycho.params import Params
+from ptycho.rows import Execution
+from ptycho.stages import grouped
+
+KIND = GroupedData
+FILE = "groups_train.npz"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> GroupedData:
+    """Group the training part."""
+    split: Split = inputs["split"]
+    return grouping.group(
+        split.train,
+        params.gridsize,
+        params.grouping,
+        n_groups=params.grouping.n_groups,
+    )
+
+
+def telemetry(groups: GroupedData) -> dict[str, float]:
+    """Count groups, and how far they reach."""
+    return grouped.describe(groups)
+
+
+def invariants(groups: GroupedData) -> Iterator[tuple[str, bool]]:
+    """Offsets are relative to the group's own mean."""
+    return grouped.must_hold(groups)
+
+
+def save(groups: GroupedData, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the members of each group."""
+    grouped.write(groups, folder / FILE)
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> GroupedData:
+    """Read them back and put them on the part that they are groups of."""
+    return grouped.read(folder / FILE, inputs["split"].train)

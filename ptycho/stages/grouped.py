@@ -1,0 +1,39 @@
+"""Groups: what the rows for training and for inference have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.data import GroupedData, RawData
+from ptycho.io import atomic, npz
+
+
+def describe(groups: GroupedData) -> dict[str, float]:
+    """Return counts, offsets and reach."""
+    found: dict[str, float] = {"groups": len(groups), "patterns": len(np.unique(groups.nn_indices))}
+    for axis, name in enumerate("xy"):
+        offsets = groups.coords_offsets[:, 0, axis, 0]
+        found[f"offset_{name}_min"] = float(offsets.min())
+        found[f"offset_{name}_max"] = float(offsets.max())
+    found["reach_px"] = float(np.abs(groups.coords_relative).max())
+    return found
+
+
+def must_hold(groups: GroupedData) -> Iterator[tuple[str, bool]]:
+    """Yield what must be true of groups, and whether it is."""
+    total = np.abs(groups.coords_relative.sum(axis=3)).max()
+    yield "relative offsets must sum to zero in each group", bool(total < 1e-6)
+
+
+def write(groups: GroupedData, path: Path) -> None:
+    """Write the members of each group."""
+    atomic.write_arrays(path, {"nn_indices": groups.nn_indices, "gridsize": np.array(groups.gridsize)})
+
+
+def read(path: Path, raw: RawData) -> GroupedData:
+    """Read groups of `raw`."""
+    arrays = npz.read_arrays(path)
+    return GroupedData(raw, int(arrays["gridsize"]), arrays["nn_indices"])

@@ -1,0 +1,75 @@
+"""The scales between a scan and what the network is fed, and the probe as the forward model uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho import scaling
+from ptycho.data import GroupedData
+from ptycho.io import atomic, npz
+from ptycho.params import Params
+from ptycho.rows import Execution
+from ptycho.scaling import Scales
+from ptycho.simulate import probes
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Scales measured on the training groups, and the probe (P, N, N) complex64 of the forward model."""
+
+    scales: Scales
+    probe: np.ndarray
+
+    @property
+    def N(self) -> int:
+        """Side of the probe, px."""
+        return self.probe.shape[-1]
+
+
+KIND = Scaling
+FILE = "scales.npz"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Scaling:
+    """Measure the scales on the training groups; smooth and mask the probe as asked."""
+    groups: GroupedData = inputs["group_train"]
+    raw = groups.raw
+    scales = scaling.measure(
+        raw.diff3d,
+        raw.probe,
+        photon_scale=raw.photon_scale,
+        source=params.scaling.intensity_scale,
+        nphotons=params.simulation.nphotons,
+        rows=groups.nn_indices.reshape(-1),
+    )
+    return Scaling(scales, probes.prepare_probe(raw.probe, params.probe))
+
+
+def telemetry(found: Scaling) -> dict[str, float]:
+    """Return the scales."""
+    numbers = {name: value for name, value in asdict(found.scales).items() if name != "source"}
+    return {**numbers, "probe_l2": float(np.linalg.norm(found.probe))}
+
+
+def invariants(found: Scaling) -> Iterator[tuple[str, bool]]:
+    """Check that the forward model has light to work with."""
+    energy = float(np.sum(np.abs(found.probe.astype(np.complex128)) ** 2))
+    yield "the prepared probe must be finite and lit", bool(np.isfinite(energy) and energy > 0)
+
+
+def save(found: Scaling, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write scales and probe."""
+    text = np.array(json.dumps(atomic.plain(asdict(found.scales))))
+    atomic.write_arrays(folder / FILE, {"probe": found.probe, "scales": text})
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> Scaling:
+    """Read them back."""
+    arrays = npz.read_arrays(folder / FILE)
+    return Scaling(Scales(**json.loads(str(arrays["scales"]))), arrays["probe"])

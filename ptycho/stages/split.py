@@ -1,0 +1,62 @@
+"""The split: which patterns train and which test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.data import RawData, Split
+from ptycho.errors import DataContractError
+from ptycho.io import atomic, npz
+from ptycho.params import Params
+from ptycho.rows import Execution
+
+KIND = Split
+FILE = "split.npz"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Split:
+    """Divide the scan; see SplitConfig."""
+    scan: RawData = inputs["scan"]
+    if params.split.method == "none":
+        return Split(scan, np.arange(0), np.arange(len(scan)))
+    if params.split.method == "scan_index":
+        test = scan.scan_index != 0
+    else:
+        order = np.argsort(scan.ycoords, kind="stable")
+        test = np.zeros(len(scan), bool)
+        n_test = round(len(scan) * params.split.fraction)
+        test[order[len(scan) - n_test :]] = True
+    if test.all() or not test.any():
+        raise DataContractError(
+            f"the split by {params.split.method} leaves {int((~test).sum())} patterns to train and {int(test.sum())} to test"
+        )
+    return Split(scan, np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def telemetry(split: Split) -> dict[str, float]:
+    """Count both parts."""
+    found = {"train": len(split.train_rows), "test": len(split.test_rows)}
+    for name, rows in (("train", split.train_rows), ("test", split.test_rows)):
+        if len(rows):
+            found[f"{name}_mean_amplitude"] = float(np.mean(split.scan.diff3d[rows], dtype=np.float64))
+    return found
+
+
+def invariants(split: Split) -> Iterator[tuple[str, bool]]:
+    """Check that the parts are disjoint and make up the scan."""
+    rows = np.concatenate([split.train_rows, split.test_rows])
+    yield "every pattern must be in one part", np.array_equal(np.sort(rows), np.arange(len(split.scan)))
+
+
+def save(split: Split, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the rows of both parts."""
+    atomic.write_arrays(folder / FILE, {"train_rows": split.train_rows, "test_rows": split.test_rows})
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> Split:
+    """Read them back and put them on the scan."""
+    return Split(inputs["scan"], **npz.read_arrays(folder / FILE))

@@ -1,0 +1,59 @@
+"""Twins: whether single patches look like their own truth or like the turned one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ptycho import stitching
+from ptycho.data import GroupedData
+from ptycho.evaluation import consistency
+from ptycho.evaluation.consistency import TwinCorrelation
+from ptycho.io import atomic
+from ptycho.model.bundle import Bundle
+from ptycho.params import Params
+from ptycho.rows import Execution, Table
+from ptycho.stitching import Prediction
+
+KIND = TwinCorrelation
+FILE = "twin.json"
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> TwinCorrelation:
+    """Correlate a sample of the patches; of none without a truth."""
+    groups: GroupedData = inputs["group_test"]
+    bundle: Bundle = inputs["train"]
+    prediction: Prediction = inputs["infer"]
+    truth = groups.raw.object_guess if params.evaluation.use_object_guess else None
+    return consistency.twin_correlation(prediction, truth, stitching.illumination(bundle.probe))
+
+
+def telemetry(found: TwinCorrelation) -> dict[str, float]:
+    """Return both correlations."""
+    return asdict(found)
+
+
+def invariants(found: TwinCorrelation) -> Iterator[tuple[str, bool]]:
+    """Check that a correlation is one."""
+    for name in ("own", "flipped"):
+        value = getattr(found, name)
+        yield f"{name} must be a correlation or undefined", not abs(value) > 1 + 1e-9
+
+
+def tables(found: TwinCorrelation) -> Iterator[Table]:
+    """Show them where there was a truth."""
+    if found.patches:
+        yield Table("Twin", ("", ""), tuple(asdict(found).items()))
+
+
+def save(found: TwinCorrelation, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the numbers."""
+    atomic.write_json(folder / FILE, asdict(found))
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> TwinCorrelation:
+    """Read them back."""
+    return TwinCorrelation(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))

@@ -1,0 +1,66 @@
+"""One small finished run for all tests that need one, and the options that repeat it from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ptycho import scenarios
+from ptycho.config import Config
+from ptycho.pipeline import PipelineResult
+from ptycho.store import Store
+
+TINY = (
+    "N=32",
+    "simulation.object_size_px=96",
+    "simulation.base_total_images=64",
+    "grouping.n_groups=none",
+    "training.epochs=2",
+    "model.warm_steps=2",
+    "model.steps=1",
+    "model.filters=4",
+    "model.levels=2",
+    "gates.min_pearson=0",
+    "gates.min_ssim=0",
+    "gates.max_data_error=1",
+    "gates.scale_tolerance=0.5",
+)
+
+
+class Finished(NamedTuple):
+    """A run and where it lies."""
+
+    folder: Path
+    config: Config
+    result: PipelineResult
+    store: Store
+
+
+def tiny(*overrides: str) -> Config:
+    """The config of the small run, with more overrides."""
+    return scenarios.load_scenario("gs1_ideal", None, (*TINY, *overrides))
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_options() -> list[str]:
+    """The small run as options of the command line."""
+    return [part for text in TINY for part in ("--set", text)]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Finished:
+    """A small run with its directory, its artifacts in the session's cache. Read it; leave it as it is."""
+    from ptycho import rundir
+    from ptycho.rows import Execution
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    store = Store(cache_folder)
+    config = tiny("description=<script>alert(1)</script>")
+    return Finished(folder, config, rundir.execute(config, folder, Execution(cache=store)), store)
