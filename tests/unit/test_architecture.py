@@ -145,6 +145,36 @@ def test_imports_point_downwards(path):
 
 
 @every_module
+def test_no_function_is_imported_by_name(path):
+    """Functions are called through their module: `coords.translate(...)` says where it comes from, and replacing
+    it there replaces it everywhere. Values and classes may be imported."""
+    for node in ast.walk(tree_of(path)):
+        if not isinstance(node, ast.ImportFrom) or node.module not in MODULES:
+            continue
+        functions = {
+            item.name for item in tree_of(MODULES[node.module]).body if isinstance(item, ast.FunctionDef)
+        }
+        named = sorted(functions & {alias.name for alias in node.names})
+        assert not named, f"{path}:{node.lineno}: import the module {node.module}, not {', '.join(named)}"
+
+
+def test_no_package_hides_a_module_behind_another_thing():
+    """`ptycho.evaluation.evaluate` must not be a function where there is a module of that name."""
+    for name in MODULES:
+        parent, _, own = name.rpartition(".")
+        if parent in MODULES:
+            bound = set()
+            for node in tree_of(MODULES[parent]).body:
+                bound |= {getattr(node, "name", None)} | {dotted(t) for t in getattr(node, "targets", [])}
+                bound |= {
+                    alias.asname or alias.name
+                    for alias in getattr(node, "names", [])
+                    if isinstance(node, ast.ImportFrom) and f"{node.module}.{alias.name}" not in MODULES
+                }
+            assert own not in bound, f"{parent} binds {own}, which is also a module of it"
+
+
+@every_module
 def test_only_the_network_names_a_deep_learning_framework(path):
     if room_of(name_of(path)) in TENSORFLOW_ROOMS:
         return
