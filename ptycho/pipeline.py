@@ -105,7 +105,7 @@ STAGES: tuple[Stage, ...] = (
         pictures=(
             Picture(
                 "side_by_side",
-                ("group_test", "stitch", "evaluate"),
+                ("group_test", "stitch", "evaluate.threshold", "evaluate.compared"),
                 "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the "
                 "coverage threshold are blank.",
             ),

@@ -48,7 +48,11 @@ class Execution:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: the name of a function in :mod:`ptycho.report.figures`, and the artifacts that it draws."""
+    """A figure of the report.
+
+    `name` is that of a function in :mod:`ptycho.report.figures`; `of` are the artifacts that it draws, or with a
+    dot what it takes of them: it is drawn anew when one of those changes.
+    """
 
     name: str
     of: tuple[str, ...]

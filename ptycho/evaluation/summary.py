@@ -33,6 +33,16 @@ class Evaluation:
     direct: dict[str, float] = field(default_factory=dict)
     registered: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def threshold(self) -> float:
+        """Coverage above which a pixel counts."""
+        return self.coverage["threshold"]
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was a truth to compare with."""
+        return bool(self.direct)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the parts that were measured."""
         return {name: part for name, part in asdict(self).items() if part}

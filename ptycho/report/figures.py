@@ -8,7 +8,6 @@ import numpy as np
 
 from ptycho import coords, forward
 from ptycho.data import GroupedData
-from ptycho.evaluation.summary import Evaluation
 from ptycho.model.bundle import Bundle
 from ptycho.stitching import Reconstruction
 
@@ -18,14 +17,17 @@ if TYPE_CHECKING:
 DPI = 110
 
 
-def side_by_side(groups: GroupedData, reconstruction: Reconstruction, found: Evaluation) -> Figure:
+def side_by_side(
+    groups: GroupedData, reconstruction: Reconstruction, threshold: float, compared: bool
+) -> Figure:
     """Amplitude and phase of truth, reconstruction and difference in the object's frame, and the coverage."""
     scan = groups.raw
-    inside = reconstruction.coverage > found.coverage["threshold"]
+    inside = reconstruction.coverage > threshold
     extent = _extent(reconstruction)
     obj = np.where(inside, reconstruction.object, np.nan)
-    compared = scan.object_guess is not None and bool(found.direct)
-    truth = _in_frame(scan.object_guess, reconstruction) if compared else None
+    truth = (
+        _in_frame(scan.object_guess, reconstruction) if compared and scan.object_guess is not None else None
+    )
     amplitude, phase = [("reconstruction", np.abs(obj))], [("reconstruction", np.angle(obj))]
     if truth is not None:
         aligned = obj * np.exp(-1j * np.angle(np.nansum(obj * np.conj(truth))))

@@ -19,13 +19,22 @@ FILE = "picture.png"
 
 def key(picture: Picture, result: PipelineResult) -> str:
     """Return the key of a picture: its name, the code that draws it, and what it draws."""
-    drawn = [result.records[name].digest for name in picture.of]
+    drawn = [
+        identity.digest(part(name, result)) if "." in name else result.records[name].digest
+        for name in picture.of
+    ]
     return identity.key_of(picture.name, provenance.code_version(figures.__name__), drawn)
+
+
+def part(name: str, result: PipelineResult) -> Any:
+    """Return an artifact, or ``stage.attribute`` of one."""
+    stage, _, attribute = name.partition(".")
+    return getattr(result.artifacts[stage], attribute) if attribute else result.artifacts[stage]
 
 
 def draw(picture: Picture, result: PipelineResult) -> bytes:
     """Draw a picture as PNG."""
-    figure = getattr(figures, picture.name)(*(result.artifacts[name] for name in picture.of))
+    figure = getattr(figures, picture.name)(*(part(name, result) for name in picture.of))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

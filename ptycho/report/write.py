@@ -43,7 +43,7 @@ def write_report(
     """Write all figures and `report.html`; what fails is logged and returned, never raised."""
     # The last rows come first: a reader wants the result before the way to it.
     pictures = [p for name in reversed(result.records) for p in pipeline.stage_named(name).pictures]
-    drawn = [p for p in pictures if set(p.of) <= set(result.artifacts)]
+    drawn = [p for p in pictures if {name.partition(".")[0] for name in p.of} <= set(result.artifacts)]
     written = [
         _attempt(picture.name, lambda picture=picture: _figure(folder, picture, result, cache))
         for picture in drawn

@@ -39,13 +39,13 @@ def invariants(found: Evaluation) -> Iterator[tuple[str, bool]]:
 
 def notes(found: Evaluation, params: Params) -> Iterator[str]:
     """Say where nothing can be compared."""
-    if not found.direct:
+    if not found.compared:
         yield "No truth: the scan has no objectGuess; gates that need one are not applicable."
 
 
 def tables(found: Evaluation) -> Iterator[Table]:
     """Against the truth in both frames, then what is known of every scan."""
-    if found.direct:
+    if found.compared:
         names = [*found.direct, *(name for name in found.registered if name not in found.direct)]
         rows = tuple((name, found.direct.get(name, ""), found.registered.get(name, "")) for name in names)
         title = "Against the truth, in coverage, no fitted scale"
