@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from ptycho import config as configs
-from ptycho import identity, pipeline, provenance
+from ptycho import identity, pipeline, provenance, training
 from ptycho.data import RawData
 from ptycho.errors import DataContractError, PtychoError, StageError
 from ptycho.rows import Execution, Inputs, Stage
+from ptycho.simulate import scan
 from ptycho.store import Store
 
 NAMES = [stage.name for stage in pipeline.STAGES]
@@ -286,10 +287,10 @@ class TestCache:
         assert result.notes == finished.result.notes
 
     def test_another_learning_rate_does_not_simulate_again(self, finished, monkeypatch):
-        from ptycho.simulate import scan
-
         monkeypatch.setattr(scan, "simulate_scan", lambda _: pytest.fail("simulated again"))
-        config = changed(finished.config, training={"learning_rate": 1e-3, "epochs": 1})
+        bundle = finished.result.artifacts["train"]
+        monkeypatch.setattr(training, "train", lambda *_, **__: bundle)
+        config = changed(finished.config, training={"learning_rate": 1e-3})
         result = pipeline.run_pipeline(config, Execution(cache=finished.store), until="train")
         assert computed(result) == {"train"}
 

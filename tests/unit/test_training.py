@@ -1,5 +1,7 @@
 """Training, bundles and inference on a scan small enough for the fast tier."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def tiny(gridsize=1, **training_values):
             "N": 32,
             "gridsize": gridsize,
             "simulation": {"object_size_px": 96, "base_total_images": 48 // gridsize**2},
-            "model": {"warm_steps": 2, "steps": 1, "filters": 4, "levels": 2},
+            "model": {"warm_steps": 1, "steps": 1, "filters": 4, "levels": 2},
             "training": {"epochs": 2, "batch_size": 4, **training_values},
         }
     )
@@ -78,12 +80,17 @@ def test_a_missing_weight_is_damage(run, tmp_path):
         inference.predict(replace(run[1], weights=weights), run[0])
 
 
+@pytest.fixture(scope="module")
+def in_one_batch(run):
+    return inference.predict(run[1], run[0], 24).patches
+
+
 @pytest.mark.finding("XLA-INFERENCE-BUG")
 @pytest.mark.finding("PINN-CHUNKED-001")
-@pytest.mark.parametrize("batch", [1, 7, 24, 100])
-def test_prediction_does_not_depend_on_the_batch_size(run, batch):
+@pytest.mark.parametrize("batch", [1, 7, 100])
+def test_prediction_does_not_depend_on_the_batch_size(run, in_one_batch, batch):
     test, bundle = run
-    whole = inference.predict(bundle, test, 24).patches
+    whole = in_one_batch
     parts = inference.predict(bundle, test, batch).patches
     assert len(parts) == len(test)
     np.testing.assert_allclose(parts, whole, atol=1e-4 * np.abs(whole).max())
@@ -93,12 +100,6 @@ def test_a_bundle_of_another_gridsize_is_refused(run):
     _, _, test = prepared(tiny(gridsize=2))
     with pytest.raises(BundleError, match="gridsize 1 but the data are N = 32, gridsize 2"):
         inference.predict(run[1], test)
-
-
-def test_the_same_seed_gives_the_same_weights(run):
-    _, again = trained(tiny())
-    for name, value in run[1].weights.items():
-        np.testing.assert_array_equal(value, again.weights[name], err_msg=name)
 
 
 def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
@@ -119,7 +120,8 @@ def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
-    trained(tiny(), state_dir=tmp_path)
+    state = np.array(json.dumps({"key": "k", "history": [], "stopped": ""}))
+    atomic.write_arrays(tmp_path / training.CHECKPOINT, {"_state": state})
     groups, scaled, _ = prepared(tiny())
     with pytest.raises(RunDirectoryError, match="another config"):
         training.train(
@@ -138,15 +140,18 @@ def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
 
 
 @pytest.mark.finding("H-KERAS3-API")
-@pytest.mark.parametrize("loss", [{"nll": 1e-8}, {"mae": 1.0}, {"total_variation": 0.1}])
 @pytest.mark.parametrize("architecture", ["unrolled", "unet"])
-def test_every_loss_trains_every_architecture(architecture, loss):
-    config = tiny(epochs=1, loss={"amplitude": 1.0, **loss})
+def test_every_loss_trains_every_architecture(architecture):
+    losses = {"amplitude": 1.0, "nll": 1e-8, "mae": 1.0, "total_variation": 0.1}
+    config = tiny(epochs=1, loss=losses)
     config = config.model_copy(
         update={"model": config.model.model_copy(update={"architecture": architecture})}
     )
     _, bundle = trained(config)
-    assert np.isfinite(bundle.history[0]["loss_" + next(iter(loss))])
+    row = bundle.history[0]
+    assert all(np.isfinite(row[f"loss_{name}"]) for name in losses)
+    total = sum(weight * row[f"loss_{name}"] for name, weight in losses.items())
+    assert row["loss"] == pytest.approx(total, rel=1e-5)
 
 
 def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
