@@ -92,7 +92,7 @@ def stages() -> int:
     from ptycho import pipeline, terminal
 
     rows = [
-        (stage.name, ", ".join(stage.inputs) or "-", ", ".join(stage.reads) or "-", stage.purpose)
+        (stage.name, "\n".join(stage.inputs) or "-", "\n".join(stage.reads) or "-", stage.purpose)
         for stage in pipeline.STAGES
     ]
     terminal.grid(("stage", "takes", "reads", "what"), rows)

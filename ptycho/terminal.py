@@ -60,8 +60,10 @@ def show(result: PipelineResult) -> None:
 
 
 def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print a plain table."""
-    table = Table(*columns)
+    """Print a plain table; what does not fit is folded, never cut off."""
+    table = Table(show_lines=any("\n" in cell for row in rows for cell in row))
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     out().print(table)

@@ -13,6 +13,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith(("_", "pytest")):  # what pytest asks of everything that it finds in a test module
+        if attribute.startswith(
+            ("_", "pytest")
+        ):  # what pytest asks of everything that it finds in a test module
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)

@@ -1,0 +1,115 @@
+"""The run directory: what it holds, whom it belongs to, and that its artifacts can be had from it."""
+
+import json
+import shutil
+
+import pytest
+
+from ptycho import identity, pipeline, rundir
+from ptycho.errors import RunDirectoryError, StageError
+from ptycho.rows import Execution
+from ptycho.store import Store
+
+NAMES = [stage.name for stage in pipeline.STAGES]
+
+
+def damaged(finished, tmp_path, change):
+    """A copy of the finished run with its metadata changed."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    metadata = rundir.read_metadata(folder)
+    change(metadata)
+    (folder / rundir.METADATA).write_text(json.dumps(metadata))
+    return folder
+
+
+class TestMetadata:
+    def test_it_says_all_that_is_known_of_every_stage(self, finished):
+        metadata = rundir.read_metadata(finished.folder)
+        assert list(metadata["stages"]) == NAMES
+        assert metadata["passed"] is True
+        for name, described in metadata["stages"].items():
+            record = finished.result.records[name]
+            assert (described["key"], described["digest"]) == (record.key, record.digest)
+            assert set(described["telemetry"]) == set(record.telemetry)
+        assert rundir.read_config(finished.folder) == finished.config
+        assert metadata["provenance"]["source_hash"]
+
+    def test_every_file_belongs_to_a_stage_or_to_the_run(self, finished):
+        metadata = rundir.read_metadata(finished.folder)
+        named = {name for stage in metadata["stages"].values() for name in stage["files"]}
+        named |= {*metadata["figures"].values(), rundir.METADATA, "checkpoint.npz"}
+        assert {path.name for path in finished.folder.iterdir()} == named
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda folder: None, "not a run directory: run_metadata.json: No such file"),
+            (lambda folder: (folder / rundir.METADATA).write_text("{"), "not valid JSON"),
+            (lambda folder: (folder / rundir.METADATA).write_text("{}"), "another version of the program"),
+            (
+                lambda folder: (folder / rundir.METADATA).write_text('{"stages": {}, "config": {"n": 1}}'),
+                "another version of the program",
+            ),
+        ],
+    )
+    def test_a_folder_that_holds_no_run_is_refused(self, make, words, tmp_path):
+        make(tmp_path)
+        with pytest.raises(RunDirectoryError, match=words):
+            rundir.read_config(tmp_path)
+
+
+class TestClaim:
+    def test_a_finished_run_is_not_overwritten(self, finished):
+        with pytest.raises(RunDirectoryError, match="holds a finished run; add --resume"):
+            rundir.execute(finished.config, finished.folder, Execution())
+
+    def test_resuming_with_another_config_is_refused_and_the_difference_named(self, finished):
+        other = finished.config.model_copy(update={"seed": 8})
+        with pytest.raises(RunDirectoryError, match="another config \\(seed was 0 and is now 8\\)"):
+            rundir.execute(other, finished.folder, Execution(resume=True))
+
+    def test_a_failed_run_leaves_no_empty_folders(self, finished, tmp_path):
+        with pytest.raises(StageError):
+            rundir.execute(finished.config, tmp_path / "a" / "b", Execution(), until="nonsense")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_and_none_that_somebody_else_uses_is_taken_away(self, finished, tmp_path):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "mine").write_text("x")
+        with pytest.raises(StageError):
+            rundir.execute(finished.config, tmp_path / "a" / "b" / "c", Execution(), until="nonsense")
+        assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]
+
+
+class TestArtifacts:
+    @pytest.mark.parametrize("cached", [True, False])
+    def test_every_artifact_of_a_finished_run_can_be_had(self, cached, finished):
+        run = rundir.RunArtifacts(finished.folder, Execution(cache=finished.store if cached else None))
+        assert list(run) == NAMES
+        for name in NAMES:
+            assert identity.digest(run[name]) == finished.result.records[name].digest
+
+    def test_what_was_changed_in_the_folder_is_not_taken(self, finished, tmp_path):
+        folder = damaged(finished, tmp_path, lambda _: None)
+        shutil.copy(folder / "groups_test.npz", folder / "groups_train.npz")
+        (folder / "verdicts.json").write_text("[]")
+        run = rundir.RunArtifacts(folder, Execution())
+        for name in ("group_train", "gate"):
+            assert identity.digest(run[name]) == finished.result.records[name].digest
+
+    def test_what_is_not_to_be_had_any_more_is_an_error(self, finished, tmp_path):
+        folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(digest="f" * 24))
+        run = rundir.RunArtifacts(folder, Execution(cache=Store(tmp_path / "empty")))
+        with pytest.raises(StageError, match="the scan of that run is not to be had any more"):
+            run["scan"]
+
+    def test_a_measured_scan_is_never_replaced_by_a_simulated_one(self, finished, tmp_path):
+        folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(how="given", key=""))
+        with pytest.raises(StageError, match="or it was given to that run"):
+            rundir.RunArtifacts(folder, Execution())["scan"]
+
+    def test_a_stage_that_the_run_did_not_have_is_named(self, finished, tmp_path):
+        folder = damaged(finished, tmp_path, lambda m: m["stages"].pop("gate"))
+        with pytest.raises(StageError, match="that run had no stage gate"):
+            rundir.RunArtifacts(folder, Execution())["gate"]
