@@ -28,8 +28,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Spli
     else:
         order = np.argsort(scan.ycoords, kind="stable")
         test = np.zeros(len(scan), bool)
-        n_test = round(len(scan) * params.split.fraction)
-        test[order[len(scan) - n_test :]] = True
+        test[order[round(len(scan) * params.split.fraction) :]] = True
     if test.all() or not test.any():
         raise DataContractError(
             f"the split by {params.split.method} leaves {int((~test).sum())} patterns to train and {int(test.sum())} to test"

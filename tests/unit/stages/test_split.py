@@ -1,0 +1,58 @@
+"""Which patterns train: shares, sides, indices, and none at all."""
+
+import numpy as np
+import oracles
+import pytest
+
+from ptycho.config import Config
+from ptycho.data import RawData, Split
+from ptycho.errors import DataContractError
+from ptycho.params import Params
+from ptycho.rows import Execution
+from ptycho.stages import split
+
+
+def scan(count=21, index=None):
+    where = oracles.scan_positions(count, (90, 140), 32, seed=4)
+    patterns = np.random.default_rng(1).uniform(1, 2, (count, 32, 32))
+    return RawData(where[:, 0], where[:, 1], patterns, oracles.lopsided_probe(32), scan_index=index)
+
+
+def divided(raw, **settings):
+    params = Params(Config(N=32, split=settings), ("split",), "split")
+    return split.run({"scan": raw}, params, Execution())
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.7])
+def test_along_the_axis_the_lower_share_trains(fraction):
+    raw = scan()
+    found = divided(raw, fraction=fraction)
+    assert len(found.train_rows) == round(21 * fraction)
+    assert len(found.test_rows) == 21 - round(21 * fraction)
+    assert found.train.ycoords.max() < found.test.ycoords.min()
+
+
+def test_by_index_the_patterns_of_other_scans_test():
+    index = np.arange(21) % 3
+    found = divided(scan(index=index), method="scan_index")
+    np.testing.assert_array_equal(found.train_rows, np.flatnonzero(index == 0))
+    np.testing.assert_array_equal(found.test_rows, np.flatnonzero(index))
+
+
+def test_without_a_split_all_test_and_none_trains():
+    raw = scan()
+    found = divided(raw, method="none")
+    np.testing.assert_array_equal(found.test.diff3d, raw.diff3d)
+    with pytest.raises(DataContractError, match="leaves no patterns to train on"):
+        found.train  # noqa: B018
+
+
+def test_a_part_without_patterns_is_refused():
+    with pytest.raises(DataContractError, match="by scan_index leaves 21 patterns to train and 0 to test"):
+        divided(scan(), method="scan_index")
+
+
+@pytest.mark.parametrize("rows", [([0, 1], [1, 2]), ([0], [1]), ([0, 1], [2, 3])])
+def test_parts_that_overlap_or_leave_something_out_break_the_invariant(rows):
+    parts = Split(scan(3), np.array(rows[0]), np.array(rows[1]))
+    assert not all(holds for _, holds in split.invariants(parts))
