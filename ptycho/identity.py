@@ -56,8 +56,9 @@ def _feed(state: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         _feed_array(state, value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if hasattr(type(value), "digest"):
-            state.update(f"<{type(value).__name__} {value.digest}>".encode())
+        own = getattr(value, "digest", None) if hasattr(type(value), "digest") else None
+        if own is not None:
+            state.update(f"<{type(value).__name__} {own}>".encode())
         else:
             _feed_fields(state, value)
     elif isinstance(value, bytes):

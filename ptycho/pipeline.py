@@ -303,7 +303,7 @@ class _Run:
 
     def say_waiting(self, stage: Stage) -> None:
         """Tell that another process is at the same stage."""
-        logger.info("another process computes stage %s; waiting for it", stage.name)
+        logger.warning("another process computes stage %s; waiting for it", stage.name)
         message = "(another process computes it: waiting)"
         progress.tell(self.execution.listener, Progress(stage.name, 0, 1, message))
 

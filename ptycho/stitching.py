@@ -145,7 +145,7 @@ class Canvas:
         self.shape = shape
         # One row and column more: a bilinear placement touches one pixel beyond the patch, with weight 0
         # for whole-pixel positions.
-        self._sum = np.zeros((shape[0] + 1, shape[1] + 1), dtype)
+        self._sum: np.ndarray = np.zeros((shape[0] + 1, shape[1] + 1), dtype)
         self._weight = np.zeros((shape[0] + 1, shape[1] + 1), np.float64)
         self.offered = 0.0
 

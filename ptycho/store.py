@@ -95,8 +95,8 @@ class Store:
         try:
             staging.mkdir(parents=True)
             stage.save(artifact, staging, about)
-            files = {
-                path.name: [path.stat().st_size, identity.file_sha256(path)]
+            files: dict[str, tuple[int, str]] = {
+                path.name: (path.stat().st_size, identity.file_sha256(path))
                 for path in sorted(staging.iterdir())
             }
             size = sum(length for length, _ in files.values())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
@@ -59,7 +60,7 @@ def show(result: PipelineResult) -> None:
             console.print(f"{label}: {', '.join(names)}", style="dim", markup=False, highlight=False)
 
 
-def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table; what does not fit is folded, never cut off."""
     table = Table(show_lines=any("\n" in cell for row in rows for cell in row))
     for column in columns:
@@ -82,7 +83,7 @@ class Bars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._bars.start()
         return self._listen
 

@@ -350,7 +350,8 @@ class _Trainer:
         state = json.loads(str(arrays.pop("_state", "{}")))
         if state.get("key") != self.key:
             raise RunDirectoryError(
-                f"{path}: was made with another config or other data; use the same ones, or another folder with --out"
+                f"{path}: was made with another config, other data or another version of the program; use the same "
+                "ones, or another folder with --out"
             )
         weights = {n.removeprefix("weights/"): v for n, v in arrays.items() if n.startswith("weights/")}
         bundles.set_weights(self.model, weights, str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -67,7 +68,7 @@ class UNet(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create all weights."""
-        shape = tuple(input_shape)
+        shape: tuple[Any, ...] = tuple(input_shape)
         skips = []
         for level, pair in enumerate(self._down):
             for layer in pair:

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,9 @@ def write_report(
 ) -> tuple[WrittenFigure, ...]:
     """Write all figures and `report.html`; what fails is logged and returned, never raised."""
     # The last rows come first: a reader wants the result before the way to it.
-    pictures = [p for name in reversed(result.records) for p in pipeline.stage_named(name).pictures]
+    pictures = [p for name in reversed(list(result.records)) for p in pipeline.stage_named(name).pictures]
     drawn = [p for p in pictures if {name.partition(".")[0] for name in p.of} <= set(result.artifacts)]
-    written = [
-        _attempt(picture.name, lambda picture=picture: _figure(folder, picture, result, cache))
-        for picture in drawn
-    ]
+    written = [_attempt(picture.name, partial(_figure, folder, picture, result, cache)) for picture in drawn]
     written.append(_attempt("report", lambda: _page(folder, result, written)))
     return tuple(written)
 
@@ -94,7 +92,7 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
     source = (resources.files("ptycho.report") / "template.html").read_text(encoding="utf-8")
     tables = [
         table
-        for name in reversed(result.records)
+        for name in reversed(list(result.records))
         for table in pipeline.stage_named(name).tables(result.artifacts[name])
     ]
     return environment.from_string(source).render(
