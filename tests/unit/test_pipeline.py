@@ -1,8 +1,10 @@
 """The table as an engine: what is run, from what, under which key, and what comes out of the store."""
 
+import ast
 import dataclasses
 import inspect
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,9 @@ from ptycho.store import Store
 
 NAMES = [stage.name for stage in pipeline.STAGES]
 ROWS = pytest.mark.parametrize("stage", pipeline.STAGES, ids=NAMES)
+
+
+REPORT = [path.name for path in (Path(pipeline.__file__).parent / "report").glob("*.py")]
 
 
 def how(result):
@@ -56,6 +61,18 @@ class TestTable:
     def test_pictures_draw_what_the_run_has(self, stage):
         for picture in stage.pictures:
             assert {name.partition(".")[0] for name in picture.of} <= set(NAMES)
+
+    def test_nothing_but_the_table_knows_a_stage_by_heart(self):
+        """No stage is named where runs are run, stored, written, drawn or shown; nor in the table's own machinery."""
+        package = Path(pipeline.__file__).parent
+        driven = ["rows.py", "store.py", "rundir.py", "terminal.py", *("report/" + f for f in REPORT)]
+        trees = [ast.parse((package / name).read_text(encoding="utf-8")) for name in driven]
+        machinery = ast.parse((package / "pipeline.py").read_text(encoding="utf-8"))
+        machinery.body = [node for node in machinery.body if not isinstance(node, ast.AnnAssign)]
+        for tree in (*trees, machinery):
+            named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & set(NAMES)
+            assert not named
+        assert len(driven) > 5
 
     def test_a_stage_sees_only_its_inputs(self):
         inputs = Inputs("some", ("scan",), {"scan": 1, "split": 2})
