@@ -140,7 +140,7 @@ def run(
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
     with terminal.Bars() as listen:
         execution = _execution(how, listen, resume)
-        given |= rundir.swapped(swap, config, execution)
+        given |= rundir.swapped(swap, config, execution, given)
         result = rundir.execute(config, folder, execution, given=given, until=until)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"

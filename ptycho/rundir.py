@@ -147,11 +147,12 @@ def read_config(folder: Path) -> Config:
 class RunArtifacts(Mapping[str, Any]):
     """The artifacts of a finished run: from its folder, from the store, or computed anew from its config.
 
-    What comes out has the digest that the run recorded, or an error is raised.
+    What comes out has the digest that the run recorded, or an error is raised. `at_hand` are artifacts that may
+    be the same: a measured scan that was given to that run is kept nowhere, but may be given to another one.
     """
 
-    def __init__(self, folder: Path, execution: Execution) -> None:
-        self.folder, self.execution = Path(folder), execution
+    def __init__(self, folder: Path, execution: Execution, at_hand: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.execution, self.at_hand = Path(folder), execution, dict(at_hand or {})
         self.records = read_metadata(self.folder)["stages"]
         self.config = read_config(self.folder)
         self._known: dict[str, Any] = {}
@@ -174,7 +175,7 @@ class RunArtifacts(Mapping[str, Any]):
 
     def _fetch(self, stage: Stage) -> Any:
         inputs = Inputs(stage.name, stage.inputs, self)
-        for attempt in (self._from_folder, self._from_store, self._computed):
+        for attempt in (self._at_hand, self._from_folder, self._from_store, self._computed):
             try:
                 artifact = attempt(stage, inputs)
             except (OSError, ValueError, KeyError, TypeError, PtychoError) as error:
@@ -184,8 +185,12 @@ class RunArtifacts(Mapping[str, Any]):
                 return artifact
         raise StageError(
             f"{self.folder}: the {stage.name} of that run is not to be had any more: it is not in the folder nor in the "
-            "cache, and computing it again gives another one (or it was given to that run); run it again"
+            "cache, and computing it again gives another one; run it again (where that run had a measured scan, its "
+            "stages can only take the place of those of a run on the same --data)"
         )
+
+    def _at_hand(self, stage: Stage, inputs: Inputs) -> Any:
+        return self.at_hand.get(stage.name)
 
     def _from_folder(self, stage: Stage, inputs: Inputs) -> Any:
         return stage.load(self.folder, inputs)
@@ -201,8 +206,13 @@ class RunArtifacts(Mapping[str, Any]):
         return stage.run(inputs, Params(self.config, stage.reads, stage.name), self.execution)
 
 
-def swapped(texts: tuple[str, ...], config: Config, execution: Execution) -> dict[str, Any]:
-    """Read ``stage=RUN_DIR`` texts into artifacts for `given`.
+def swapped(
+    texts: tuple[str, ...],
+    config: Config,
+    execution: Execution,
+    at_hand: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Read ``stage=RUN_DIR`` texts into artifacts for `given`; see :class:`RunArtifacts` for `at_hand`.
 
     Raises
     ------
@@ -217,7 +227,7 @@ def swapped(texts: tuple[str, ...], config: Config, execution: Execution) -> dic
         if not equals or not folder:
             raise StageError(f"--swap {text!r}: expected STAGE=RUN_DIR, for example train=runs/other")
         pipeline.stage_named(name)
-        run = RunArtifacts(Path(folder), replace(execution, folder=None, resume=False))
+        run = RunArtifacts(Path(folder), replace(execution, folder=None, resume=False), at_hand)
         for part in ("N", "gridsize"):
             own, wanted = getattr(run.config, part), getattr(config, part)
             if own != wanted:

@@ -106,8 +106,17 @@ class TestArtifacts:
 
     def test_a_measured_scan_is_never_replaced_by_a_simulated_one(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(how="given", key=""))
-        with pytest.raises(StageError, match="or it was given to that run"):
-            rundir.RunArtifacts(folder, Execution())["scan"]
+        with pytest.raises(StageError, match=r"the group_test of that run is not to be had .* same --data"):
+            rundir.RunArtifacts(folder, Execution())["group_test"]
+        scan = finished.result.artifacts["scan"]
+        run = rundir.RunArtifacts(folder, Execution(), {"scan": scan})
+        assert identity.digest(run["group_test"]) == finished.result.records["group_test"].digest
+
+    def test_another_scan_at_hand_is_not_taken_for_that_one(self, finished, tmp_path):
+        folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(how="given", key=""))
+        scan = finished.result.artifacts["scan"].without_truth()
+        with pytest.raises(StageError, match="the scan of that run is not to be had"):
+            rundir.RunArtifacts(folder, Execution(), {"scan": scan})["scan"]
 
     def test_a_stage_that_the_run_did_not_have_is_named(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"].pop("gate"))
