@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from ptycho import progress
 from ptycho.config import LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
-from ptycho.errors import BundleError
+from ptycho.errors import BundleError, RunDirectoryError
 from ptycho.model import bundle as bundles
 from ptycho.model import canvas
 from ptycho.progress import Listener, Progress
@@ -65,11 +67,24 @@ def predict(
 
 
 def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Return an array to be filled: in memory, or where it is large on a file that vanishes with it."""
-    if np.prod(shape, dtype=float) * np.dtype(dtype).itemsize <= MEMORY_BYTES:
+    """Return an array to be filled: in memory, or where it is large on a file that vanishes with it.
+
+    Raises RunDirectoryError where there is no room for it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= MEMORY_BYTES:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="ptycho-") as stream:
-        return np.memmap(stream, dtype=dtype, mode="w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(prefix="ptycho-") as stream:
+            # A file with holes would kill the process by a signal where the disk is full.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, size)
+            return np.memmap(stream, dtype=dtype, mode="w+", shape=shape)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"the predicted patches need {size / 2**30:.1f} GiB in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR "
+            "to a folder with more room, or reconstruct fewer patterns at once"
+        ) from None
 
 
 def build_model(bundle: bundles.Bundle, side: int) -> Any:

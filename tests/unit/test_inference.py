@@ -1,10 +1,13 @@
 """Predicted patches: on disk where they are large, and read as often as one likes."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
 from ptycho import forward, identity, inference, pipeline
-from ptycho.errors import DataContractError
+from ptycho.errors import DataContractError, RunDirectoryError
 from ptycho.rows import Inputs
 
 
@@ -37,6 +40,15 @@ def test_stored_ones_stay_on_disk_too(on_disk, finished, tmp_path):
     assert isinstance(again.patches, np.memmap)
     assert not again.patches.flags.writeable
     assert identity.digest(again) == identity.digest(on_disk)
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(RunDirectoryError, match=r"need 1\.0 GiB in .*: No space left on device; set TMPDIR"):
+        inference.empty_array((2**27,), np.complex64)
 
 
 def test_a_damaged_file_is_named(finished, tmp_path):
