@@ -23,6 +23,7 @@ def test_the_kinds_that_callers_rely_on_exist():
         "GroupingError",
         "RunDirectoryError",
         "ScaleError",
+        "StageError",
         "TrainingDiverged",
     }
 
