@@ -56,7 +56,7 @@ def _feed(state: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         _feed_array(state, value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        own = getattr(value, "digest", None) if hasattr(type(value), "digest") else None
+        own = getattr(value, "digest", None)
         if own is not None:
             state.update(f"<{type(value).__name__} {own}>".encode())
         else:

@@ -227,6 +227,11 @@ def run_pipeline(
     return _Run(config, execution or Execution(), given).through(needed_rows(given, until))
 
 
+def about_run(config: Config) -> dict[str, Any]:
+    """Return how a run is made, as JSON values; it stands beside artifacts and is no part of any."""
+    return {"config": config.to_dict(), "provenance": provenance.provenance()}
+
+
 def needed_rows(given: Mapping[str, Any], until: str | None) -> list[Stage]:
     """Return the rows that `until`, or else every row that no other takes, needs; nothing above what is given."""
     taken = {name for stage in STAGES for name in stage.inputs}
@@ -309,8 +314,8 @@ class _Run:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """How the run is made, for the store: no part of any artifact."""
-        return {"config": self.config.to_dict(), "provenance": provenance.provenance()}
+        """How the run is made, for the store; taken once a run."""
+        return about_run(self.config)
 
 
 def _computed(stage: Stage, inputs: Inputs, part: Params, execution: Execution) -> Any:

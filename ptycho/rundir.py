@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho import config as configs
-from ptycho import identity, pipeline, provenance
+from ptycho import identity, pipeline
 from ptycho.config import Config
 from ptycho.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.io import atomic
@@ -89,7 +89,7 @@ def _check_folder(folder: Path, config: Config, resume: bool) -> None:
 
 def write_run(folder: Path, result: PipelineResult, cache: Store | None = None) -> None:
     """Write what every row leaves, the metadata, and the report."""
-    about = {"config": result.config.to_dict(), "provenance": provenance.provenance()}
+    about = pipeline.about_run(result.config)
     files = {name: _export(folder, name, result, about) for name in result.records}
     metadata = {**describe(result, files), **about}
     atomic.write_json(folder / METADATA, metadata)
@@ -138,8 +138,12 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 def read_config(folder: Path) -> Config:
     """Return the config of a run."""
+    return _config_of(read_metadata(folder), folder)
+
+
+def _config_of(metadata: Mapping[str, Any], folder: Path) -> Config:
     try:
-        return Config.from_dict(read_metadata(folder)["config"], str(folder / METADATA))
+        return Config.from_dict(metadata["config"], str(folder / METADATA))
     except ConfigError as error:
         raise RunDirectoryError(f"{error}; the run was made by another version of the program") from None
 
@@ -153,8 +157,8 @@ class RunArtifacts(Mapping[str, Any]):
 
     def __init__(self, folder: Path, execution: Execution, at_hand: Mapping[str, Any] | None = None) -> None:
         self.folder, self.execution, self.at_hand = Path(folder), execution, dict(at_hand or {})
-        self.records = read_metadata(self.folder)["stages"]
-        self.config = read_config(self.folder)
+        metadata = read_metadata(self.folder)
+        self.records, self.config = metadata["stages"], _config_of(metadata, self.folder)
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:

@@ -14,6 +14,7 @@ from ptycho.io import atomic
 from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
+from ptycho.stages import grouped
 
 KIND = Evaluation
 FILE = "metrics.json"
@@ -23,7 +24,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     """Measure the stitched object."""
     groups: GroupedData = inputs["group_test"]
     bundle: Bundle = inputs["train"]
-    truth = groups.raw.object_guess if params.evaluation.use_object_guess else None
+    truth = grouped.truth_of(groups, params)
     return summary.evaluate(inputs["stitch"], truth, groups.raw, bundle.probe, params.evaluation)
 
 

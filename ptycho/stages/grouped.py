@@ -9,6 +9,7 @@ import numpy as np
 
 from ptycho.data import GroupedData, RawData
 from ptycho.io import atomic, npz
+from ptycho.params import Params
 
 
 def describe(groups: GroupedData) -> dict[str, float]:
@@ -26,6 +27,11 @@ def must_hold(groups: GroupedData) -> Iterator[tuple[str, bool]]:
     """Yield what must be true of groups, and whether it is."""
     total = np.abs(groups.coords_relative.sum(axis=3)).max()
     yield "relative offsets must sum to zero in each group", bool(total < 1e-6)
+
+
+def truth_of(groups: GroupedData, params: Params) -> np.ndarray | None:
+    """Return the object that the groups' scan brings, where the run is to take it for the truth."""
+    return groups.raw.object_guess if params.evaluation.use_object_guess else None
 
 
 def write(groups: GroupedData, path: Path) -> None:

@@ -18,6 +18,7 @@ from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.progress import Progress
 from ptycho.rows import Execution
+from ptycho.stages import grouped
 from ptycho.stitching import Prediction, Reconstruction
 
 KIND = Reconstruction
@@ -48,8 +49,8 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reco
 
 def fitted_factor(result: Reconstruction, groups: GroupedData, params: Params) -> float:
     """Return the factor that fits a reconstruction to the truth: a diagnostic."""
-    truth = groups.raw.object_guess
-    if truth is None or not params.evaluation.use_object_guess:
+    truth = grouped.truth_of(groups, params)
+    if truth is None:
         raise DataContractError(
             "inference.prediction_scale = least_squares needs a truth; use none or recorded"
         )

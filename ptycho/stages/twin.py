@@ -16,6 +16,7 @@ from ptycho.io import atomic
 from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
+from ptycho.stages import grouped
 from ptycho.stitching import Prediction
 
 KIND = TwinCorrelation
@@ -27,7 +28,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Twin
     groups: GroupedData = inputs["group_test"]
     bundle: Bundle = inputs["train"]
     prediction: Prediction = inputs["infer"]
-    truth = groups.raw.object_guess if params.evaluation.use_object_guess else None
+    truth = grouped.truth_of(groups, params)
     return consistency.twin_correlation(prediction, truth, stitching.illumination(bundle.probe))
 
 

@@ -95,7 +95,7 @@ def test_a_term_that_is_the_whole_loss_is_drawn_once(finished):
     assert left.lines[0].get_label() == "loss"
 
 
-def test_a_run_that_ends_before_it_is_judged_says_so(finished, tiny_config):
+def test_a_run_that_ends_before_it_is_judged_says_so(finished):
     result = pipeline.run_pipeline(finished.config, until="split")
     assert report.verdict(result) == "NOT JUDGED (ends with split)"
     assert report.verdict(finished.result) == "PASS"
