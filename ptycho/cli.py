@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from ptycho import config as configs
 from ptycho.config import Config
 from ptycho.errors import ConfigError, PtychoError
+
+if TYPE_CHECKING:
+    from ptycho.data import RawData
 
 app = App(name="ptycho", help="Ptychography with a physics-informed network.", help_on_error=False)
 cache_app = App(name="cache", help="Artifacts that are kept from run to run.")
@@ -29,9 +32,6 @@ Swaps = Annotated[
 ]
 Profile = Annotated[str | None, Parameter(help="A profile of the scenario, for example stable.")]
 Seed = Annotated[int | None, Parameter(help="Seed of noise, initial weights and batch order.")]
-Intensity = Annotated[
-    bool, Parameter(help="The file holds intensities (counts), not amplitudes.", negative=())
-]
 Flag = Annotated[bool, Parameter(negative=())]
 Everything = Annotated[
     bool, Parameter(name="--all", help="Take the whole scan, not only its test part.", negative=())
@@ -49,6 +49,17 @@ class How:
     """Compute everything anew."""
     batch_size: int = 32
     """Groups that inference computes at once."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How a scan's file is to be understood."""
+
+    intensity: Flag = False
+    """The file holds intensities (counts), not amplitudes."""
+    geometry: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20 ... May be repeated."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -112,7 +123,7 @@ def run(
     swap: Swaps = (),
     resume: Flag = False,
     prediction_scale: str | None = None,
-    intensity: Intensity = False,
+    reading: Reading = Reading(),
     how: How = How(),
 ) -> int:
     """Run the whole pipeline on a scenario, or with --data on a measured scan, and judge the result.
@@ -136,7 +147,7 @@ def run(
     from ptycho.report import write as report
 
     extra = [f"inference.prediction_scale={prediction_scale}"] if prediction_scale else []
-    config, given = _resolve(scenario, data, profile, [*set_, *extra], seed, intensity)
+    config, given = _resolve(scenario, data, profile, [*set_, *extra], seed, reading)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
     with terminal.Bars() as listen:
         execution = _execution(how, listen, resume)
@@ -161,7 +172,7 @@ def simulate(
     """Simulate a scenario's scan into an NPZ file."""
     from ptycho.io import npz
 
-    config, _ = _resolve(scenario, None, profile, set_, seed, False)
+    config, _ = _resolve(scenario, None, profile, set_, seed, Reading())
     npz.write_npz(out, _run(config, {}, "scan", how))
     return _wrote(out)
 
@@ -176,14 +187,14 @@ def train(
     set_: Overrides = (),
     seed: Seed = None,
     resume: Flag = False,
-    intensity: Intensity = False,
+    reading: Reading = Reading(),
     how: How = How(),
 ) -> int:
     """Train on the training part of a scan; --out is a run directory that ends with bundle.npz."""
     from ptycho import rundir, terminal
     from ptycho.stages import train as row
 
-    config, given = _resolve(scenario, data, profile, set_, seed, intensity)
+    config, given = _resolve(scenario, data, profile, set_, seed, reading)
     with terminal.Bars() as listen:
         rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
     return _wrote(out / row.FILE)
@@ -197,13 +208,13 @@ def infer(
     out: Path,
     everything: Everything = False,
     set_: Overrides = (),
-    intensity: Intensity = False,
+    reading: Reading = Reading(),
     how: How = How(),
 ) -> int:
     """Reconstruct the test part of a scan, or with --all the whole scan, with a trained bundle into an NPZ file."""
     from ptycho.stages import stitch
 
-    config, given = _with_bundle(bundle, data, set_, everything, intensity)
+    config, given = _with_bundle(bundle, data, set_, everything, reading)
     stitch.write(out, _run(config, given, "stitch", how))
     return _wrote(out)
 
@@ -217,17 +228,22 @@ def evaluate(
     out: Path | None = None,
     everything: Everything = False,
     set_: Overrides = (),
-    intensity: Intensity = False,
+    reading: Reading = Reading(),
     how: How = How(),
 ) -> int:
     """Judge a reconstruction against the scan that it was made from; --out is a run directory for the numbers."""
     from ptycho import pipeline, rundir, terminal
     from ptycho.stages import stitch
 
-    config, given = _with_bundle(bundle, data, set_, everything, intensity)
+    config, given = _with_bundle(bundle, data, set_, everything, reading)
     given["stitch"] = stitch.read(reconstruction)
     with terminal.Bars() as listen:
         execution = _execution(how, listen)
+        parts = {name: given[name] for name in ("scan", "train")}
+        groups = pipeline.run_pipeline(config, execution, given=parts, until="group_test").artifacts[
+            "group_test"
+        ]
+        stitch.check_origin(given["stitch"], groups, given["train"], str(reconstruction))
         if out is None:
             result = pipeline.run_pipeline(config, execution, given=given, until="gate")
         else:
@@ -316,18 +332,17 @@ def _resolve(
     profile: str | None,
     overrides: Iterable[str],
     seed: int | None,
-    intensity: bool,
+    reading: Reading,
 ) -> tuple[Config, dict[str, Any]]:
     """Return the config, and the measured scan where there is one."""
     from ptycho import scenarios as room
-    from ptycho.io import npz
 
     if scenario is None and data is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is None:
         return room.load_scenario(str(scenario), profile, overrides, room.default_data_dir()), {}
-    scan = npz.read_npz(data, intensity=intensity)
+    scan = _read(data, reading)
     if scenario is not None:
         overrides = [f"N={scan.N}", *overrides]
         config = room.load_scenario(scenario, profile, overrides, room.default_data_dir())
@@ -336,11 +351,21 @@ def _resolve(
     return config, {"scan": scan}
 
 
+def _read(data: Path, reading: Reading) -> RawData:
+    """Read a scan and correct its geometry as asked."""
+    from ptycho import geometry
+    from ptycho.io import npz
+
+    scan = npz.read_npz(data, intensity=reading.intensity)
+    for text in reading.geometry:
+        scan = geometry.correct(scan, text)
+    return scan
+
+
 def _with_bundle(
-    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, intensity: bool
+    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, reading: Reading
 ) -> tuple[Config, dict[str, Any]]:
     """Return the config that a bundle was trained with, and bundle and scan as what is given."""
-    from ptycho.io import npz
     from ptycho.model import bundle as bundles
 
     loaded = bundles.load_bundle(bundle)
@@ -348,7 +373,7 @@ def _with_bundle(
     trained = bundles.read_about(bundle).get("config", {})
     extra = ["split.method=none"] if everything else []
     config = configs.resolve({**trained, **own}, None, [*overrides, *extra], str(bundle))
-    return config, {"train": loaded, "scan": npz.read_npz(data, intensity=intensity)}
+    return config, {"train": loaded, "scan": _read(data, reading)}
 
 
 if __name__ == "__main__":

@@ -199,15 +199,17 @@ class GatesConfig(Section):
     """What counts as success."""
 
     scale_tolerance: float = Field(0.05, gt=0)
-    """Allowed |mean|pred| / mean|truth| - 1|."""
+    """Allowed |mean|pred| / mean|truth| - 1|, and as much for the scale of the predicted patterns."""
     min_pearson: float = Field(0.85, ge=-1, le=1)
     min_ssim: float = Field(0.5, ge=-1, le=1)
     max_data_error: float = Field(0.05, gt=0)
-    """Allowed sum (A_pred - A)^2 / sum A^2 of the network on test patterns."""
+    """Allowed sum (A_pred - A)^2 / sum A^2 of the stitched object on the patterns it was made from."""
     min_coverage: float = Field(0.5, ge=0, le=1)
     """Smallest covered share of the scan's bounding box."""
     min_structure: float = Field(0.01, ge=0)
-    """Smallest std/mean of the amplitude: below it the object is flat."""
+    """Smallest std/mean of the scanned object: below it the object is flat."""
+    geometry_margin: float = Field(0.85, gt=0, le=1)
+    """A correction of the scan (`ptycho.geometry`) whose error is below this share of the given scan's is better."""
 
 
 class Config(Section):

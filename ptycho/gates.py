@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from ptycho import geometry, stitching
 from ptycho.config import GatesConfig
+from ptycho.evaluation.summary import Evaluation
+from ptycho.geometry import Geometry
+from ptycho.params import Params
 from ptycho.stitching import Reconstruction
 
 Status = Literal["pass", "fail", "not_applicable"]
@@ -25,32 +29,30 @@ class Verdict:
 
 
 def judge(
-    reconstruction: Reconstruction, evaluation: Mapping[str, Any], requested_groups: int, config: GatesConfig
+    reconstruction: Reconstruction,
+    evaluation: Evaluation,
+    found: Geometry,
+    requested_groups: int,
+    config: GatesConfig | Params,
 ) -> tuple[Verdict, ...]:
     """Judge a reconstruction.
 
     Parameters
     ----------
     reconstruction : Reconstruction
-    evaluation : mapping
-        As :meth:`ptycho.evaluation.Evaluation.to_dict` gives it; without `direct` there was no truth.
+    evaluation : Evaluation
+        Of that reconstruction.
+    found : Geometry
+        Of the scan.
     requested_groups : int
         Groups that inference was asked for.
     config : GatesConfig
     """
-    direct = evaluation.get("direct")
-    structure = evaluation["structure"]["std_over_mean"]
-    covered = evaluation["coverage"]["covered_fraction"]
-    error = reconstruction.data_error
-    ratio = None if direct is None else direct["amplitude_ratio"]
+    data, structure = evaluation.data, evaluation.structure
+    # A fitted factor is a diagnostic: what is judged is the object before it.
+    fitted = data["prediction_scale"]
     return (
-        _verdict(
-            "finite",
-            reconstruction.n_nonfinite == 0,
-            reconstruction.n_nonfinite,
-            "== 0",
-            f"{reconstruction.n_nonfinite} of {reconstruction.n_patches} patches hold a NaN or an infinity",
-        ),
+        _finite(reconstruction, structure["nonfinite_px"]),
         _verdict(
             "groups",
             reconstruction.n_patches == requested_groups > 0,
@@ -58,40 +60,120 @@ def judge(
             f"== {requested_groups}",
             f"{reconstruction.n_patches} of {requested_groups} groups were reconstructed",
         ),
-        _verdict(
-            "fits_canvas",
-            reconstruction.fits_canvas,
-            reconstruction.kept_fraction,
-            "== 1",
-            f"{reconstruction.kept_fraction:.6%} of the patches' weight lies on the canvas",
+        _fits_canvas(reconstruction, evaluation.coverage["kept_fraction"]),
+        _limit(
+            "coverage",
+            evaluation.coverage["covered_fraction"],
+            config.min_coverage,
+            "min",
+            "share of the scan's bounding box that is lit",
         ),
         _limit(
-            "coverage", covered, config.min_coverage, "min", "share of the scan's bounding box that is lit"
+            "not_flat",
+            structure["std_over_mean"],
+            config.min_structure,
+            "min",
+            "std/mean of the scanned object",
         ),
-        _limit("not flat", structure, config.min_structure, "min", "std/mean of the amplitude in coverage"),
+        _geometry(found, config.geometry_margin),
         _limit(
-            "data consistency",
-            error,
+            "data_consistency",
+            data["stitched_error"],
             config.max_data_error,
             "max",
-            "sum (A_pred - A)^2 / sum A^2 on test patterns",
+            "sum (A_pred - A)^2 / sum A^2 of the stitched object",
         ),
-        _needs_truth(
-            "scale",
-            None if ratio is None else abs(ratio - 1),
+        _limit(
+            "data_scale",
+            abs(data["stitched_scale"] * fitted - 1),
             config.scale_tolerance,
             "max",
-            "|mean|pred| / mean|truth| - 1|",
+            "|c - 1| of the factor c that fits its patterns to the measured ones",
         ),
-        _needs_truth(
-            "pearson",
-            direct and direct["pearson"],
-            config.min_pearson,
-            "min",
-            "Pearson correlation of the amplitude",
-        ),
-        _needs_truth("ssim", direct and direct["ssim"], config.min_ssim, "min", "SSIM of the amplitude"),
+        *_against_truth(evaluation.direct, fitted, config),
     )
+
+
+def _finite(reconstruction: Reconstruction, pixels: float) -> Verdict:
+    return _verdict(
+        "finite",
+        reconstruction.n_nonfinite == 0 and pixels == 0,
+        reconstruction.n_nonfinite + pixels,
+        "== 0",
+        f"{reconstruction.n_nonfinite} of {reconstruction.n_patches} patches and {int(pixels)} lit pixels of the object "
+        "hold a NaN or an infinity",
+    )
+
+
+def _fits_canvas(reconstruction: Reconstruction, lit_fraction: float) -> Verdict:
+    """Judge both what stitching could place and what the canvas holds of the scan's own light."""
+    kept = min(reconstruction.kept_fraction, lit_fraction)
+    fits = reconstruction.fits_canvas and abs(lit_fraction - 1) <= stitching.FIT_TOLERANCE
+    return _verdict(
+        "fits_canvas",
+        fits,
+        kept,
+        "== 1",
+        f"the canvas holds {kept:.6%} of the patches' weight; {reconstruction.n_outside} patches reach beyond it",
+    )
+
+
+def _geometry(found: Geometry, least: float) -> Verdict:
+    """Judge the scan as given against its corrections and against shuffled positions."""
+    limit = f">= {least:g}"
+    if not found.errors:
+        reason = (
+            f"{found.patterns} patterns with an overlap of {found.overlap:.2g} cannot tell how they lie "
+            f"(needed: {geometry.FEWEST} and {geometry.MIN_OVERLAP})"
+        )
+        return Verdict("geometry", "not_applicable", None, limit, reason)
+    margins = found.margins()
+    best, margin = next(iter(margins.items()))
+    given = found.errors[geometry.GIVEN]
+    # Where a correction does no better than shuffled positions either, it is none.
+    if margin < least and found.contrast / margin >= geometry.MIN_CONTRAST:
+        equals = [name for name, value in margins.items() if value * least <= margin]
+        reason = (
+            f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
+            f"a sample): add --geometry {best}"
+        )
+        return Verdict("geometry", "fail", margin, limit, reason)
+    if found.contrast >= geometry.MIN_CONTRAST:
+        reason = (
+            f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
+            f"{found.contrast:.3g} times"
+        )
+        return Verdict("geometry", "pass", margin, limit, reason)
+    if math.isfinite(found.scale):
+        reason = (
+            f"positions in another unit? Times about {found.scale:.2g} they fit the patterns, as they are they say no "
+            f"more than shuffled ones: add --geometry {geometry.SCALE}={found.scale:.2g}"
+        )
+    elif given < 2 * found.noise:
+        reason = f"photon noise (a data error of {found.noise:.2g}) hides how the patterns lie"
+        return Verdict("geometry", "not_applicable", None, limit, reason)
+    else:
+        reason = (
+            "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
+        )
+    return Verdict("geometry", "fail", margin, limit, reason)
+
+
+def _against_truth(
+    direct: Mapping[str, float], fitted: float, config: GatesConfig | Params
+) -> tuple[Verdict, ...]:
+    rows = (
+        ("scale", config.scale_tolerance, "max", "|mean|pred| / mean|truth| - 1|"),
+        ("pearson", config.min_pearson, "min", "Pearson correlation of the amplitude"),
+        ("ssim", config.min_ssim, "min", "SSIM of the amplitude"),
+    )
+    if not direct:
+        why = "the scan has no truth to compare with"
+        return tuple(
+            Verdict(name, "not_applicable", None, _bound(side, bound), why) for name, bound, side, _ in rows
+        )
+    values = {**direct, "scale": abs(direct["amplitude_ratio"] / fitted - 1)}
+    return tuple(_limit(name, values[name], bound, side, meaning) for name, bound, side, meaning in rows)
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:
@@ -103,21 +185,13 @@ def _verdict(name: str, good: bool, value: float, limit: str, reason: str) -> Ve
     return Verdict(name, "pass" if good else "fail", float(value), limit, reason)
 
 
+def _bound(side: str, bound: float) -> str:
+    return f"{'>=' if side == 'min' else '<='} {bound:g}"
+
+
 def _limit(name: str, value: float, bound: float, side: str, meaning: str) -> Verdict:
     """Compare with a bound; a value that is not a number fails."""
-    sign = ">=" if side == "min" else "<="
-    if value is None or not math.isfinite(value):
-        return Verdict(name, "fail", None, f"{sign} {bound:g}", f"{meaning} is undefined")
+    if not math.isfinite(value):
+        return Verdict(name, "fail", None, _bound(side, bound), f"{meaning} is undefined")
     good = value >= bound if side == "min" else value <= bound
-    return Verdict(
-        name, "pass" if good else "fail", float(value), f"{sign} {bound:g}", f"{meaning} is {value:.4g}"
-    )
-
-
-def _needs_truth(name: str, value: float | None, bound: float, side: str, meaning: str) -> Verdict:
-    if value is None:
-        sign = ">=" if side == "min" else "<="
-        return Verdict(
-            name, "not_applicable", None, f"{sign} {bound:g}", "the scan has no truth to compare with"
-        )
-    return _limit(name, value, bound, side, meaning)
+    return _verdict(name, good, value, _bound(side, bound), f"{meaning} is {value:.4g}")

@@ -23,6 +23,7 @@ from ptycho.rows import Execution, Inputs, Picture, Stage
 from ptycho.stages import (
     evaluate,
     gate,
+    geometry,
     group_test,
     group_train,
     infer,
@@ -48,6 +49,7 @@ STAGES: tuple[Stage, ...] = (
             *("probe.kind", "probe.file", "probe.relative_width", "probe.scale"),
         ),
     ),
+    Stage("geometry", geometry, inputs=("scan",), reads=("N",)),
     Stage("split", split, inputs=("scan",), reads=("split",)),
     Stage(
         "group_train",
@@ -87,7 +89,10 @@ STAGES: tuple[Stage, ...] = (
         "stitch",
         stitch,
         inputs=("group_test", "train", "infer"),
-        reads=("inference.prediction_scale", "evaluation.coverage_threshold", "evaluation.use_object_guess"),
+        reads=(
+            "inference.prediction_scale",
+            *("evaluation.coverage_threshold", "evaluation.border_px", "evaluation.use_object_guess"),
+        ),
         pictures=(
             Picture(
                 "patterns",
@@ -96,7 +101,12 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
-    Stage("twin", twin, inputs=("group_test", "train", "infer"), reads=("evaluation.use_object_guess",)),
+    Stage(
+        "twin",
+        twin,
+        inputs=("group_test", "train", "infer"),
+        reads=("evaluation.border_px", "evaluation.use_object_guess"),
+    ),
     Stage(
         "evaluate",
         evaluate,
@@ -111,7 +121,12 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
-    Stage("gate", gate, inputs=("group_test", "stitch", "evaluate"), reads=("gates",)),
+    Stage(
+        "gate",
+        gate,
+        inputs=("geometry", "group_test", "stitch", "evaluate"),
+        reads=("gates", "grouping.method", "inference.n_groups"),
+    ),
 )
 """The table. Order is the order of running; `inputs` names earlier rows only."""
 

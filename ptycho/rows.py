@@ -86,7 +86,7 @@ class Stage:
         ``save(artifact, folder, about)`` into files of its own, ``about`` being how the run was made;
         ``load(folder, inputs) -> artifact``, equal to what was saved;
         and where they are wanted ``export`` (what a run directory gets instead of `save`), ``notes(artifact,
-        params)``, ``passed(artifact)`` and ``tables(artifact)``.
+        params)``, ``passed(artifact)`` and ``heading(artifact)``, and ``tables(artifact)``.
     inputs : tuple of str
         Stages whose artifacts it takes.
     reads : tuple of str
@@ -146,6 +146,11 @@ class Stage:
     def passed(self, artifact: Any) -> bool | None:
         """Return the verdict of a stage that judges, None of any other."""
         return self._optional("passed", lambda *_: None)(artifact)
+
+    def heading(self, artifact: Any) -> str:
+        """Return a verdict in words for the top of the report."""
+        plain = "PASS" if self.passed(artifact) else "FAIL"
+        return self._optional("heading", lambda _: plain)(artifact)
 
     def tables(self, artifact: Any) -> list[Table]:
         """Return the tables of the report: its own, or its telemetry."""

@@ -9,8 +9,8 @@ support, and zero where nothing was placed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -107,28 +107,36 @@ class Reconstruction:
         Summed illumination of the scan positions, in units of one probe's peak intensity.
     origin_xy : (int, int)
         Object-frame pixel coordinates of ``object[0, 0]``.
-    fits_canvas : bool
-        Whether every patch was placed whole.
     kept_fraction : float
         Share of the patches' weight that reached the canvas.
     n_patches : int
+    n_outside : int
+        Patches that did not lie on the canvas whole.
     n_nonfinite : int
         Patches that held a NaN or an infinity.
-    data_error : float
-        sum (A_pred - A)^2 / sum A^2 of the predictor, before stitching; NaN where it is not known.
+    network_error : float
+        sum (A_pred - A)^2 / sum A^2 of the network's patches, before stitching; NaN where it is not known.
     prediction_scale : float
         Factor of the diagnostic rescaling; 1 unless one was asked for.
+    made_from : mapping of str to str
+        Digests of the scan's patterns and positions and of the model; empty where they are not known.
     """
 
     object: np.ndarray
     coverage: np.ndarray
     origin_xy: tuple[int, int]
-    fits_canvas: bool
     kept_fraction: float
     n_patches: int
+    n_outside: int = 0
     n_nonfinite: int = 0
-    data_error: float = math.nan
+    network_error: float = math.nan
     prediction_scale: float = 1.0
+    made_from: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fits_canvas(self) -> bool:
+        """Whether every patch was placed whole."""
+        return self.n_outside == 0 and abs(self.kept_fraction - 1) <= FIT_TOLERANCE
 
     def to_canvas(self, positions: np.ndarray) -> np.ndarray:
         """Turn object-frame positions (M, 2) [x, y] into positions on this canvas."""
@@ -148,23 +156,29 @@ class Canvas:
         self._sum: np.ndarray = np.zeros((shape[0] + 1, shape[1] + 1), dtype)
         self._weight = np.zeros((shape[0] + 1, shape[1] + 1), np.float64)
         self.offered = 0.0
+        self.outside = 0
 
     def add(self, values: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> None:
         """Add patches (b, M, M) with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
 
-        Raises CanvasError where a patch leaves the canvas.
+        What leaves the canvas is lost: `outside` counts such patches and `kept_fraction` the weight.
         """
         size = values.shape[-1]
         top_left = np.asarray(positions, float) - size // 2 - np.asarray(self.origin_xy)
         spread_weight, corners = coords.spread_windows(weights.astype(np.float64), top_left)
         with np.errstate(invalid="ignore"):  # a patch that is not finite is counted by the caller
             spread_value, _ = coords.spread_windows(values * weights, top_left)
-        self._check(corners, top_left, size)
         self.offered += float(weights.sum(dtype=np.float64))
+        reach = np.ceil(top_left).astype(int) + size
+        self.outside += int(((corners < 0) | (reach > np.array(self.shape)[::-1])).any(axis=1).sum())
+        height, width = self._weight.shape
         for (x, y), value, weight in zip(corners, spread_value, spread_weight, strict=True):
-            window = (slice(y, y + size + 1), slice(x, x + size + 1))
-            self._sum[window] += value
-            self._weight[window] += weight
+            rows = slice(max(0, -y), max(0, min(size + 1, height - y)))
+            columns = slice(max(0, -x), max(0, min(size + 1, width - x)))
+            window = (slice(rows.start + y, rows.stop + y), slice(columns.start + x, columns.stop + x))
+            if rows.start < rows.stop and columns.start < columns.stop:
+                self._sum[window] += value[rows, columns]
+                self._weight[window] += weight[rows, columns]
 
     def merged(self) -> np.ndarray:
         """Return ``sum w v / sum w`` (H, W), 0 where no weight lies."""
@@ -181,17 +195,6 @@ class Canvas:
     def kept_fraction(self) -> float:
         """Share of the offered weight that lies on the canvas."""
         return float(self.weight.sum()) / self.offered if self.offered > 0 else 1.0
-
-    def _check(self, corners: np.ndarray, top_left: np.ndarray, size: int) -> None:
-        reach = np.ceil(top_left).astype(int) + size
-        outside = (corners < 0).any(axis=1) | (reach > np.array(self.shape)[::-1]).any(axis=1)
-        if outside.any():
-            x, y = top_left[np.argmax(outside)] + size // 2 + np.asarray(self.origin_xy)
-            raise CanvasError(
-                f"{int(outside.sum())} of {len(corners)} patches of {size} px leave the canvas of "
-                f"{self.shape[0]} x {self.shape[1]} px at {self.origin_xy}, first at (x, y) = ({x:.6g}, {y:.6g}); "
-                "size the canvas with coords.canvas_frame"
-            )
 
 
 def stitch(
@@ -235,11 +238,11 @@ def stitch(
         object=canvas.merged().astype(np.complex64),
         coverage=coverage_map(scan_positions, probe, origin, shape),
         origin_xy=origin,
-        fits_canvas=bool(abs(kept - 1) <= FIT_TOLERANCE),
         kept_fraction=kept,
         n_patches=placed,
+        n_outside=canvas.outside,
         n_nonfinite=nonfinite,
-        data_error=float(prediction.residual.sum()) / energy if energy > 0 else math.nan,
+        network_error=float(prediction.residual.sum()) / energy if energy > 0 else math.nan,
     )
 
 
@@ -247,13 +250,20 @@ def coverage_map(
     scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
     """Return sum_j sum_p |P_p(r - r_j)|^2 / peak (H, W) float32: how often each pixel was fully lit."""
+    return lit_canvas(scan_positions, probe, origin_xy, shape).weight.astype(np.float32)
+
+
+def lit_canvas(
+    scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
+) -> Canvas:
+    """Place the illumination of all positions on a canvas, which says what it could not hold."""
     lit = illumination(probe).astype(np.float64)
     canvas = Canvas(origin_xy, shape, dtype=np.float64)
-    for start in range(0, len(scan_positions), 256):
-        where = scan_positions[start : start + 256]
+    for start in range(0, len(scan_positions), CHUNK):
+        where = scan_positions[start : start + CHUNK]
         weights = np.broadcast_to(lit, (len(where), *lit.shape))
         canvas.add(np.ones(weights.shape), weights, where)
-    return canvas.weight.astype(np.float32)
+    return canvas
 
 
 def illumination(probe: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ptycho import coords, forward
 from ptycho.data import RawData
-from ptycho.evaluation import metrics
+from ptycho.evaluation import frames, metrics
 from ptycho.stitching import Prediction, Reconstruction
 
 SAMPLE = 64
@@ -33,7 +33,8 @@ def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray)
     -------
     dict
         ``stitched_error``: sum (A_pred - A)^2 / sum A^2; ``stitched_scale``: the factor c that minimises
-        sum (c A_pred - A)^2; ``network_error``: the same error before stitching.
+        sum (c A_pred - A)^2; ``network_error``: the same error before stitching; ``prediction_scale``: the fitted
+        factor that the object was multiplied by, 1 for none.
     """
     residual = energy = cross = power = 0.0
     for rows, predicted in forward.scan_amplitudes(
@@ -48,12 +49,13 @@ def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray)
     return {
         "stitched_error": residual / energy,
         "stitched_scale": cross / power if power > 0 else math.nan,
-        "network_error": reconstruction.data_error,
+        "network_error": reconstruction.network_error,
+        "prediction_scale": reconstruction.prediction_scale,
     }
 
 
 def twin_correlation(
-    prediction: Prediction, truth: np.ndarray | None, illumination: np.ndarray
+    prediction: Prediction, truth: np.ndarray | None, illumination: np.ndarray, border_px: int = 0
 ) -> TwinCorrelation:
     """Correlate predicted patches with their own truth and with the truth turned by 180 degrees.
 
@@ -64,6 +66,8 @@ def twin_correlation(
     truth : (H, W) complex or None
     illumination : (N, N) float
         Peak 1. The turn is about its centre of mass; pixels below 0.1 do not count.
+    border_px : int
+        Nor do pixels outside of the truth or this near to its edge.
     """
     if truth is None:
         return TwinCorrelation()
@@ -76,14 +80,19 @@ def twin_correlation(
     if not len(rows):
         return TwinCorrelation()
     positions = prediction.positions[rows]
+    counts = frames.inner(truth.shape, border_px).astype(float)
     own, flipped = [], []
-    for patch, true in zip(
-        coords.centre_crop(patches, size), coords.extract_patches(truth, positions, size), strict=True
+    for patch, true, inside in zip(
+        coords.centre_crop(patches, size),
+        coords.extract_patches(truth, positions, size),
+        coords.extract_patches(counts, positions, size) > 0.999,
+        strict=True,
     ):
+        mask = lit & inside
         amplitude = np.abs(true)
         turned = ndimage.shift(amplitude[::-1, ::-1], 2 * centre - (size - 1), order=1, mode="nearest")
-        own.append(metrics.pearson(np.abs(patch)[lit], amplitude[lit]))
-        flipped.append(metrics.pearson(np.abs(patch)[lit], turned[lit]))
+        own.append(metrics.pearson(np.abs(patch)[mask], amplitude[mask]))
+        flipped.append(metrics.pearson(np.abs(patch)[mask], turned[mask]))
     return TwinCorrelation(_mean_of_numbers(own), _mean_of_numbers(flipped), len(own))
 
 

@@ -57,14 +57,19 @@ def compare_frames(
         )
     window = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
     mask = reconstruction.coverage[window] > threshold
-    rows, columns = np.mgrid[top:bottom, left:right]
-    b = border_px
-    mask = mask & (rows >= b) & (rows < truth.shape[0] - b) & (columns >= b) & (columns < truth.shape[1] - b)
+    mask = mask & inner(truth.shape, border_px)[top:bottom, left:right]
     if not mask.any():
         raise DataContractError(
             f"no pixel has a coverage above {threshold:g}; lower evaluation.coverage_threshold"
         )
     return Comparison(reconstruction.object[window], truth[top:bottom, left:right], mask, (left, top))
+
+
+def inner(shape: tuple[int, ...], border_px: int) -> np.ndarray:
+    """Return the pixels (H, W) bool of an array that lie at least `border_px` inside its edge."""
+    inside = np.zeros(shape, bool)
+    inside[border_px : shape[0] - border_px, border_px : shape[1] - border_px] = True
+    return inside
 
 
 def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:

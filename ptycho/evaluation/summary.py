@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho import stitching
 from ptycho.config import EvaluationConfig
 from ptycho.data import RawData
 from ptycho.evaluation import consistency, frames, metrics
@@ -63,26 +64,33 @@ def evaluate(
     probe: np.ndarray,
     config: EvaluationConfig | Params,
 ) -> Evaluation:
-    """Evaluate a reconstruction of `scan`, against `truth` (H, W) where there is one."""
+    """Evaluate a reconstruction of `scan`, against `truth` (H, W) where there is one.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+        Its object and frame are believed, nothing else: the coverage is taken anew from scan and probe.
+    truth : (H, W) complex or None
+    scan : RawData
+        The patterns that it was made from.
+    probe : (P, N, N) complex
+    config : EvaluationConfig
+    """
     threshold = config.coverage_threshold
+    shape = reconstruction.object.shape
+    lit = stitching.lit_canvas(scan.positions, probe, reconstruction.origin_xy, (shape[0], shape[1]))
+    reconstruction = replace(reconstruction, coverage=lit.weight.astype(np.float32))
     inside = reconstruction.coverage > threshold
-    low, high = scan.positions.min(axis=0), scan.positions.max(axis=0)
-    first = np.floor(low - reconstruction.origin_xy).astype(int)
-    last = np.ceil(high - reconstruction.origin_xy).astype(int) + 1
-    box = inside[first[1] : last[1], first[0] : last[0]]
-    amplitude = np.abs(reconstruction.object[inside])
-    mean = float(amplitude.mean()) if amplitude.size else math.nan
+    box = inside[scanned_window(reconstruction, scan)]
     common = Evaluation(
         data=consistency.data_error(reconstruction, scan, probe),
         coverage={
             "threshold": threshold,
             "covered_px": int(inside.sum()),
             "covered_fraction": float(box.mean()) if box.size else 0.0,
+            "kept_fraction": lit.kept_fraction,
         },
-        structure={
-            "mean_amplitude": mean,
-            "std_over_mean": float(amplitude.std()) / mean if mean > 0 else math.nan,
-        },
+        structure=structure(reconstruction, scan, threshold),
     )
     if truth is None:
         return common
@@ -95,3 +103,29 @@ def evaluate(
         direct={**metrics.all_metrics(pair), "border_px": config.border_px, "pixels": int(pair.mask.sum())},
         registered={**metrics.all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
     )
+
+
+def scanned_window(reconstruction: Reconstruction, scan: RawData) -> tuple[slice, slice]:
+    """Return the part of the canvas that the scan's positions span, whole pixels; empty where it holds none of it.
+
+    Positions lie in the object, so this window never reaches across its edge.
+    """
+    where = reconstruction.to_canvas(scan.positions)
+    first, last = np.floor(where.min(axis=0)).astype(int), np.ceil(where.max(axis=0)).astype(int) + 1
+    height, width = reconstruction.object.shape
+    left, right = np.clip([first[0], last[0]], 0, width)
+    top, bottom = np.clip([first[1], last[1]], 0, height)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+def structure(reconstruction: Reconstruction, scan: RawData, threshold: float) -> dict[str, float]:
+    """Measure the object itself: mean amplitude and spread where it is scanned, and where it is no number."""
+    window = scanned_window(reconstruction, scan)
+    values = reconstruction.object[window][reconstruction.coverage[window] > threshold].astype(np.complex128)
+    broken = ~np.isfinite(reconstruction.object) & (reconstruction.coverage > 0)
+    mean = float(np.abs(values).mean()) if values.size else math.nan
+    return {
+        "mean_amplitude": mean,
+        "std_over_mean": float(values.std()) / mean if mean > 0 else math.nan,
+        "nonfinite_px": int(broken.sum()),
+    }

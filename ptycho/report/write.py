@@ -99,6 +99,7 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
         name=result.config.name,
         description=result.config.description,
         verdict=verdict(result),
+        outcome="" if not result.judged else "pass" if result.passed else "fail",
         notes=result.notes,
         headlines=[table for table in tables if table.headline],
         tables=[table for table in tables if not table.headline],
@@ -111,10 +112,12 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
 
 
 def verdict(result: PipelineResult) -> str:
-    """Return PASS, FAIL, or that the run ended before anything was judged."""
-    if not result.judged:
+    """Return PASS or FAIL and what it rests on, or that the run ended before anything was judged."""
+    judging = [record for record in result.records.values() if record.passed is not None]
+    if not judging:
         return f"NOT JUDGED (ends with {list(result.records)[-1]})"
-    return "PASS" if result.passed else "FAIL"
+    said = [record for record in judging if not record.passed] or judging
+    return "; ".join(pipeline.stage_named(r.stage).heading(result.artifacts[r.stage]) for r in said)
 
 
 def number(value: Any) -> str:

@@ -25,7 +25,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     groups: GroupedData = inputs["group_test"]
     bundle: Bundle = inputs["train"]
     truth = grouped.truth_of(groups, params)
-    return summary.evaluate(inputs["stitch"], truth, groups.raw, bundle.probe, params.evaluation)
+    return summary.evaluate(inputs["stitch"], truth, grouped.used(groups), bundle.probe, params.evaluation)
 
 
 def telemetry(found: Evaluation) -> dict[str, float]:
@@ -49,7 +49,9 @@ def tables(found: Evaluation) -> Iterator[Table]:
     if found.compared:
         names = [*found.direct, *(name for name in found.registered if name not in found.direct)]
         rows = tuple((name, found.direct.get(name, ""), found.registered.get(name, "")) for name in names)
-        title = "Against the truth, in coverage, no fitted scale"
+        factor = found.data["prediction_scale"]
+        fitted = "no fitted scale" if factor == 1 else f"multiplied by the fitted factor {factor:.4g}"
+        title = f"Against the truth, in coverage, {fitted}"
         yield Table(title, ("", "object frame", "registered"), rows)
     for part in ("data", "coverage", "structure"):
         yield Table(part.capitalize(), ("", ""), tuple(getattr(found, part).items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 from ptycho import gates
 from ptycho.data import GroupedData
-from ptycho.evaluation.summary import Evaluation
 from ptycho.gates import Verdict
 from ptycho.io import atomic
 from ptycho.params import Params
@@ -23,13 +23,28 @@ FILE = "verdicts.json"
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tuple[Verdict, ...]:
     """Judge the result."""
     groups: GroupedData = inputs["group_test"]
-    found: Evaluation = inputs["evaluate"]
-    return gates.judge(inputs["stitch"], found.to_dict(), len(groups), params.gates)
+    return gates.judge(
+        inputs["stitch"],
+        inputs["evaluate"],
+        inputs["geometry"],
+        requested_groups(groups, params),
+        params.gates,
+    )
+
+
+def requested_groups(groups: GroupedData, params: Params) -> int:
+    """Return how many groups were asked for: by number, or all that the test part has patterns for."""
+    if params.inference.n_groups is not None:
+        return params.inference.n_groups
+    if params.grouping.method == "consecutive":
+        return len(groups.raw) // groups.gridsize**2
+    return len(groups.raw)
 
 
 def telemetry(verdicts: tuple[Verdict, ...]) -> dict[str, float]:
-    """Return 0 for each gate that failed and 1 for each other."""
-    return {verdict.name: float(verdict.status != "fail") for verdict in verdicts}
+    """Return 1 for each gate that passed, 0 for each that failed, NaN where it does not apply."""
+    numbers = {"pass": 1.0, "fail": 0.0, "not_applicable": math.nan}
+    return {verdict.name: numbers[verdict.status] for verdict in verdicts}
 
 
 def invariants(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, bool]]:
@@ -41,6 +56,15 @@ def invariants(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, bool]]:
 def passed(verdicts: tuple[Verdict, ...]) -> bool:
     """Whether no gate failed."""
     return gates.passed(verdicts)
+
+
+def heading(verdicts: tuple[Verdict, ...]) -> str:
+    """Say what the verdict rests on: which gates failed, or that there was no truth."""
+    failed = [verdict.name for verdict in verdicts if verdict.status == "fail"]
+    if failed:
+        return f"FAIL: {', '.join(failed)}"
+    compared = any(verdict.name == "pearson" and verdict.status == "pass" for verdict in verdicts)
+    return "PASS" if compared else "PASS: data explained; no truth to compare with"
 
 
 def tables(verdicts: tuple[Verdict, ...]) -> Iterator[Table]:

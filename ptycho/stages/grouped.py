@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ptycho import identity
 from ptycho.data import GroupedData, RawData
 from ptycho.io import atomic, npz
 from ptycho.params import Params
@@ -27,6 +28,17 @@ def must_hold(groups: GroupedData) -> Iterator[tuple[str, bool]]:
     """Yield what must be true of groups, and whether it is."""
     total = np.abs(groups.coords_relative.sum(axis=3)).max()
     yield "relative offsets must sum to zero in each group", bool(total < 1e-6)
+
+
+def used(groups: GroupedData) -> RawData:
+    """Return the patterns that are members of a group."""
+    return groups.raw.take(np.unique(groups.nn_indices))
+
+
+def identify(groups: GroupedData) -> str:
+    """Return what tells the patterns that are used, and where they lie, from any others."""
+    rows = np.unique(groups.nn_indices)
+    return identity.digest((groups.raw.positions[rows], groups.raw.diff3d[rows]))
 
 
 def truth_of(groups: GroupedData, params: Params) -> np.ndarray | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho import progress, scaling, stitching
+from ptycho import identity, progress, scaling, stitching
 from ptycho.data import GroupedData
 from ptycho.errors import DataContractError
 from ptycho.evaluation import frames
@@ -23,6 +24,16 @@ from ptycho.stitching import Prediction, Reconstruction
 
 KIND = Reconstruction
 FILE = "reconstruction.npz"
+ARRAYS = ("object", "coverage", "origin_xy")
+NUMBERS: Mapping[str, type] = {
+    "kept_fraction": float,
+    "n_patches": int,
+    "n_outside": int,
+    "n_nonfinite": int,
+    "network_error": float,
+    "prediction_scale": float,
+}
+"""What a file says beside its arrays."""
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reconstruction:
@@ -37,14 +48,30 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reco
         done += count
         progress.tell(execution.listener, Progress("stitch", done, len(prediction)))
 
-    used = np.unique(groups.nn_indices)
-    result = stitching.stitch(prediction, groups.raw.positions[used], bundle.probe, tell)
+    result = stitching.stitch(prediction, grouped.used(groups).positions, bundle.probe, tell)
+    result = replace(result, made_from=origin(groups, bundle))
     if params.inference.prediction_scale == "none":
         return result
     factor = bundle.prediction_scale
     if params.inference.prediction_scale == "least_squares":
         factor = fitted_factor(result, groups, params)
     return replace(result, object=result.object * np.float32(factor), prediction_scale=float(factor))
+
+
+def origin(groups: GroupedData, bundle: Bundle) -> dict[str, str]:
+    """Return what tells the patterns and the model that an object is made from."""
+    return {"patterns": grouped.identify(groups), "model": identity.digest(bundle)}
+
+
+def check_origin(result: Reconstruction, groups: GroupedData, bundle: Bundle, source: str) -> None:
+    """Raise DataContractError where a reconstruction says that it was made from other patterns or another model."""
+    remedies = {
+        "patterns": "give the scan that it was made from, and --all where it was made with --all",
+        "model": "give the bundle that it was made with",
+    }
+    for name, own in origin(groups, bundle).items():
+        if result.made_from.get(name, own) != own:
+            raise DataContractError(f"{source}: was made with other {name}; {remedies[name]}")
 
 
 def fitted_factor(result: Reconstruction, groups: GroupedData, params: Params) -> float:
@@ -54,7 +81,9 @@ def fitted_factor(result: Reconstruction, groups: GroupedData, params: Params) -
         raise DataContractError(
             "inference.prediction_scale = least_squares needs a truth; use none or recorded"
         )
-    pair = frames.compare_frames(result, truth, params.evaluation.coverage_threshold)
+    pair = frames.compare_frames(
+        result, truth, params.evaluation.coverage_threshold, params.evaluation.border_px
+    )
     return scaling.least_squares_factor(np.abs(pair.prediction[pair.mask]), np.abs(pair.truth[pair.mask]))
 
 
@@ -67,14 +96,17 @@ def telemetry(result: Reconstruction) -> dict[str, float]:
         "kept_fraction": result.kept_fraction,
         "patches": result.n_patches,
         "nonfinite_patches": result.n_nonfinite,
-        "network_data_error": result.data_error,
+        "patches_outside": result.n_outside,
+        "network_error": result.network_error,
         "prediction_scale": result.prediction_scale,
     }
 
 
 def invariants(result: Reconstruction) -> Iterator[tuple[str, bool]]:
-    """No patch falls off the canvas."""
-    yield "every patch must fit the canvas", result.fits_canvas or result.n_nonfinite > 0
+    """Whatever the object is, where it was lit is known."""
+    yield "object and coverage must have one shape", result.object.shape == result.coverage.shape
+    lit = bool(np.isfinite(result.coverage).all() and (result.coverage >= 0).all())
+    yield "the coverage must be finite and not negative", lit
 
 
 def save(result: Reconstruction, folder: Path, about: Mapping[str, Any]) -> None:
@@ -88,37 +120,48 @@ def load(folder: Path, inputs: Mapping[str, Any]) -> Reconstruction:
 
 
 def write(path: Path, result: Reconstruction) -> None:
-    """Write `object` complex64, `coverage` float32 and `origin_xy`, with the counts beside them."""
-    numbers = [result.kept_fraction, result.data_error, result.prediction_scale]
+    """Write `object` complex64, `coverage` float32 and `origin_xy`, and what else is known as JSON text."""
+    known = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in ARRAYS}
     atomic.write_arrays(
         path,
         {
             "object": result.object.astype(np.complex64),
             "coverage": result.coverage.astype(np.float32),
             "origin_xy": np.array(result.origin_xy, np.int64),
-            "counts": np.array([result.n_patches, result.n_nonfinite], np.int64),
-            "numbers": np.array(numbers),
+            "_reconstruction": np.array(json.dumps(atomic.plain(known))),
         },
     )
 
 
 def read(path: Path) -> Reconstruction:
-    """Read what :func:`write` wrote; raise DataContractError for another file."""
+    """Read what :func:`write` wrote; raise DataContractError for another file or a damaged one."""
     arrays = npz.read_arrays(path)
-    missing = {"object", "coverage", "origin_xy", "counts", "numbers"} - set(arrays)
+    missing = {*ARRAYS, "_reconstruction"} - set(arrays)
     if missing:
         raise DataContractError(f"{path}: not a reconstruction: {', '.join(sorted(missing))} missing")
-    x, y = (int(value) for value in arrays["origin_xy"])
-    kept, error, scale = (float(value) for value in arrays["numbers"])
-    patches, nonfinite = (int(value) for value in arrays["counts"])
+    try:
+        known = json.loads(str(arrays["_reconstruction"]))
+        made_from = {str(name): str(value) for name, value in known.pop("made_from").items()}
+        numbers = {name: kind(atomic.with_nan(known.pop(name))) for name, kind in NUMBERS.items()}
+        x, y = (int(value) for value in arrays["origin_xy"])
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise DataContractError(
+            f"{path}: its description is damaged: {type(error).__name__}: {error}"
+        ) from None
+    for name, kinds in (("object", "c"), ("coverage", "f")):
+        if arrays[name].ndim != 2 or arrays[name].dtype.kind not in kinds or not arrays[name].size:
+            raise DataContractError(
+                f"{path}: {name} must be (H, W) and {'complex' if kinds == 'c' else 'real'}; got "
+                f"{arrays[name].shape} {arrays[name].dtype}"
+            )
+    if arrays["object"].shape != arrays["coverage"].shape:
+        raise DataContractError(
+            f"{path}: object {arrays['object'].shape} and coverage {arrays['coverage'].shape} differ in shape"
+        )
     return Reconstruction(
-        object=arrays["object"],
-        coverage=arrays["coverage"],
+        object=arrays["object"].astype(np.complex64),
+        coverage=arrays["coverage"].astype(np.float32),
         origin_xy=(x, y),
-        fits_canvas=bool(abs(kept - 1) <= stitching.FIT_TOLERANCE),
-        kept_fraction=kept,
-        n_patches=patches,
-        n_nonfinite=nonfinite,
-        data_error=error,
-        prediction_scale=scale,
+        made_from=made_from,
+        **numbers,
     )

@@ -29,7 +29,8 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Twin
     bundle: Bundle = inputs["train"]
     prediction: Prediction = inputs["infer"]
     truth = grouped.truth_of(groups, params)
-    return consistency.twin_correlation(prediction, truth, stitching.illumination(bundle.probe))
+    lit = stitching.illumination(bundle.probe)
+    return consistency.twin_correlation(prediction, truth, lit, params.evaluation.border_px)
 
 
 def telemetry(found: TwinCorrelation) -> dict[str, float]:

@@ -35,6 +35,7 @@ STOREY = {
     "model": 4,
     "simulate": 4,
     "evaluation": 5,
+    "geometry": 5,
     "inference": 5,
     "solve": 5,
     "training": 5,

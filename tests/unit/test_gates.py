@@ -8,60 +8,87 @@ import pytest
 
 from ptycho import gates
 from ptycho.config import GatesConfig
+from ptycho.evaluation.summary import Evaluation
+from ptycho.geometry import Geometry
+from ptycho.stages import gate
 from ptycho.stitching import Reconstruction
 
 CONFIG = GatesConfig(min_pearson=0.9, min_ssim=0.6, max_data_error=0.01, scale_tolerance=0.05)
+GEOMETRY = Geometry(
+    {"given": 0.01, "shuffled": 0.1, "swap_axes": 0.03, "flip_x": 0.02, "transpose_patterns": 0.031},
+    patterns=48,
+    overlap=0.6,
+)
+RECONSTRUCTION = Reconstruction(
+    object=np.ones((8, 8), np.complex64),
+    coverage=np.ones((8, 8), np.float32),
+    origin_xy=(0, 0),
+    kept_fraction=1.0,
+    n_patches=16,
+)
+EVALUATION = Evaluation(
+    data={"stitched_error": 0.001, "stitched_scale": 1.01, "network_error": 0.5, "prediction_scale": 1.0},
+    coverage={"covered_fraction": 1.0, "kept_fraction": 1.0},
+    structure={"std_over_mean": 0.3, "nonfinite_px": 0},
+    direct={"amplitude_ratio": 1.01, "pearson": 0.95, "ssim": 0.8},
+)
+EVERY = {
+    *(
+        "finite",
+        "groups",
+        "fits_canvas",
+        "coverage",
+        "not_flat",
+        "geometry",
+        "data_consistency",
+        "data_scale",
+    ),
+    *("scale", "pearson", "ssim"),
+}
 
 
-def good_reconstruction():
-    return Reconstruction(
-        object=np.ones((8, 8), np.complex64),
-        coverage=np.ones((8, 8), np.float32),
-        origin_xy=(0, 0),
-        fits_canvas=True,
-        kept_fraction=1.0,
-        n_patches=16,
-        n_nonfinite=0,
-        data_error=0.001,
-    )
+def verdicts(reconstruction=RECONSTRUCTION, evaluation=EVALUATION, geometry=GEOMETRY, requested=16):
+    return {v.name: v for v in gates.judge(reconstruction, evaluation, geometry, requested, CONFIG)}
 
 
-def good_evaluation():
-    return {
-        "structure": {"std_over_mean": 0.3},
-        "coverage": {"covered_fraction": 1.0},
-        "direct": {"amplitude_ratio": 1.01, "pearson": 0.95, "ssim": 0.8},
-    }
-
-
-def statuses(reconstruction, evaluation):
-    return {v.name: v.status for v in gates.judge(reconstruction, evaluation, 16, CONFIG)}
+def failing(found):
+    return {name for name, verdict in found.items() if verdict.status == "fail"}
 
 
 def test_all_pass_where_all_is_well():
-    assert set(statuses(good_reconstruction(), good_evaluation()).values()) == {"pass"}
+    found = verdicts()
+    assert set(found) == EVERY
+    assert {verdict.status for verdict in found.values()} == {"pass"}
+    assert all(name.isidentifier() for name in found)
 
 
 @pytest.mark.parametrize(
-    ("gate", "change"),
+    ("name", "change"),
     [
         ("finite", {"n_nonfinite": 1}),
         ("groups", {"n_patches": 15}),
-        ("fits_canvas", {"fits_canvas": False, "kept_fraction": 0.99}),
-        ("data consistency", {"data_error": 0.011}),
-        ("data consistency", {"data_error": math.nan}),
+        ("groups", {"n_patches": 17}),
+        ("fits_canvas", {"kept_fraction": 0.99}),
+        ("fits_canvas", {"n_outside": 1}),
     ],
 )
-def test_a_reconstruction_fails_one_gate(gate, change):
-    found = statuses(replace(good_reconstruction(), **change), good_evaluation())
-    assert {name for name, status in found.items() if status == "fail"} == {gate}
+def test_a_reconstruction_fails_one_gate(name, change):
+    assert failing(verdicts(replace(RECONSTRUCTION, **change))) == {name}
 
 
 @pytest.mark.parametrize(
-    ("gate", "part", "change"),
+    ("name", "part", "change"),
     [
-        ("coverage", "coverage", {"covered_fraction": 0.0}),
-        ("not flat", "structure", {"std_over_mean": 0.0}),
+        ("finite", "structure", {"nonfinite_px": 1}),
+        ("fits_canvas", "coverage", {"kept_fraction": 0.9}),
+        ("coverage", "coverage", {"covered_fraction": 0.49}),
+        ("not_flat", "structure", {"std_over_mean": 0.009}),
+        ("not_flat", "structure", {"std_over_mean": math.nan}),
+        ("data_consistency", "data", {"stitched_error": 0.011}),
+        ("data_consistency", "data", {"stitched_error": math.nan}),
+        ("data_scale", "data", {"stitched_scale": 1.06}),
+        ("data_scale", "data", {"stitched_scale": 0.94}),
+        ("data_scale", "data", {"stitched_scale": math.nan}),
         ("scale", "direct", {"amplitude_ratio": 1.06}),
         ("scale", "direct", {"amplitude_ratio": 0.94}),
         ("pearson", "direct", {"pearson": 0.89}),
@@ -69,27 +96,101 @@ def test_a_reconstruction_fails_one_gate(gate, change):
         ("ssim", "direct", {"ssim": 0.59}),
     ],
 )
-def test_an_evaluation_fails_one_gate(gate, part, change):
-    evaluation = good_evaluation()
-    evaluation[part] |= change
-    found = statuses(good_reconstruction(), evaluation)
-    assert {name for name, status in found.items() if status == "fail"} == {gate}
+def test_an_evaluation_fails_one_gate(name, part, change):
+    evaluation = replace(EVALUATION, **{part: {**getattr(EVALUATION, part), **change}})
+    assert failing(verdicts(evaluation=evaluation)) == {name}
+
+
+def test_the_networks_own_error_is_no_gate():
+    data = {**EVALUATION.data, "network_error": math.nan}
+    assert not failing(verdicts(evaluation=replace(EVALUATION, data=data)))
+
+
+def test_a_fitted_factor_is_taken_out_before_scales_are_judged():
+    """An object that was 20 % too small and was made to fit has failed."""
+    data = {**EVALUATION.data, "prediction_scale": 1.25, "stitched_scale": 1.0}
+    direct = {**EVALUATION.direct, "amplitude_ratio": 1.0}
+    found = verdicts(evaluation=replace(EVALUATION, data=data, direct=direct))
+    assert failing(found) == {"scale", "data_scale"}
+    assert found["scale"].value == pytest.approx(0.2)
+    assert found["data_scale"].value == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"swap_axes": 0.002}, "add --geometry swap_axes"),
+        (
+            {"swap_axes": 0.002, "transpose_patterns": 0.0021},
+            "fit better with swap_axes or transpose_patterns",
+        ),
+        ({"flip_x": 0.0084}, "add --geometry flip_x"),
+        ({"flip_x": 0.008, "shuffled": 0.0119}, "not those of these patterns"),
+        ({"shuffled": 0.0149}, "not those of these patterns"),
+    ],
+)
+def test_a_scan_that_is_better_otherwise_fails(changes, words):
+    found = verdicts(geometry=replace(GEOMETRY, errors={**GEOMETRY.errors, **changes}))
+    assert failing(found) == {"geometry"}
+    assert words in found["geometry"].reason
+
+
+def test_another_unit_of_the_positions_is_named_with_its_factor():
+    errors = {**GEOMETRY.errors, "shuffled": 0.01}
+    found = verdicts(geometry=replace(GEOMETRY, errors=errors, scale=20.7))
+    assert found["geometry"].status == "fail"
+    assert "add --geometry scale_positions=21" in found["geometry"].reason
+
+
+def test_what_nearly_ties_is_no_failure_and_the_margin_is_shown():
+    found = verdicts(geometry=replace(GEOMETRY, errors={**GEOMETRY.errors, "flip_x": 0.0086}))["geometry"]
+    assert (found.status, found.value) == ("pass", pytest.approx(0.86))
+
+
+@pytest.mark.parametrize(
+    ("geometry", "words"),
+    [
+        (Geometry(patterns=5), "5 patterns with an overlap of 0 cannot tell"),
+        (
+            replace(GEOMETRY, errors={**GEOMETRY.errors, "shuffled": 0.012}, noise=0.006),
+            "photon noise (a data error of 0.006) hides",
+        ),
+    ],
+)
+def test_where_patterns_cannot_tell_how_they_lie_it_is_said(geometry, words):
+    found = verdicts(geometry=geometry)["geometry"]
+    assert found.status == "not_applicable"
+    assert words in found.reason
 
 
 def test_without_truth_its_gates_do_not_apply_and_the_others_still_judge():
-    evaluation = good_evaluation()
-    del evaluation["direct"]
-    found = statuses(replace(good_reconstruction(), data_error=1.0), evaluation)
-    assert {name for name, status in found.items() if status == "not_applicable"} == {
-        "scale",
-        "pearson",
-        "ssim",
-    }
-    assert found["data consistency"] == "fail"
+    evaluation = replace(EVALUATION, direct={}, data={**EVALUATION.data, "stitched_error": 1.0})
+    found = verdicts(evaluation=evaluation)
+    assert {name for name, v in found.items() if v.status == "not_applicable"} == {"scale", "pearson", "ssim"}
+    assert failing(found) == {"data_consistency"}
 
 
 def test_no_groups_at_all_is_a_failure():
-    nothing = replace(good_reconstruction(), n_patches=0)
-    verdicts = {v.name: v for v in gates.judge(nothing, good_evaluation(), 0, CONFIG)}
-    assert verdicts["groups"].status == "fail"
-    assert not gates.passed(tuple(verdicts.values()))
+    found = verdicts(replace(RECONSTRUCTION, n_patches=0), requested=0)
+    assert failing(found) == {"groups"}
+    assert not gates.passed(tuple(found.values()))
+
+
+def test_what_does_not_apply_is_no_number():
+    found = verdicts(replace(RECONSTRUCTION, n_nonfinite=2), replace(EVALUATION, direct={}))
+    numbers = gate.telemetry(tuple(found.values()))
+    assert numbers["finite"] == 0
+    assert numbers["groups"] == 1
+    assert math.isnan(numbers["pearson"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "PASS"),
+        ({"evaluation": replace(EVALUATION, direct={})}, "PASS: data explained; no truth to compare with"),
+        ({"requested": 3}, "FAIL: groups"),
+    ],
+)
+def test_the_heading_says_what_the_verdict_rests_on(changes, words):
+    assert gate.heading(tuple(verdicts(**changes).values())) == words

@@ -216,7 +216,7 @@ FIRST = [
     ({"model": {"warm_steps": 3}}, "train"),
     ({"inference": {"n_groups": 20}}, "group_test"),
     ({"inference": {"prediction_scale": "recorded"}}, "stitch"),
-    ({"evaluation": {"border_px": 4}}, "evaluate"),
+    ({"evaluation": {"border_px": 4}}, "stitch"),
     ({"gates": {"min_pearson": 0.1}}, "gate"),
 ]
 

@@ -209,27 +209,39 @@ class TestCanvas:
         """A 74-px canvas for a scan over 392 px kept 0.3 % of it, silently."""
         where = oracles.scan_positions(50, (392, 392), 64)
         canvas = Canvas((159, 159), (74, 74))
-        with pytest.raises(
-            CanvasError,
-            match=r"of 50 patches of 64 px leave the canvas of 74 x 74 px at \(159, 159\), .*canvas_frame",
-        ):
-            canvas.add(np.ones((50, 64, 64)), np.ones((50, 64, 64)), where)
+        canvas.add(np.ones((50, 64, 64)), np.ones((50, 64, 64)), where)
+        assert canvas.outside == 50
+        assert 0 < canvas.kept_fraction < 0.2
+        inside = oracles.place(np.ones((50, 64, 64)), np.round(where), (0, 0), (400, 400))[159:233, 159:233]
+        assert canvas.kept_fraction == pytest.approx(inside.sum() / (50 * 64**2), rel=0.05)
 
     @pytest.mark.finding("REASSEMBLY-BRIDGE-001/ring")
     @pytest.mark.parametrize("step", [(-0.01, 0), (0, -0.01), (2.01, 0), (0, 4.01)])
-    def test_a_hundredth_of_a_pixel_beyond_the_edge_is_refused(self, step):
+    def test_a_hundredth_of_a_pixel_beyond_the_edge_counts_as_outside(self, step):
         canvas = Canvas((10, 20), (12, 10))
         canvas.add(np.ones((1, 8, 8)), np.ones((1, 8, 8)), np.array([[14.0, 24.0]]))
         canvas.add(np.ones((1, 8, 8)), np.ones((1, 8, 8)), np.array([[16.0, 28.0]]))
-        with pytest.raises(CanvasError, match="1 of 1 patches of 8 px leave the canvas of 12 x 10 px"):
-            canvas.add(np.ones((1, 8, 8)), np.ones((1, 8, 8)), np.array([[14.0, 24.0]]) + step)
+        assert canvas.outside == 0
+        canvas.add(np.ones((1, 8, 8)), np.ones((1, 8, 8)), np.array([[14.0, 24.0]]) + step)
+        assert canvas.outside == 1
+        assert canvas.kept_fraction == pytest.approx(1 - 8 * 0.01 / (3 * 64), rel=1e-9)
 
-    def test_a_refused_patch_leaves_no_trace(self):
-        canvas = Canvas((0, 0), (8, 8))
-        with pytest.raises(CanvasError, match="1 of 2 patches"):
-            canvas.add(np.ones((2, 4, 4)), np.ones((2, 4, 4)), np.array([[4.0, 4.0], [40.0, 4.0]]))
-        assert canvas.offered == 0
-        assert not canvas.weight.any()
+    def test_what_lies_beyond_is_lost_and_the_rest_is_placed_where_it_belongs(self):
+        canvas = Canvas((0, 0), (8, 9))
+        values = np.arange(32.0).reshape(2, 4, 4) + 1
+        canvas.add(values, np.ones((2, 4, 4)), np.array([[1.0, 7.0], [40.0, 4.0]]))
+        expected = np.zeros((8, 9))
+        expected[5:8, 0:3] = values[0, :3, 1:]
+        np.testing.assert_array_equal(canvas.merged(), expected)
+        assert canvas.outside == 2
+        assert canvas.kept_fraction == 9 / 32
+
+    def test_a_stitched_object_that_lost_something_does_not_fit(self):
+        patches, weights, where, _ = oracle_patches()
+        result = stitch(patches, weights, where)
+        assert result.fits_canvas
+        assert not dataclasses.replace(result, kept_fraction=0.999).fits_canvas
+        assert not dataclasses.replace(result, n_outside=1).fits_canvas
 
     def test_an_empty_canvas_is_zero_and_lost_nothing(self):
         canvas = Canvas((0, 0), (5, 7))

@@ -75,11 +75,8 @@ def test_the_truth_is_shown_in_the_canvas_frame(origin):
         object=np.ones((10, 12), np.complex64),
         coverage=np.ones((10, 12), np.float32),
         origin_xy=origin,
-        fits_canvas=True,
         kept_fraction=1.0,
         n_patches=1,
-        n_nonfinite=0,
-        data_error=0.0,
     )
     placed = figures._in_frame(truth, canvas)
     x, y = origin

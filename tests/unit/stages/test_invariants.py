@@ -49,8 +49,20 @@ def test_a_group_without_a_place(finished):
     assert broken(finished, "infer", positions=positions) == ["every group needs a finite position"]
 
 
-def test_a_patch_that_fell_off_the_canvas(finished):
-    assert broken(finished, "stitch", fits_canvas=False) == ["every patch must fit the canvas"]
+def test_a_stitched_object_without_a_coverage_of_its_own(finished):
+    coverage = finished.result.artifacts["stitch"].coverage
+    assert broken(finished, "stitch", coverage=coverage[1:]) == ["object and coverage must have one shape"]
+    for value in (np.nan, -1.0):
+        bad = coverage.copy()
+        bad[3, 4] = value
+        assert broken(finished, "stitch", coverage=bad) == ["the coverage must be finite and not negative"]
+
+
+def test_a_geometry_with_a_negative_error_or_without_its_null(finished):
+    errors = finished.result.artifacts["geometry"].errors
+    assert broken(finished, "geometry", errors={**errors, "given": -1.0}) == ["an error must not be negative"]
+    alone = {name: error for name, error in errors.items() if name != "shuffled"}
+    assert broken(finished, "geometry", errors=alone) == ["the given geometry must stand beside the null"]
 
 
 def test_a_correlation_above_one(finished):
