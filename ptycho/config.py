@@ -63,9 +63,9 @@ class SimulationConfig(Section):
 
     mode: Literal["nongrid", "grid"] = "nongrid"
     object_size_px: int = Field(392, gt=0)
-    object_seed: int = Field(42, ge=0)
+    object_seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the lines object in nongrid mode (legacy generator, so that published statistics compare)."""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the scan positions in nongrid mode (legacy generator)."""
     base_total_images: int = Field(2000, gt=0)
     """The scan has base_total_images * gridsize^2 patterns."""
@@ -103,7 +103,7 @@ class GroupingConfig(Section):
     """Allow more groups than patterns (needs gridsize > 1 and K > gridsize^2)."""
     regroup_each_epoch: bool = True
     """Draw new training groups in every epoch (gridsize > 1)."""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=2**32)
 
 
 class ScalingConfig(Section):
@@ -208,6 +208,8 @@ class GatesConfig(Section):
     """Smallest covered share of the scan's bounding box."""
     min_structure: float = Field(0.01, ge=0)
     """Smallest std/mean of the scanned object: below it the object is flat."""
+    max_learned_ratio: float = Field(0.95, gt=0)
+    """Largest ratio of the trained network's data error on held-out patterns to the untrained one's."""
     geometry_margin: float = Field(0.85, gt=0, le=1)
     """A correction of the scan (`ptycho.geometry`) whose error is below this share of the given scan's is better."""
 
@@ -221,7 +223,7 @@ class Config(Section):
     """Side of a diffraction pattern and of a patch, px."""
     gridsize: int = Field(1, ge=1, le=4)
     """A group has gridsize^2 patterns."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Seed of the noise, the network's initial weights and the order of the training batches."""
     probe: ProbeConfig = ProbeConfig()
     simulation: SimulationConfig = SimulationConfig()

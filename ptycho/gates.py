@@ -11,7 +11,9 @@ from ptycho import geometry, stitching
 from ptycho.config import GatesConfig
 from ptycho.evaluation.summary import Evaluation
 from ptycho.geometry import Geometry
+from ptycho.model.bundle import Bundle
 from ptycho.params import Params
+from ptycho.simulate import probes
 from ptycho.stitching import Reconstruction
 
 Status = Literal["pass", "fail", "not_applicable"]
@@ -32,6 +34,7 @@ def judge(
     reconstruction: Reconstruction,
     evaluation: Evaluation,
     found: Geometry,
+    bundle: Bundle,
     requested_groups: int,
     config: GatesConfig | Params,
 ) -> tuple[Verdict, ...]:
@@ -44,6 +47,8 @@ def judge(
         Of that reconstruction.
     found : Geometry
         Of the scan.
+    bundle : Bundle
+        That made it.
     requested_groups : int
         Groups that inference was asked for.
     config : GatesConfig
@@ -76,6 +81,7 @@ def judge(
             "std/mean of the scanned object",
         ),
         _geometry(found, config.geometry_margin),
+        _learned(bundle, found.noise, config.max_learned_ratio),
         _limit(
             "data_consistency",
             data["stitched_error"],
@@ -157,6 +163,26 @@ def _geometry(found: Geometry, least: float) -> Verdict:
             "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
         )
     return Verdict("geometry", "fail", margin, limit, reason)
+
+
+def _learned(bundle: Bundle, noise: float, most: float) -> Verdict:
+    """Judge whether training lowered the error on patterns that it never saw, where there was anything to learn."""
+    limit = _bound("max", most)
+    before, after = bundle.untrained_error, bundle.trained_error
+    where = (
+        f"{bundle.held_out_patterns} held-out patterns"
+        if bundle.held_out_patterns
+        else "training patterns (none were held out)"
+    )
+    said = f"the data error on {where} is {before:.3g} untrained and {after:.3g} trained"
+    if bundle.gridsize == 1 and probes.is_twin_ambiguous(bundle.probe):
+        why = "single patterns under this probe cannot tell the object from its twin, and nothing can be learned from them"
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+    if before <= 2 * noise:
+        why = f"physics alone explains the patterns down to the photon noise ({noise:.3g})"
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+    ratio = after / before if before > 0 else math.nan
+    return _limit("learned", ratio, most, "max", f"{said}: the ratio")
 
 
 def _against_truth(

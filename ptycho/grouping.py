@@ -130,6 +130,16 @@ def nearest_groups(
     return _oversampled(tree, positions, channels, k, n_groups, rng, include_seed, oversampling)
 
 
+def most_groups(
+    count: int, channels: int, config: GroupingConfig | Params, include_seed: bool | None = None
+) -> int:
+    """Return how many groups `count` patterns can give: one each, or with oversampling every combination."""
+    if channels == 1 or not config.oversampling:
+        return count
+    seed_joins = config.include_seed if include_seed is None else include_seed
+    return count * comb(min(config.neighbor_count, count - 1), channels - 1 if seed_joins else channels)
+
+
 def nearest_distances(positions: np.ndarray, k: int) -> np.ndarray:
     """Return the distance (M,) px of each position's k-th nearest neighbour."""
     distances, _ = cKDTree(positions).query(positions, k=[min(k, len(positions) - 1) + 1], workers=-1)

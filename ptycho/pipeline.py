@@ -124,7 +124,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "gate",
         gate,
-        inputs=("geometry", "group_test", "stitch", "evaluate"),
+        inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
         reads=("gates", "grouping.method", "inference.n_groups"),
     ),
 )

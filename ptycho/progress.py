@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps of a stage, with a few words on how it goes."""
+    """`done` of `total` steps of a stage, with a few words on how it goes.
+
+    A `milestone` (the end of an epoch) is worth a line of its own where nobody sees progress bars.
+    """
 
     stage: str
     done: int
     total: int
     message: str = ""
+    milestone: bool = False
 
 
 Listener = Callable[[Progress], None]

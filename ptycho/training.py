@@ -1,7 +1,7 @@
 """Training: groups by epoch, divergence caught at the step, a checkpoint every epoch, bit-for-bit resume.
 
-Everything random is a function of (seed, epoch): the groups of an epoch and the order of its batches. An
-interrupted training that is resumed therefore repeats exactly what it would have done.
+Everything random is a function of (seed, epoch), see :mod:`ptycho.schedule`. An interrupted training that is
+resumed therefore repeats exactly what it would have done.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho import grouping, progress, scaling
+from ptycho import progress, scaling, schedule
 from ptycho.config import Config
-from ptycho.data import GroupedData, PtychoDataContainer, RawData
-from ptycho.errors import DataContractError, RunDirectoryError, TrainingDiverged
+from ptycho.data import GroupedData, PtychoDataContainer
+from ptycho.errors import RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic, npz
 from ptycho.model import bundle as bundles
 from ptycho.model import canvas
@@ -30,102 +30,7 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.json"
 CALIBRATION_GROUPS = 64
-"""Training groups over which the recorded prediction scale is measured."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Which clusters of patterns an epoch trains on, and which patterns it never sees.
-
-    A cluster is a group; at gridsize 1 it is `overlap`^2 neighbouring patterns (see TrainingConfig).
-    """
-
-    raw: RawData
-    config: Config | Params
-    gridsize: int
-    side: int
-    """A cluster has side^2 patterns."""
-    first: np.ndarray
-    """(B, side^2) rows of the clusters of epoch 0."""
-    validation: np.ndarray
-    """(V, side^2) rows of clusters none of whose patterns is trained on."""
-    pool: np.ndarray
-    """(m,) rows of the patterns that are trained on."""
-
-    def clusters(self, epoch: int) -> GroupedData:
-        """Return the training clusters of an epoch."""
-        settings = self.config.grouping
-        if (
-            epoch == 0
-            or self.side == 1
-            or settings.method == "consecutive"
-            or not settings.regroup_each_epoch
-        ):
-            return GroupedData(self.raw, self.side, self.first)
-        rng = np.random.default_rng([settings.seed, self.config.seed, epoch])
-        return _clusters(self.raw, self.pool, self.config, self.gridsize, self.side, len(self.first), rng)
-
-    def order(self, epoch: int, count: int) -> np.ndarray:
-        """Return the order in which an epoch visits its clusters."""
-        return np.random.default_rng([self.config.seed, 1, epoch]).permutation(count)
-
-
-def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
-    """Form the clusters and set some aside for validation; no training cluster keeps a pattern of theirs."""
-    side = cluster_side(grouped, config)
-    clusters = grouped.nn_indices
-    if side != grouped.gridsize:
-        rng = np.random.default_rng([config.grouping.seed, config.seed])
-        rows = np.unique(grouped.nn_indices)
-        count = max(1, len(rows) // side**2)
-        clusters = _clusters(grouped.raw, rows, config, grouped.gridsize, side, count, rng).nn_indices
-    n_validation = round(config.training.validation_fraction * len(clusters))
-    first, validation = np.split(clusters, [len(clusters) - n_validation])
-    if n_validation:
-        first = first[~np.isin(first, validation).any(axis=1)]
-    if not len(first):
-        raise DataContractError(
-            f"{len(grouped)} groups leave none to train on after {n_validation} for validation; "
-            "lower training.validation_fraction or give more patterns"
-        )
-    pool = np.setdiff1d(
-        np.unique(grouped.nn_indices) if side != grouped.gridsize else np.arange(len(grouped.raw)), validation
-    )
-    return Schedule(grouped.raw, config, grouped.gridsize, side, first, validation, pool)
-
-
-def cluster_side(grouped: GroupedData, config: Config | Params) -> int:
-    """Return the side of the training clusters: the gridsize, or at gridsize 1 the overlap that the scan allows."""
-    overlap = config.training.overlap
-    if grouped.gridsize > 1 or overlap == 1 or len(grouped) < overlap**2:
-        return grouped.gridsize
-    nearest = grouping.nearest_distances(grouped.raw.positions, overlap**2 - 1)
-    if np.median(nearest) > grouped.N / 2:
-        logger.warning(
-            "neighbouring patterns lie %.0f px apart: too far to merge %d of them; training on single patterns",
-            np.median(nearest),
-            overlap**2,
-        )
-        return 1
-    return overlap
-
-
-def _clusters(
-    raw: RawData,
-    rows: np.ndarray,
-    config: Config | Params,
-    gridsize: int,
-    side: int,
-    count: int,
-    rng: np.random.Generator,
-) -> GroupedData:
-    """Draw `count` clusters from the patterns `rows`."""
-    if side == gridsize:
-        return grouping.group(raw, side, config.grouping, n_groups=min(count, len(rows)), rng=rng, rows=rows)
-    members = grouping.nearest_groups(
-        raw.positions[rows], side**2, side**2 + 2, count, rng, include_seed=True
-    )
-    return GroupedData(raw, side, rows[members])
+"""Training clusters that stand for all where something is measured on them."""
 
 
 def train(
@@ -183,8 +88,8 @@ class _Trainer:
         self.N, self.gridsize = grouped.N, grouped.gridsize
         self.scales, self.probe, self.config, self.key = scales, probe, config, key
         self.state_dir, self.listener = state_dir, listener
-        self.schedule = make_schedule(grouped, config)
-        epochs = range(config.training.epochs)
+        self.schedule = schedule.make_schedule(grouped, config)
+        epochs = range(1, config.training.epochs + 1)
         reach = canvas.reach_px([grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
         self.side = canvas.canvas_side(reach, self.N, config.model.levels)
         per_cluster = self.schedule.side**2 // self.gridsize**2
@@ -193,6 +98,7 @@ class _Trainer:
         self.model = self._build()
         self.history: list[dict[str, Any]] = []
         self.stopped = ""
+        self.best: dict[str, np.ndarray] = {}
 
     def _build(self) -> Any:
         import keras
@@ -219,9 +125,12 @@ class _Trainer:
         return model
 
     def run(self, resume: bool) -> bundles.Bundle:
-        start = self._restore() if resume else 0
+        done = self._restore() if resume else 0
         try:
-            for epoch in range(start, self.config.training.epochs):
+            if not self.history:
+                # What the network does before it has learned anything: the null of its training.
+                self.history.append({"epoch": 0, **self._validate(0), **self._state()})
+            for epoch in range(done + 1, self.config.training.epochs + 1):
                 if self.stopped:
                     break
                 self._epoch(epoch)
@@ -232,6 +141,8 @@ class _Trainer:
             raise
         self.stopped = self.stopped or f"all {self.config.training.epochs} epochs run"
         self._write_history()
+        if self.best:
+            bundles.set_weights(self.model, self.best, "the best epoch")
         return bundles.Bundle(
             N=self.N,
             gridsize=self.gridsize,
@@ -241,31 +152,36 @@ class _Trainer:
             scales=self.scales,
             trained_intensity=self.model.trained_intensity,
             prediction_scale=self._prediction_scale(),
+            untrained_error=self.history[0]["val_error"],
+            trained_error=self._validate(len(self.history) - 1)["val_error"],
+            held_out_patterns=len(np.unique(self.schedule.validation)),
             history=tuple(self.history),
             stopped=self.stopped,
         )
+
+    def _state(self) -> dict[str, float]:
+        rate = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
+        return {"learning_rate": rate, "intensity": self.model.trained_intensity}
 
     def _epoch(self, epoch: int) -> None:
         grouped = self.schedule.clusters(epoch)
         data = PtychoDataContainer(grouped, self.scales)
         order = self.schedule.order(epoch, len(grouped))
         sums: dict[str, float] = {}
+        epochs = self.config.training.epochs
         steps = max(1, len(order) // self.batch)
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             logs = self._step(epoch, step, data, rows)
             sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
-            message = f"epoch {epoch + 1}/{self.config.training.epochs} loss {logs['loss']:.3e}"
-            done, total = epoch * steps + step + 1, self.config.training.epochs * steps
+            message = f"epoch {epoch}/{epochs} loss {logs['loss']:.3e}"
+            done, total = (epoch - 1) * steps + step + 1, epochs * steps
             progress.tell(self.listener, Progress("train", done, total, message))
-        row = {
-            "epoch": epoch,
-            **{name: total / steps for name, total in sums.items()},
-            **self._validate(epoch),
-        }
-        row["learning_rate"] = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
-        row["intensity"] = self.model.trained_intensity
+        means = {name: total / steps for name, total in sums.items()}
+        row = {"epoch": epoch, **means, **self._validate(epoch), **self._state()}
         self.history.append(row)
+        told = f"epoch {epoch}/{epochs}: loss {row['loss']:.3e}, error {row['val_error']:.3e}"
+        progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, told, milestone=True))
         self._consider_stopping()
 
     def _step(self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray) -> dict[str, float]:
@@ -284,41 +200,46 @@ class _Trainer:
         # Go back to the weights that the step started from: they show where the first NaN came from.
         culprit = _first_nonfinite(self.model, inputs, before, after)
         raise TrainingDiverged(
-            f"training diverged at epoch {epoch + 1}, step {step + 1}: {culprit} is not finite "
+            f"training diverged at epoch {epoch}, step {step + 1}: {culprit} is not finite "
             f"(loss {logs['loss']}); lower training.learning_rate or check the data of groups {rows.tolist()[:8]}"
         )
 
     def _validate(self, epoch: int) -> dict[str, float]:
+        """Measure on patterns that are never trained on; where none are held out, on clusters that train."""
         from ptycho.model import network
 
-        if not len(self.schedule.validation):
-            return {}
-        data = PtychoDataContainer(
-            GroupedData(self.schedule.raw, self.schedule.side, self.schedule.validation), self.scales
-        )
+        rows = self.schedule.validation
+        rows = rows if len(rows) else self.schedule.first[:CALIBRATION_GROUPS]
+        data = PtychoDataContainer(GroupedData(self.schedule.raw, self.schedule.side, rows), self.scales)
         self.model.reset_metrics()
-        for rows in _full_batches(len(data), self.batch):
-            inputs = network.model_inputs(data.batch(rows), self.probe)
+        for some in _full_batches(len(data), self.batch):
+            inputs = network.model_inputs(data.batch(some), self.probe)
             logs = self.model.test_on_batch(inputs, return_dict=True)
         found = {f"val_{name}": float(value) for name, value in logs.items()}
-        if not all(map(math.isfinite, found.values())):
-            raise TrainingDiverged(f"validation diverged at epoch {epoch + 1}: {found}")
+        # Before the first step nothing has diverged; that step names what is not finite.
+        if epoch > 0 and not all(map(math.isfinite, found.values())):
+            raise TrainingDiverged(f"validation diverged at epoch {epoch}: {found}")
         return found
 
     def _consider_stopping(self) -> None:
+        """Keep the best weights where training may stop early, and stop it."""
         patience = self.config.training.patience
         if patience is None:
             return
-        name = "val_loss" if "val_loss" in self.history[-1] else "loss"
-        values = [row[name] for row in self.history]
-        since = len(values) - 1 - int(np.argmin(values))
-        if since >= patience:
-            self.stopped = f"stopped after epoch {len(values)}: {name} has not improved on {min(values):.4e} for {since} epochs"
+        values = [row["val_loss"] for row in self.history]
+        best = int(np.argmin(values))
+        if best == len(values) - 1:
+            self.best = bundles.get_weights(self.model)
+        if len(values) - 1 - best >= patience:
+            self.stopped = (
+                f"stopped after epoch {len(values) - 1}: the validation loss has not improved on {min(values):.4e} of "
+                f"epoch {best} for {patience} epochs; that epoch's weights are kept"
+            )
 
     def _prediction_scale(self) -> float:
         from ptycho.model import network
 
-        data = PtychoDataContainer(self.schedule.clusters(0), self.scales)
+        data = PtychoDataContainer(self.schedule.clusters(1), self.scales)
         predicted, measured = [], []
         for rows in _full_batches(min(len(data), CALIBRATION_GROUPS), self.batch):
             out = self.model.predict_on_batch(network.model_inputs(data.batch(rows), self.probe))
@@ -330,6 +251,7 @@ class _Trainer:
         if self.state_dir is None:
             return
         arrays = {f"weights/{name}": value for name, value in bundles.get_weights(self.model).items()}
+        arrays |= {f"best/{name}": value for name, value in self.best.items()}
         for index, variable in enumerate(self.model.optimizer.variables):
             arrays[f"optimizer/{index:04d}"] = _numpy(variable)
         state = {"key": self.key, "history": self.history, "stopped": self.stopped}
@@ -342,24 +264,38 @@ class _Trainer:
             atomic.write_json(self.state_dir / HISTORY, {"epochs": self.history, "stopped": self.stopped})
 
     def _restore(self) -> int:
-        """Load the checkpoint and return the epoch to go on with; 0 where there is none."""
+        """Load the checkpoint and return how many epochs are done; 0 where there is none."""
         if self.state_dir is None or not (self.state_dir / CHECKPOINT).exists():
             return 0
         path = self.state_dir / CHECKPOINT
         arrays = npz.read_arrays(path)
-        state = json.loads(str(arrays.pop("_state", "{}")))
-        if state.get("key") != self.key:
+        try:
+            state = json.loads(str(arrays.pop("_state")))
+            key, history, stopped = state["key"], list(state["history"]), str(state["stopped"])
+        except (KeyError, TypeError, ValueError):
+            raise RunDirectoryError(
+                f"{path}: is no checkpoint, or damaged; take it away to train anew"
+            ) from None
+        if key != self.key:
             raise RunDirectoryError(
                 f"{path}: was made with another config, other data or another version of the program; use the same "
                 "ones, or another folder with --out"
             )
-        weights = {n.removeprefix("weights/"): v for n, v in arrays.items() if n.startswith("weights/")}
-        bundles.set_weights(self.model, weights, str(path))
-        for index, variable in enumerate(self.model.optimizer.variables):
-            variable.assign(arrays[f"optimizer/{index:04d}"])
-        self.history, self.stopped = state["history"], state["stopped"]
-        logger.info("resuming after epoch %d", len(self.history))
-        return len(self.history)
+        optimizer = [
+            arrays.get(f"optimizer/{index:04d}") for index in range(len(self.model.optimizer.variables))
+        ]
+        if not history or any(value is None for value in optimizer):
+            raise RunDirectoryError(f"{path}: is damaged: parts are missing; take it away to train anew")
+        bundles.set_weights(self.model, _below("weights/", arrays), str(path))
+        for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
+            variable.assign(value)
+        self.history, self.stopped, self.best = history, stopped, _below("best/", arrays)
+        logger.info("resuming after epoch %d", len(history) - 1)
+        return len(history) - 1
+
+
+def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 def _full_batches(count: int, size: int) -> list[np.ndarray]:

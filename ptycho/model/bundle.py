@@ -24,7 +24,7 @@ from ptycho.errors import BundleError, DataContractError, ScaleError
 from ptycho.io import atomic, npz
 from ptycho.scaling import Scales
 
-FORMAT = "ptycho-bundle-2"
+FORMAT = "ptycho-bundle-3"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,12 @@ class Bundle:
     prediction_scale : float
         Least-squares factor between predicted and measured amplitudes of the training groups; a
         diagnostic, 1 for a good model.
+    untrained_error, trained_error : float
+        sum (A_pred - A)^2 / sum A^2 of the validation clusters' patterns before and after training.
+    held_out_patterns : int
+        Patterns in those clusters; 0 where none were held out: then the errors are those of patterns that trained.
     history : sequence of mappings
-        One row an epoch.
+        One row an epoch; row 0 is the network before training.
     stopped : str
         Why training ended.
     """
@@ -61,6 +65,9 @@ class Bundle:
     scales: Scales
     trained_intensity: float
     prediction_scale: float = 1.0
+    untrained_error: float = math.nan
+    trained_error: float = math.nan
+    held_out_patterns: int = 0
     history: tuple[Mapping[str, Any], ...] = ()
     stopped: str = ""
 
@@ -77,6 +84,9 @@ def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = No
         "scales": asdict(bundle.scales),
         "trained_intensity": bundle.trained_intensity,
         "prediction_scale": bundle.prediction_scale,
+        "untrained_error": bundle.untrained_error,
+        "trained_error": bundle.trained_error,
+        "held_out_patterns": bundle.held_out_patterns,
         "history": list(bundle.history),
         "stopped": bundle.stopped,
         "sha256": {name: digest(value) for name, value in arrays.items()},
@@ -103,6 +113,9 @@ def load_bundle(path: Path | str) -> Bundle:
             scales=Scales(**text["scales"]),
             trained_intensity=float(text["trained_intensity"]),
             prediction_scale=_number(text["prediction_scale"]),
+            untrained_error=_number(text["untrained_error"]),
+            trained_error=_number(text["trained_error"]),
+            held_out_patterns=int(text["held_out_patterns"]),
             history=tuple(text["history"]),
             stopped=text["stopped"],
         )

@@ -86,6 +86,7 @@ class PtychoModel(keras.Model):
             for name in type(loss).model_fields
             if getattr(loss, name) > 0
         }
+        self.error_mean = keras.metrics.Mean(name="error")
         self.built = True
 
     def call(self, inputs: dict[str, physics.Tensor], training: bool = False) -> dict[str, physics.Tensor]:
@@ -156,7 +157,7 @@ class PtychoModel(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the weighted sum of the enabled terms and keep their running means."""
+        """Return the weighted sum of the enabled terms; keep their running means, and that of the data error."""
         terms = losses.loss_terms(
             self.loss_config,
             y_pred["predicted"],
@@ -165,6 +166,7 @@ class PtychoModel(keras.Model):
             y_pred["weight"],
             self.object_unit,
         )
+        self.error_mean.update_state(losses.amplitude_error(y_pred["predicted"], y_pred["measured"]))
         total = 0.0
         for name, value in terms.items():
             self.term_means[name].update_state(value)

@@ -41,7 +41,8 @@ class UNet(keras.layers.Layer):
             seed,
             zero_start,
         )
-        seeds = iter(range(1000 * seed, 1000 * (seed + 1)))
+        # Every backend takes seeds of 31 bits.
+        seeds = (number % 2**31 for number in range(1000 * seed, 1000 * (seed + 1)))
         widths = [filters * 2**level for level in range(levels)]
         self._down = [self._pair(width, f"down{level}", seeds) for level, width in enumerate(widths)]
         self._up = [

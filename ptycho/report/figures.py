@@ -58,19 +58,19 @@ def side_by_side(
 def training(bundle: Bundle) -> Figure:
     """Losses and learning rate by epoch."""
     history = bundle.history
-    epochs = [row["epoch"] + 1 for row in history]
+    epochs = [row["epoch"] for row in history]
     figure, ((left, right),) = _sheet(1, 2, 4.8, 3.6)
-    drawn: list[list[float | None]] = []
+    drawn: list[list[float]] = []
     # The total first: a term that is all of it needs no second line.
     for name in sorted(
         {key for row in history for key in row if "loss" in key}, key=lambda key: (len(key), key)
     ):
-        curve = [row.get(name) for row in history]
-        if curve not in drawn:
-            drawn.append(curve)
+        curve = [row.get(name, np.nan) for row in history]
+        if curve[1:] not in drawn:
+            drawn.append(curve[1:])
             left.plot(epochs, curve, label=name, linestyle="--" if name.startswith("val") else "-")
     left.set(title="loss", xlabel="epoch")
-    if all(row["loss"] > 0 for row in history):
+    if all(row.get("loss", 1) > 0 for row in history):
         left.set_yscale("log")
     left.legend(fontsize=8)
     right.plot(epochs, [row["learning_rate"] for row in history])

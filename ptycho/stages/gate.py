@@ -27,6 +27,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         inputs["stitch"],
         inputs["evaluate"],
         inputs["geometry"],
+        inputs["train"],
         requested_groups(groups, params),
         params.gates,
     )

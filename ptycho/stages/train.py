@@ -43,6 +43,8 @@ def telemetry(bundle: Bundle) -> dict[str, float]:
     numbers = {name: float(value) for name, value in last.items() if isinstance(value, (int, float))}
     return {
         **numbers,
+        "untrained_error": bundle.untrained_error,
+        "trained_error": bundle.trained_error,
         "prediction_scale": bundle.prediction_scale,
         "scale_drift": bundle.trained_intensity / bundle.scales.intensity,
     }

@@ -42,7 +42,7 @@ def test_judging_anew_takes_under_three_seconds(benchmark, tmp_path):
         border = next(borders)
         options = ["--set", f"evaluation.border_px={border}", "--out", f"border{border}"]
         seconds, said = command(tmp_path, "run", *RUN, *options)
-        assert "computed: evaluate, gate" in said
+        assert "computed: stitch, twin, evaluate, gate" in said
         return seconds
 
     benchmark.pedantic(again, rounds=4)

@@ -26,6 +26,7 @@ TINY = (
     "gates.min_ssim=0",
     "gates.max_data_error=1",
     "gates.scale_tolerance=0.5",
+    "gates.max_learned_ratio=10",
 )
 
 

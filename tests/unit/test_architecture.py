@@ -33,6 +33,7 @@ STOREY = {
     "scenarios": 3,
     "stitching": 3,
     "model": 4,
+    "schedule": 4,
     "simulate": 4,
     "evaluation": 5,
     "geometry": 5,

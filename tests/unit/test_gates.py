@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from ptycho import gates
-from ptycho.config import GatesConfig
+from ptycho.config import GatesConfig, ModelConfig
 from ptycho.evaluation.summary import Evaluation
 from ptycho.geometry import Geometry
+from ptycho.model.bundle import Bundle
+from ptycho.scaling import Scales
 from ptycho.stages import gate
 from ptycho.stitching import Reconstruction
 
@@ -32,6 +34,21 @@ EVALUATION = Evaluation(
     structure={"std_over_mean": 0.3, "nonfinite_px": 0},
     direct={"amplitude_ratio": 1.01, "pearson": 0.95, "ssim": 0.8},
 )
+Y, X = np.mgrid[:32, :32] - 15.5
+ROUND = np.exp(-(X**2 + Y**2) / 50)[None].astype(np.complex64)
+"""A probe that is its own twin."""
+BUNDLE = Bundle(
+    N=32,
+    gridsize=2,
+    model=ModelConfig(),
+    weights={},
+    probe=ROUND,
+    scales=Scales(1.0, 1.0, "recorded", 1.0, 1.0),
+    trained_intensity=1.0,
+    untrained_error=2e-4,
+    trained_error=1e-4,
+    held_out_patterns=12,
+)
 EVERY = {
     *(
         "finite",
@@ -40,6 +57,7 @@ EVERY = {
         "coverage",
         "not_flat",
         "geometry",
+        "learned",
         "data_consistency",
         "data_scale",
     ),
@@ -47,8 +65,10 @@ EVERY = {
 }
 
 
-def verdicts(reconstruction=RECONSTRUCTION, evaluation=EVALUATION, geometry=GEOMETRY, requested=16):
-    return {v.name: v for v in gates.judge(reconstruction, evaluation, geometry, requested, CONFIG)}
+def verdicts(
+    reconstruction=RECONSTRUCTION, evaluation=EVALUATION, geometry=GEOMETRY, bundle=BUNDLE, requested=16
+):
+    return {v.name: v for v in gates.judge(reconstruction, evaluation, geometry, bundle, requested, CONFIG)}
 
 
 def failing(found):
@@ -161,6 +181,39 @@ def test_where_patterns_cannot_tell_how_they_lie_it_is_said(geometry, words):
     found = verdicts(geometry=geometry)["geometry"]
     assert found.status == "not_applicable"
     assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("trained", "good"), [(1.89e-4, True), (1.91e-4, False), (2e-4, False), (math.nan, False)]
+)
+def test_a_training_that_taught_nothing_fails(trained, good):
+    found = verdicts(bundle=replace(BUNDLE, trained_error=trained))
+    assert failing(found) == (set() if good else {"learned"})
+    assert "12 held-out patterns" in found["learned"].reason
+    assert "0.0002 untrained" in found["learned"].reason
+
+
+def test_where_nothing_can_be_learned_it_is_said_with_both_numbers():
+    twins = verdicts(bundle=replace(BUNDLE, gridsize=1, trained_error=2e-4))["learned"]
+    noise = verdicts(bundle=replace(BUNDLE, trained_error=2e-4), geometry=replace(GEOMETRY, noise=1.1e-4))[
+        "learned"
+    ]
+    for found, words in (
+        (twins, "cannot tell the object from its twin"),
+        (noise, "down to the photon noise"),
+    ):
+        assert found.status == "not_applicable"
+        assert words in found.reason
+        assert "0.0002 untrained and 0.0002 trained" in found.reason
+    skewed = ROUND * np.exp(1j * X**2 / 20 + 0.3j * Y * (X > 2))
+    assert failing(verdicts(bundle=replace(BUNDLE, gridsize=1, trained_error=2e-4, probe=skewed))) == {
+        "learned"
+    }
+
+
+def test_errors_of_patterns_that_trained_are_said_to_be_that():
+    found = verdicts(bundle=replace(BUNDLE, held_out_patterns=0))["learned"]
+    assert "training patterns (none were held out)" in found.reason
 
 
 def test_without_truth_its_gates_do_not_apply_and_the_others_still_judge():

@@ -1,6 +1,7 @@
 """The commands by which this project is used, literally: what each of them runs, and what it says it leaves out."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,8 @@ def collected():
         subprocess.Popen(
             [sys.executable, "-c", COLLECT, json.dumps(half)],
             cwd=REPOSITORY,
+            # To pytest-benchmark a worker's environment is a reason to complain.
+            env={name: value for name, value in os.environ.items() if "XDIST" not in name},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,6 +10,7 @@ from ptycho.config import Config
 from ptycho.errors import BundleError, RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic
 from ptycho.io.npz import read_arrays
+from ptycho.model import bundle as bundles
 from ptycho.model.bundle import load_bundle, save_bundle
 
 
@@ -44,8 +45,8 @@ def run():
 
 def test_the_history_has_a_finite_row_for_each_epoch(run):
     _, bundle = run
-    assert [row["epoch"] for row in bundle.history] == [0, 1]
-    assert all(np.isfinite(row["loss"]) for row in bundle.history)
+    assert [row["epoch"] for row in bundle.history] == [0, 1, 2]
+    assert all(np.isfinite(row["loss"]) for row in bundle.history[1:])
     assert bundle.stopped == "all 2 epochs run"
 
 
@@ -115,8 +116,7 @@ def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
     _, bundle = trained(tiny(), state_dir=tmp_path, resume=True)
     for name, value in run[1].weights.items():
         np.testing.assert_array_equal(value, bundle.weights[name], err_msg=name)
-    losses = [[row["loss"] for row in which.history] for which in (run[1], bundle)]
-    assert losses[0] == losses[1]
+    assert bundle.history == run[1].history
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
@@ -148,7 +148,7 @@ def test_every_loss_trains_every_architecture(architecture):
         update={"model": config.model.model_copy(update={"architecture": architecture})}
     )
     _, bundle = trained(config)
-    row = bundle.history[0]
+    row = bundle.history[1]
     assert all(np.isfinite(row[f"loss_{name}"]) for name in losses)
     total = sum(weight * row[f"loss_{name}"] for name, weight in losses.items())
     assert row["loss"] == pytest.approx(total, rel=1e-5)
@@ -166,10 +166,92 @@ def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
     assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
 
 
-def test_no_validation_pattern_is_trained_on():
-    groups, _, _ = prepared(tiny(gridsize=2))
-    config = tiny(gridsize=2, validation_fraction=0.2)
-    schedule = training.make_schedule(groups, config)
-    assert len(schedule.validation)
-    for epoch in range(3):
-        assert not np.isin(schedule.clusters(epoch).nn_indices, schedule.validation).any()
+def test_epoch_zero_is_the_network_before_it_learned_anything(run):
+    """By hand: the untrained network's patches of the validation clusters against their patterns."""
+    _, bundle = run
+    groups, scaled, _ = prepared(tiny())
+    idle, _ = trained_with(groups, scaled, tiny(learning_rate=1e-9))
+    assert bundle.history[0].keys() >= {"val_loss", "val_error", "learning_rate", "intensity"}
+    assert bundle.untrained_error == bundle.history[0]["val_error"]
+    assert idle.untrained_error == bundle.untrained_error
+    assert idle.trained_error == pytest.approx(idle.untrained_error, rel=1e-4)
+    assert bundle.trained_error == pytest.approx(bundle.history[-1]["val_error"], rel=1e-6)
+
+
+def trained_with(groups, scaled, config):
+    return training.train(groups, scaled.scales, scaled.probe, config), groups
+
+
+def test_training_gains_on_patterns_it_never_saw():
+    """A structured probe leaves single patterns open; training on merged neighbours settles some of it."""
+    config = Config.from_dict(
+        {
+            "N": 32,
+            "probe": {"kind": "custom"},
+            "simulation": {"object_size_px": 96, "base_total_images": 128},
+            "model": {"warm_steps": 0, "steps": 1, "filters": 8, "levels": 2},
+            "training": {"epochs": 8, "batch_size": 4, "validation_fraction": 0.2},
+        }
+    )
+    groups, scaled, _ = prepared(config)
+    bundle, _ = trained_with(groups, scaled, config)
+    assert bundle.held_out_patterns == 12
+    assert bundle.trained_error < 0.93 * bundle.untrained_error
+
+
+class TestPatience:
+    @pytest.fixture
+    def scripted(self, monkeypatch):
+        """Validation losses by epoch, told to a real training."""
+        losses = [9.0, 5.0, 4.0, 6.0, 7.0, 8.0, 3.0]
+
+        def validate(self, epoch):
+            seen.append(bundles.get_weights(self.model))
+            return {"val_loss": losses[epoch], "val_error": losses[epoch]}
+
+        seen = []
+        monkeypatch.setattr(training._Trainer, "_validate", validate)
+        return seen
+
+    def test_the_best_weights_are_kept_and_the_rest_is_not_run(self, scripted):
+        _, bundle = trained(tiny(epochs=6, patience=3))
+        assert [row["epoch"] for row in bundle.history] == [0, 1, 2, 3, 4, 5]
+        assert bundle.stopped.startswith(
+            "stopped after epoch 5: the validation loss has not improved on 4.0000e+00 of epoch 2"
+        )
+        for name, value in bundle.weights.items():
+            np.testing.assert_array_equal(value, scripted[2][name])
+            if name.endswith("kernel"):
+                assert not np.array_equal(value, scripted[5][name])
+
+    def test_a_resumed_one_remembers_the_best(self, scripted, tmp_path):
+        class Stop(Exception):
+            pass
+
+        def interrupt(progress):
+            if "epoch 5/6" in progress.message:
+                raise Stop
+
+        with pytest.raises(Stop):
+            trained(tiny(epochs=6, patience=3), state_dir=tmp_path, listener=interrupt)
+        _, bundle = trained(tiny(epochs=6, patience=3), state_dir=tmp_path, resume=True)
+        for name, value in bundle.weights.items():
+            np.testing.assert_array_equal(value, scripted[2][name])
+
+    def test_without_patience_the_last_weights_are_kept(self, scripted):
+        _, bundle = trained(tiny(epochs=4))
+        assert len(bundle.history) == 5
+        for name, value in bundle.weights.items():
+            np.testing.assert_array_equal(value, scripted[-1][name])
+
+
+@pytest.mark.parametrize("lost", ["_state", "optimizer/0003"])
+def test_a_damaged_checkpoint_is_named(lost, tmp_path):
+    trained(tiny(epochs=1), state_dir=tmp_path)
+    arrays = read_arrays(tmp_path / training.CHECKPOINT)
+    del arrays[lost]
+    atomic.write_arrays(tmp_path / training.CHECKPOINT, arrays)
+    with pytest.raises(
+        RunDirectoryError, match=r"checkpoint\.npz: is .*damaged.*; take it away to train anew"
+    ):
+        trained(tiny(epochs=1), state_dir=tmp_path, resume=True)

@@ -1,0 +1,178 @@
+"""The unrolled network, piece by piece, against numpy loops, finite differences and what training must add."""
+
+import numpy as np
+import oracles
+import pytest
+from lazily import Lazy
+
+from ptycho.config import LossConfig, ModelConfig
+
+keras = Lazy("keras")
+physics = Lazy("ptycho.model.physics")
+unrolled = Lazy("ptycho.model.unrolled")
+networks = Lazy("ptycho.model.network")
+
+N, CANVAS, DAMPING = 16, 24, 0.02
+MEMBERS = np.array([[-2.25, 1.5], [3.0, -1.75], [1.5, 2.0], [-2.25, -1.75]])
+
+
+def numpy_of(value):
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def tensors(field):
+    return tuple(
+        keras.ops.convert_to_tensor(part[None].astype(np.float32)) for part in (field.real, field.imag)
+    )
+
+
+class Scene:
+    """Four patterns of one object under a lopsided probe, and a start that does not explain them."""
+
+    def __init__(self, modes=2):
+        self.probe = 3 * oracles.lopsided_probe(N, modes)
+        truth = oracles.smooth_object(CANVAS, CANVAS, seed=4)
+        self.start = oracles.smooth_object(CANVAS, CANVAS, seed=7)
+        self.where = MEMBERS + CANVAS / 2
+        self.measured = self.amplitudes(truth)
+        lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+        self.peak = lit.max()
+        self.illumination = oracles.place(
+            np.broadcast_to(lit / self.peak, (4, N, N)), self.where, (0, 0), (CANVAS, CANVAS)
+        )
+
+    def amplitudes(self, obj):
+        patches = oracles.sample(obj, self.where, N)
+        return np.array([oracles.far_field(patch, self.probe) for patch in patches])
+
+    def error(self, obj):
+        return float(np.sum((self.amplitudes(obj) - self.measured) ** 2))
+
+    def placement(self):
+        positions = np.ascontiguousarray(-MEMBERS.T[None, None]).astype(np.float32)
+        return physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+
+    def modes(self):
+        return tuple(
+            keras.ops.convert_to_tensor(part.astype(np.float32))
+            for part in (self.probe.real, self.probe.imag)
+        )
+
+    def step(self, obj, damping=DAMPING):
+        amplitude = physics.shift_detector(
+            keras.ops.convert_to_tensor(self.measured[None].astype(np.float32))
+        )
+        lit = physics.placed_illumination(self.placement(), self.modes(), amplitude)
+        found = physics.gradient_step(tensors(obj), amplitude, self.placement(), self.modes(), lit, damping)
+        return (numpy_of(found[0]) + 1j * numpy_of(found[1]))[0]
+
+    def numpy_step(self, obj, damping=DAMPING):
+        """Modulus projection by the definition of the transform, back-propagation, division by the light."""
+        n = np.arange(N)
+        matrix = np.exp(-2j * np.pi * np.outer(n - N // 2, n) / N) / np.sqrt(N)
+        total = np.zeros((CANVAS, CANVAS), complex)
+        for patch, measured, where in zip(
+            oracles.sample(obj, self.where, N), self.measured, self.where, strict=True
+        ):
+            waves = [matrix @ (patch * mode) @ matrix.T for mode in self.probe]
+            modulus = np.sqrt(sum(np.abs(wave) ** 2 for wave in waves))
+            back = sum(
+                np.conj(mode) * (matrix.conj().T @ (wave * (measured / modulus - 1)) @ matrix.conj())
+                for mode, wave in zip(self.probe, waves, strict=True)
+            )
+            total += oracles.place(back[None], where[None], (0, 0), (CANVAS, CANVAS))
+        return total / self.peak / (self.illumination + damping)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Scene()
+
+
+def test_the_gradient_step_is_the_numpy_one(scene):
+    expected = scene.numpy_step(scene.start)
+    np.testing.assert_allclose(scene.step(scene.start), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_gradient_step_is_the_slope_of_the_error(scene):
+    """Undo the division by the light: what is left is minus half the derivative of sum (A_pred - A)^2."""
+    slope = scene.step(scene.start) * scene.peak * (scene.illumination + DAMPING)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        direction = rng.normal(size=slope.shape) + 1j * rng.normal(size=slope.shape)
+        tiny = 1e-5
+        difference = scene.error(scene.start + tiny * direction) - scene.error(scene.start - tiny * direction)
+        expected = difference / (2 * tiny)
+        assert -2 * np.real(np.vdot(slope, direction)) == pytest.approx(expected, rel=1e-3)
+
+
+def network(**settings):
+    config = ModelConfig(filters=4, levels=1, **settings)
+    net = unrolled.UnrolledNetwork(config, 4, 1.7, seed=3)
+    net.build()
+    return net
+
+
+def run(net, scene):
+    amplitude = physics.shift_detector(keras.ops.convert_to_tensor(scene.measured[None].astype(np.float32)))
+    lit = physics.placed_illumination(scene.placement(), scene.modes(), amplitude)
+    real, imaginary = net(amplitude, placement=scene.placement(), probe=scene.modes(), illumination=lit)
+    return (numpy_of(real) + 1j * numpy_of(imaginary))[0]
+
+
+@pytest.mark.parametrize(("warm_steps", "steps"), [(0, 1), (3, 2)])
+def test_untrained_it_is_the_plain_iteration_from_a_flat_object(scene, warm_steps, steps):
+    expected = np.full((CANVAS, CANVAS), 1.7 + 0j)
+    for _ in range(warm_steps + steps):
+        expected = expected + scene.numpy_step(expected)
+    found = run(network(warm_steps=warm_steps, steps=steps), scene)
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_a_correction_is_added_in_units_of_the_object_after_each_step(scene):
+    net = network(warm_steps=1, steps=2)
+    for k, (real, imaginary) in enumerate([(0.1, -0.2), (0.03, 0.05)]):
+        (bias,) = [w for w in net.weights if f"correction{k}" in w.path and w.path.endswith("last/bias")]
+        bias.assign([real, imaginary])
+    expected = np.full((CANVAS, CANVAS), 1.7 + 0j)
+    for correction in (0, 1.7 * (0.1 - 0.2j), 1.7 * (0.03 + 0.05j)):
+        expected = expected + scene.numpy_step(expected) + correction
+    np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_what_the_correction_sees(scene):
+    """The step, the object and its modulus, in units of the object, and the light, in this order."""
+    net = network(warm_steps=0, steps=1)
+    seen = []
+    net._nets[0].call = lambda inputs: (seen.append(numpy_of(inputs)), 0 * inputs[..., :2])[1]
+    run(net, scene)
+    step, flat = scene.numpy_step(np.full((CANVAS, CANVAS), 1.7 + 0j)) / 1.7, np.ones((CANVAS, CANVAS))
+    expected = np.stack([step.real, step.imag, flat, 0 * flat, flat, scene.illumination], axis=-1)
+    np.testing.assert_allclose(seen[0][0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("share", "count"), [(False, 3), (True, 1)])
+def test_shared_weights_are_one_network(share, count):
+    assert len(network(steps=3, share_weights=share)._nets) == count
+
+
+def test_nothing_is_learned_through_the_warm_steps(scene):
+    """The photon scale divides what comes in; after warm steps only the last steps see it."""
+    config = ModelConfig(filters=4, levels=1, warm_steps=1, steps=1)
+    model = networks.PtychoModel(
+        config, LossConfig(), channels=4, canvas=CANVAS, intensity=2.5, object_unit=1.7, seed=1
+    )
+    assert model.trained_intensity == pytest.approx(2.5)
+    scaled = numpy_of(model.scale(keras.ops.convert_to_tensor(np.array([5.0], np.float32))))
+    assert scaled == pytest.approx(2.0)
+    assert numpy_of(model.scale.undo(keras.ops.convert_to_tensor(scaled))) == pytest.approx(5.0)
+
+
+def test_large_seeds_are_seeds(scene):
+    """JAX and Keras take 31 bits; a run's seed may have 32."""
+    config = ModelConfig(filters=4, levels=1, steps=1)
+    nets = [unrolled.UnrolledNetwork(config, 4, 1.0, seed=seed) for seed in (2**32 - 1, 2**32 - 2)]
+    for net in nets:
+        net.build()
+    kernels = [numpy_of(next(w for w in net.weights if w.path.endswith("kernel"))) for net in nets]
+    assert not np.array_equal(*kernels)
