@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import sys  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -79,11 +79,24 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
-def datasets() -> Path:
-    """Folder of other people's data files; skips where it is absent."""
+@pytest.fixture(scope="session", autouse=True)
+def data_folder() -> Iterator[Path | None]:
+    """The folder of measured data; a test that is not given it runs the same with and without one."""
     named = os.environ.get("PTYCHO_DATA_DIR")
-    folder = Path(named) if named else REPOSITORY.parent / "shared" / "datasets"
-    if not folder.is_dir():
-        pytest.skip(f"no datasets at {folder}: set PTYCHO_DATA_DIR to the folder that holds them")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PTYCHO_DATA_DIR", raising=False)
+        yield Path(named) if named else None
+
+
+@pytest.fixture(scope="session")
+def measured(data_folder: Path | None) -> Callable[[str], Path]:
+    """Give a file of measured data by its name below the data folder; skip where there is none."""
+
+    def find(name: str) -> Path:
+        if data_folder is None:
+            pytest.skip("no measured data: set PTYCHO_DATA_DIR to the folder that holds them")
+        if not (data_folder / name).is_file():
+            pytest.skip(f"PTYCHO_DATA_DIR = {data_folder} holds no {name}")
+        return data_folder / name
+
+    return find

@@ -1,4 +1,8 @@
-"""The command line: thin. Exit code 0: all applicable gates passed; 1: a gate failed; 2: bad input."""
+"""The command line: thin.
+
+Exit code 0: all applicable gates passed; 1: a gate failed; 2: bad input; 3: a bug of ours; 130: interrupted; 143:
+terminated. Whatever goes wrong is one line.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from ptycho import config as configs
+from ptycho import request
 from ptycho.config import Config
-from ptycho.errors import ConfigError, PtychoError
+from ptycho.errors import ConfigError, InvariantError, PtychoError
 
-if TYPE_CHECKING:
-    from ptycho.data import RawData
-
-app = App(name="ptycho", help="Ptychography with a physics-informed network.", help_on_error=False)
+app = App(
+    name="ptycho",
+    help="Ptychography with a physics-informed network.",
+    help_on_error=False,
+    suppress_keyboard_interrupt=False,
+)
 cache_app = App(name="cache", help="Artifacts that are kept from run to run.")
 app.command(cache_app)
 
@@ -67,19 +73,35 @@ def main(arguments: list[str] | None = None) -> None:
     from ptycho import terminal
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    terminal.set_up_logging()
+    with terminal.prepared():
+        code = _code_of(arguments)
+    sys.exit(code)
+
+
+def _code_of(arguments: list[str] | None) -> int:
+    """Run a command and return its exit code; what goes wrong is told in one line."""
+    from ptycho import terminal
+
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        return app(arguments, exit_on_error=False, print_error=False) or 0
+    except InvariantError as error:
+        return terminal.complain_of_a_bug(error)
     except PtychoError as error:
         terminal.complain(str(error))
-        code = 2
     except CycloptsError as error:
-        terminal.complain(f"{' '.join(str(error).split())} (see ptycho --help)")
-        code = 2
-    except KeyboardInterrupt:
-        terminal.complain("interrupted; finished stages and epochs are kept, go on with --resume")
-        code = 130
-    sys.exit(code or 0)
+        terminal.complain(f"{error} (see ptycho --help)")
+    except MemoryError:
+        terminal.complain("out of memory; lower --batch-size or training.batch_size, or take fewer patterns")
+    except KeyboardInterrupt as stop:
+        return terminal.say_stopped(stop)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get("PTYCHO_TRACEBACK"):
+            raise
+        return terminal.complain_of_a_bug(error)
+    return 2
 
 
 @app.command
@@ -147,7 +169,7 @@ def run(
     from ptycho.report import write as report
 
     extra = [f"inference.prediction_scale={prediction_scale}"] if prediction_scale else []
-    config, given = _resolve(scenario, data, profile, [*set_, *extra], seed, reading)
+    config, given = _asked(scenario, data, profile, [*set_, *extra], seed, reading)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
     with terminal.Bars() as listen:
         execution = _execution(how, listen, resume)
@@ -155,7 +177,7 @@ def run(
         result = rundir.execute(config, folder, execution, given=given, until=until)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
-    terminal.out().print(f"{report.verdict(result)}: {folder / report.PAGE}", style=colour)
+    terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
     return 0 if result.passed else 1
 
 
@@ -170,9 +192,11 @@ def simulate(
     how: How = How(),
 ) -> int:
     """Simulate a scenario's scan into an NPZ file."""
+    from ptycho import claim
     from ptycho.io import npz
 
-    config, _ = _resolve(scenario, None, profile, set_, seed, Reading())
+    claim.file(out, [])
+    config, _ = _asked(scenario, None, profile, set_, seed, Reading())
     npz.write_npz(out, _run(config, {}, "scan", how))
     return _wrote(out)
 
@@ -194,7 +218,7 @@ def train(
     from ptycho import rundir, terminal
     from ptycho.stages import train as row
 
-    config, given = _resolve(scenario, data, profile, set_, seed, reading)
+    config, given = _asked(scenario, data, profile, set_, seed, reading)
     with terminal.Bars() as listen:
         rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
     return _wrote(out / row.FILE)
@@ -212,8 +236,10 @@ def infer(
     how: How = How(),
 ) -> int:
     """Reconstruct the test part of a scan, or with --all the whole scan, with a trained bundle into an NPZ file."""
+    from ptycho import claim
     from ptycho.stages import stitch
 
+    claim.file(out, [data, bundle])
     config, given = _with_bundle(bundle, data, set_, everything, reading)
     stitch.write(out, _run(config, given, "stitch", how))
     return _wrote(out)
@@ -257,14 +283,12 @@ def info(*, cache: str | None = None) -> int:
     """Say where the cache lies and what is in it."""
     from ptycho import terminal
 
-    store = _store(cache, False)
+    store = request.store_named(cache)
     if store is None:
         raise ConfigError("--cache none names no folder")
     found = store.info()
     total = sum(size for _, size in found.values())
-    terminal.out().print(
-        f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB", highlight=False
-    )
+    terminal.say(f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB")
     terminal.grid(
         ("stage", "artifacts", "MiB"),
         [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in found.items()],
@@ -277,37 +301,11 @@ def clear(*, cache: str | None = None) -> int:
     """Throw away everything in the cache."""
     from ptycho import terminal
 
-    store = _store(cache, False)
+    store = request.store_named(cache)
     if store is None:
         raise ConfigError("--cache none names no folder")
-    terminal.out().print(f"{store.clear()} artifacts thrown away from {store.folder}", highlight=False)
+    terminal.say(f"{store.clear()} artifacts thrown away from {store.folder}")
     return 0
-
-
-def _store(cache: str | None, fresh: bool) -> Any:
-    """Return the store that `cache` names, by default the user's; None for `none`."""
-    import platformdirs
-
-    from ptycho import store
-
-    if cache == "none":
-        return None
-    named = cache or os.environ.get("PTYCHO_CACHE_DIR") or platformdirs.user_cache_path("ptycho")
-    size = os.environ.get("PTYCHO_CACHE_GIB", "")
-    try:
-        most = int(float(size) * 2**30) if size else store.MAX_BYTES
-    except ValueError:
-        raise ConfigError(f"PTYCHO_CACHE_GIB = {size!r}: expected a number of GiB") from None
-    return store.Store(Path(named), most, fresh)
-
-
-def _execution(how: How, listener: Any, resume: bool = False) -> Any:
-    from ptycho.rows import Execution
-
-    if how.batch_size < 1:
-        raise ConfigError(f"--batch-size = {how.batch_size}: must be at least 1")
-    store = _store(how.cache, how.fresh)
-    return Execution(listener=listener, batch_size=how.batch_size, resume=resume, cache=store)
 
 
 def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
@@ -322,11 +320,15 @@ def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
 def _wrote(path: Path) -> int:
     from ptycho import terminal
 
-    terminal.out().print(f"wrote {path}", highlight=False)
+    terminal.say(f"wrote {path}")
     return 0
 
 
-def _resolve(
+def _execution(how: How, listener: Any, resume: bool = False) -> Any:
+    return request.execution(how.cache, how.fresh, how.batch_size, listener, resume)
+
+
+def _asked(
     scenario: str | None,
     data: Path | None,
     profile: str | None,
@@ -335,31 +337,15 @@ def _resolve(
     reading: Reading,
 ) -> tuple[Config, dict[str, Any]]:
     """Return the config, and the measured scan where there is one."""
-    from ptycho import scenarios as room
-
-    if scenario is None and data is None:
-        raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    if data is None:
-        return room.load_scenario(str(scenario), profile, overrides, room.default_data_dir()), {}
-    scan = _read(data, reading)
-    if scenario is not None:
-        overrides = [f"N={scan.N}", *overrides]
-        config = room.load_scenario(scenario, profile, overrides, room.default_data_dir())
-    else:
-        config = configs.resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data))
-    return config, {"scan": scan}
-
-
-def _read(data: Path, reading: Reading) -> RawData:
-    """Read a scan and correct its geometry as asked."""
-    from ptycho import geometry
-    from ptycho.io import npz
-
-    scan = npz.read_npz(data, intensity=reading.intensity)
-    for text in reading.geometry:
-        scan = geometry.correct(scan, text)
-    return scan
+    if data is not None:
+        scan = request.read_scan(data, reading.intensity, reading.geometry)
+        return request.of_scan(scan, data, scenario, profile, overrides), {"scan": scan}
+    if scenario is None:
+        raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
+    if reading != Reading():
+        raise ConfigError("--intensity and --geometry say how a scan's file is to be read; add --data FILE")
+    return request.of_scenario(scenario, profile, overrides), {}
 
 
 def _with_bundle(
@@ -369,11 +355,8 @@ def _with_bundle(
     from ptycho.model import bundle as bundles
 
     loaded = bundles.load_bundle(bundle)
-    own = {"N": loaded.N, "gridsize": loaded.gridsize}
-    trained = bundles.read_about(bundle).get("config", {})
-    extra = ["split.method=none"] if everything else []
-    config = configs.resolve({**trained, **own}, None, [*overrides, *extra], str(bundle))
-    return config, {"train": loaded, "scan": _read(data, reading)}
+    config = request.of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
+    return config, {"train": loaded, "scan": request.read_scan(data, reading.intensity, reading.geometry)}
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """The one table of parameters: frozen, validated values that are passed down and never looked up.
 
-A :class:`Config` is made from a scenario file (TOML), a profile in it and ``path=value`` overrides, in this
-precedence: override > profile > scenario > default. The defaults stand here and nowhere else; the command
-line adds none of its own.
+The defaults stand here and nowhere else; :mod:`ptycho.layers` lays scenarios, profiles and overrides over them.
 
 Units stand in the names: ``_px`` object pixels. Every angle is in radians.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,7 +26,7 @@ class Section(BaseModel):
 
 
 class ProbeConfig(Section):
-    """The illumination: where it comes from and how it is prepared (catalogue b2, b3)."""
+    """The illumination: where it comes from and how it is prepared."""
 
     kind: Literal["idealized", "custom"] = "idealized"
     """`idealized`: a blurred disk. `custom`: read from `file`, or the built-in zone-plate model."""
@@ -46,7 +43,7 @@ class ProbeConfig(Section):
 
 
 class GridScanConfig(Section):
-    """Grid mode: dense raster scans of several whole objects (catalogue b14)."""
+    """Grid mode: dense raster scans of several whole objects."""
 
     offset_px: int = Field(4, gt=0)
     """Distance between neighbouring patches of one group."""
@@ -89,7 +86,7 @@ class SplitConfig(Section):
 
 
 class GroupingConfig(Section):
-    """Groups of gridsize^2 overlapping patterns (catalogue b7)."""
+    """Groups of gridsize^2 overlapping patterns."""
 
     method: Literal["nearest", "consecutive"] = "nearest"
     """`nearest`: members drawn from a seed's K nearest neighbours. `consecutive`: as the grid scan wrote them."""
@@ -107,10 +104,12 @@ class GroupingConfig(Section):
 
 
 class ScalingConfig(Section):
-    """The statistical and the physical scale (the display scale never touches data)."""
+    """The physical scale (the statistical one is measured, the display scale never touches data)."""
 
-    intensity_scale: Literal["recorded", "dataset", "closed_form"] = "recorded"
-    """Source of the photon scale s; see :func:`ptycho.scaling.intensity_scale`."""
+    intensity_scale: Literal["recorded", "closed_form"] = "recorded"
+    """Source of the photon scale s: as the scan records it, or from the mean photons per pattern."""
+    nphotons: float | None = Field(None, gt=0)
+    """Mean photons per pattern for `closed_form`; None takes what the scan says was asked for."""
 
 
 class ModelConfig(Section):
@@ -271,77 +270,6 @@ class Config(Section):
             raise ConfigError(f"{source}: {_explain(error)}") from None
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read scenario: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-
-
-def resolve(
-    values: Mapping[str, Any],
-    profile: str | None = None,
-    overrides: Iterable[str] = (),
-    source: str = "scenario",
-) -> Config:
-    """Build a Config from a scenario table, one of its `[profiles.*]` and ``path=value`` overrides.
-
-    Raises
-    ------
-    ConfigError
-        Unknown profile, unknown key, misspelt override path (with the nearest known one), bad value.
-    """
-    table = dict(values)
-    profiles = table.pop("profiles", {})
-    if profile is not None:
-        if profile not in profiles:
-            raise ConfigError(
-                f"{source}: unknown profile {profile!r}; it has {', '.join(sorted(profiles)) or 'none'}"
-            )
-        table = merge(table, profiles[profile])
-    for text in overrides:
-        path, value = parse_override(text)
-        table = merge(table, _nest(path, value))
-    return Config.from_dict(table, source)
-
-
-def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `top` laid over it, table by table."""
-    merged = dict(base)
-    for key, value in top.items():
-        old = merged.get(key)
-        both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(old, value) if both_tables else value  # type: ignore[arg-type]
-    return merged
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split ``path=value`` and read the value as TOML (`true`, `3`, `1e-3`, `"text"`), else as text.
-
-    `True`, `False` and `none` are understood too; `none` means the option's empty value.
-    """
-    path, equals, raw = text.partition("=")
-    path, raw = path.strip(), raw.strip()
-    if not equals or not path:
-        raise ConfigError(f"--set {text!r}: expected path=value, for example training.epochs=20")
-    known = sorted(leaf_paths())
-    if path not in known:
-        near = get_close_matches(path, known, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"--set {text!r}: no parameter {path!r}{hint}")
-    if raw.lower() in ("true", "false"):
-        return path, raw.lower() == "true"
-    if raw.lower() == "none" and not _is_choice(path, raw):
-        return path, None
-    try:
-        return path, tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return path, raw
-
-
 def leaf_paths(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     """Return the dotted path of every parameter."""
     paths: list[str] = []
@@ -367,21 +295,6 @@ def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
     a, b = left.to_dict(), right.to_dict()
     pairs = {path: (lookup(a, path), lookup(b, path)) for path in leaf_paths()}
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _is_choice(path: str, word: str) -> bool:
-    """Whether a parameter has `word` among its choices (`none` is one of prediction_scale's)."""
-    *sections, name = path.split(".")
-    section: Any = Config
-    for part in sections:
-        section = section.model_fields[part].annotation
-    return word in get_args(section.model_fields[name].annotation)
-
-
-def _nest(path: str, value: Any) -> dict[str, Any]:
-    for part in reversed(path.split(".")):
-        value = {part: value}
-    return value
 
 
 def _explain(error: ValidationError) -> str:

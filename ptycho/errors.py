@@ -1,7 +1,7 @@
 """The errors of this package: each says what was found, what was expected and what to do about it.
 
 Every error that a user can cause derives from :class:`PtychoError`; the command line turns those into one
-line and exit code 2. Anything else that escapes is a bug of ours.
+line and exit code 2. Anything else that escapes is a bug of ours, as is an :class:`InvariantError`: exit code 3.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class BundleError(PtychoError):
 
 class RunDirectoryError(PtychoError):
     """An output directory cannot be written, or holds a run that this one may not replace."""
+
+
+class InvariantError(PtychoError):
+    """A stage computed what must not be: a bug of ours, whatever the input was."""
 
 
 class StageError(PtychoError):

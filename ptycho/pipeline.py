@@ -16,7 +16,7 @@ from typing import Any
 
 from ptycho import identity, params, progress, provenance
 from ptycho.config import Config
-from ptycho.errors import DataContractError, PtychoError, StageError
+from ptycho.errors import DataContractError, InvariantError, PtychoError, StageError
 from ptycho.params import Params
 from ptycho.progress import Progress
 from ptycho.rows import Execution, Inputs, Picture, Stage
@@ -58,15 +58,13 @@ STAGES: tuple[Stage, ...] = (
         reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
     ),
     Stage(
-        "scale",
-        scale,
-        inputs=("group_train",),
-        reads=("scaling", "simulation.nphotons", "probe.mask", "probe.smoothing_sigma_px"),
+        "scale", scale, inputs=("group_train",), reads=("scaling", "probe.mask", "probe.smoothing_sigma_px")
     ),
     Stage(
         "train",
         train,
         inputs=("group_train", "scale"),
+        costly=True,
         reads=(
             *("seed", "model", "training"),
             *(*GROUPING, "grouping.include_seed", "grouping.regroup_each_epoch"),
@@ -213,6 +211,7 @@ def run_pipeline(
     *,
     given: Mapping[str, Any] | None = None,
     until: str | None = None,
+    settled: Callable[[Stage, PipelineResult], None] | None = None,
 ) -> PipelineResult:
     """Run the table.
 
@@ -226,20 +225,24 @@ def run_pipeline(
         What only they would have needed is not run.
     until : str, optional
         The last row that is wanted; default all.
+    settled : callable, optional
+        Called after every row with the row and the result so far.
 
     Raises
     ------
     StageError
         An unknown row, or a given artifact that does not fit.
+    InvariantError
+        A stage computed an artifact that breaks an invariant: a bug.
     PtychoError
-        Of the first stage that fails, or whose artifact breaks an invariant.
+        Of the first stage that fails.
     """
     given = dict(given or {})
     for name in (*given, *([until] if until else [])):
         stage_named(name)
     for name, artifact in given.items():
         _check_given(stage_named(name), artifact, config)
-    return _Run(config, execution or Execution(), given).through(needed_rows(given, until))
+    return _Run(config, execution or Execution(), given).through(needed_rows(given, until), settled)
 
 
 def about_run(config: Config) -> dict[str, Any]:
@@ -268,14 +271,22 @@ class _Run:
         self.artifacts = Artifacts()
         self.records: dict[str, Record] = {}
 
-    def through(self, rows: list[Stage]) -> PipelineResult:
+    def through(
+        self, rows: list[Stage], settled: Callable[[Stage, PipelineResult], None] | None
+    ) -> PipelineResult:
         """Settle the rows in order."""
+        result = PipelineResult(self.config, self.artifacts, self.records)
+        for stage in rows:
+            if stage.name not in self.given:
+                stage.check()
         for index, stage in enumerate(rows):
             progress.tell(self.execution.listener, Progress("stages", index, len(rows), stage.name))
             self.records[stage.name] = self.settle(stage)
             logger.debug("stage %s: %s", stage.name, self.records[stage.name])
+            if settled is not None:
+                settled(stage, result)
         progress.tell(self.execution.listener, Progress("stages", len(rows), len(rows)))
-        return PipelineResult(self.config, self.artifacts, self.records)
+        return result
 
     def settle(self, stage: Stage) -> Record:
         """Have a row's artifact: given, from the store, or computed."""
@@ -336,7 +347,7 @@ class _Run:
 def _computed(stage: Stage, inputs: Inputs, part: Params, execution: Execution) -> Any:
     artifact = stage.run(inputs, part, execution)
     for says in stage.broken(artifact):
-        raise PtychoError(f"stage {stage.name}: {says}; this is a bug, please report it")
+        raise InvariantError(f"stage {stage.name}: {says}")
     return artifact
 
 

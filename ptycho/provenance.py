@@ -13,10 +13,12 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from ptycho.errors import StageError
+from ptycho.errors import ConfigError, StageError
 
 LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "skimage": "scikit-image", "keras": "keras"}
 """Libraries that numbers come from, by the name that is imported: their distributions."""
+BACKENDS = ("tensorflow", "jax", "torch")
+"""What Keras can run on."""
 PACKAGES = (
     "ptycho",
     "numpy",
@@ -27,7 +29,6 @@ PACKAGES = (
     "jax",
     "torch",
     "scikit-image",
-    "h5py",
 )
 
 
@@ -60,6 +61,30 @@ def code_version(module: str) -> str:
     Imports are followed through the package, those inside of functions too; the versions of the numerical
     libraries that are met on the way count as well, and of the backend where Keras is met.
     """
+    sources, libraries = _reached(module)
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name} {sources[name]}\n".encode())
+    digest.update(json.dumps(_library_versions(libraries)).encode())
+    return digest.hexdigest()[:24]
+
+
+def check_backend(module: str) -> None:
+    """Raise ConfigError where a module runs Keras and the backend that Keras will use is not there."""
+    _, libraries = _reached(module)
+    name = keras_backend()
+    if "keras" not in libraries:
+        return
+    if name not in BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND = {name!r}: must be one of {', '.join(BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        there = [other for other in BACKENDS if importlib.util.find_spec(other) is not None]
+        remedy = f"set KERAS_BACKEND={there[0]}, or " if there else ""
+        raise ConfigError(f"the Keras backend {name} is not installed; {remedy}install {name}")
+
+
+def _reached(module: str) -> tuple[dict[str, str], set[str]]:
+    """Return the sources that a module runs, by name, and the libraries that are met on the way."""
     sources: dict[str, str] = {}
     libraries: set[str] = set()
     waiting = [module]
@@ -70,11 +95,7 @@ def code_version(module: str) -> str:
         sources[name], imported = _read_source(name)
         libraries |= {target.split(".")[0] for target in imported}
         waiting += [target for target in imported if target.startswith("ptycho.") and _is_module(target)]
-    digest = hashlib.sha256()
-    for name in sorted(sources):
-        digest.update(f"{name} {sources[name]}\n".encode())
-    digest.update(json.dumps(_library_versions(libraries)).encode())
-    return digest.hexdigest()[:24]
+    return sources, libraries
 
 
 def keras_backend() -> str:

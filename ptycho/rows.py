@@ -92,6 +92,8 @@ class Stage:
     reads : tuple of str
         Dotted paths of the config that its result depends on; `params` holds nothing else.
     pictures : tuple of Picture
+    costly : bool
+        Whether its artifact is to be kept in the run directory even where a later row fails.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Stage:
     inputs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    costly: bool = False
 
     @property
     def kind(self) -> type:
@@ -114,6 +117,10 @@ class Stage:
     def code(self) -> str:
         """Hash of the sources that it runs."""
         return provenance.code_version(self.home.__name__)
+
+    def check(self) -> None:
+        """Raise ConfigError where what it runs on is not installed."""
+        provenance.check_backend(self.home.__name__)
 
     def run(self, inputs: Mapping[str, Any], params: Params, execution: Execution) -> Any:
         """Compute the artifact."""

@@ -6,13 +6,13 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ptycho import claim, identity, pipeline, training
 from ptycho import config as configs
-from ptycho import identity, pipeline
 from ptycho.config import Config
 from ptycho.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.io import atomic
@@ -37,66 +37,80 @@ def execute(
 ) -> PipelineResult:
     """Run the pipeline and write its run directory; see :func:`ptycho.pipeline.run_pipeline`.
 
-    Numbers are written before pictures, and a failing picture fails nothing.
+    Numbers are written before pictures, and a failing picture fails nothing. From the first costly row on, what there
+    is is written as it comes; `finished` in the metadata says whether the run came to its end.
 
     Raises
     ------
     RunDirectoryError
-        The folder cannot be written, or holds another run, or this one and `resume` is off.
+        The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
-    with claimed_folder(folder, config, execution.resume):
-        result = pipeline.run_pipeline(config, replace(execution, folder=folder), given=given, until=until)
-        write_run(folder, result, execution.cache)
+    writer = _Writer(folder, config, execution.cache)
+    with claim.folder(folder, METADATA, lambda: _check_same_config(folder, config), execution.resume):
+        try:
+            result = pipeline.run_pipeline(
+                config, replace(execution, folder=folder), given=given, until=until, settled=writer.settled
+            )
+            writer.finish(result)
+        except KeyboardInterrupt as stop:
+            stop.add_note(_what_is_kept(folder))
+            raise
     return result
 
 
-@contextmanager
-def claimed_folder(folder: Path, config: Config, resume: bool) -> Iterator[None]:
-    """Make sure that `folder` can be written and holds no run that would be overwritten.
-
-    After a failure folders that were made here and are still empty are taken away again.
-    """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    _check_folder(folder, config, resume)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # one that is not empty stays, and so do those above it
-            for path in missing:
-                path.rmdir()
-        raise
+def _check_same_config(folder: Path, config: Config) -> None:
+    """Raise RunDirectoryError where the run in a folder is of another config."""
+    changed = configs.differences(read_config(folder), config)
+    if changed:
+        path, (old, new) = next(iter(changed.items()))
+        raise RunDirectoryError(
+            f"--out {folder}: holds a run of another config ({path} was {old!r} and is now {new!r}); use the "
+            "same one, or another folder: what has not changed comes from the cache"
+        )
 
 
-def _check_folder(folder: Path, config: Config, resume: bool) -> None:
-    if folder.is_file():
-        raise RunDirectoryError(f"--out {folder}: is a file; give a folder")
-    if (folder / METADATA).exists():
-        if not resume:
-            raise RunDirectoryError(
-                f"--out {folder}: holds a finished run; add --resume, or choose another folder"
-            )
-        changed = configs.differences(read_config(folder), config)
-        if changed:
-            path, (old, new) = next(iter(changed.items()))
-            raise RunDirectoryError(
-                f"--out {folder}: holds a run of another config ({path} was {old!r} and is now {new!r}); use the "
-                "same one, or another folder: what has not changed comes from the cache"
-            )
-    with atomic.replacing(folder / ".writable") as stream:
-        stream.write(b"")
-    (folder / ".writable").unlink()
+def _what_is_kept(folder: Path) -> str:
+    """Say what an interrupted run leaves, and how to go on with it."""
+    if (folder / METADATA).exists() or (folder / training.CHECKPOINT).exists():
+        return f"finished stages and epochs are kept in {folder}; go on with the same command and --resume"
+    return "nothing was written; finished stages come from the cache when the command is given again"
 
 
-def write_run(folder: Path, result: PipelineResult, cache: Store | None = None) -> None:
-    """Write what every row leaves, the metadata, and the report."""
-    about = pipeline.about_run(result.config)
-    files = {name: _export(folder, name, result, about) for name in result.records}
-    metadata = {**describe(result, files), **about}
-    atomic.write_json(folder / METADATA, metadata)
-    written = report.write_report(folder, result, cache)
-    metadata["figures"] = {figure.name: figure.file for figure in written if figure.file}
-    metadata["figure_errors"] = {figure.name: figure.error for figure in written if figure.error}
-    atomic.write_json(folder / METADATA, metadata)
+class _Writer:
+    """Writes a run directory: from the first costly artifact on whatever there is, so that no failure costs it."""
+
+    def __init__(self, folder: Path, config: Config, cache: Store | None) -> None:
+        self.folder, self.cache, self.config = folder, cache, config
+        self.files: dict[str, list[str]] = {}
+        self.begun = False
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """How the run is made; taken once."""
+        return pipeline.about_run(self.config)
+
+    def settled(self, stage: Stage, result: PipelineResult) -> None:
+        """Write what there is when a row has been settled."""
+        self.begun |= stage.costly and result.records[stage.name].how != "given"
+        if self.begun:
+            self.write(result)
+
+    def finish(self, result: PipelineResult) -> None:
+        """Write numbers, then pictures and the page."""
+        metadata = self.write(result)
+        written = report.write_report(self.folder, result, self.cache)
+        metadata["figures"] = {figure.name: figure.file for figure in written if figure.file}
+        metadata["figure_errors"] = {figure.name: figure.error for figure in written if figure.error}
+        atomic.write_json(self.folder / METADATA, {**metadata, "finished": True})
+
+    def write(self, result: PipelineResult) -> dict[str, Any]:
+        """Write what the rows leave that are not yet written, and the metadata of a run that is not finished."""
+        for name in result.records:
+            if name not in self.files:
+                self.files[name] = _export(self.folder, name, result, self.about)
+        metadata = {**describe(result, self.files), "finished": False, **self.about}
+        atomic.write_json(self.folder / METADATA, metadata)
+        return metadata
 
 
 def _export(folder: Path, name: str, result: PipelineResult, about: Mapping[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ class Scales:
     intensity : float
         s, with ``counts = (s * X)**2``.
     source : str
-        Where `intensity` came from: `recorded`, `dataset` or `closed_form`.
+        Where `intensity` came from: `recorded` (by the scan) or `closed_form` (from `nphotons`).
     nphotons : float
         Mean counts per pattern of the training groups, ``mean sum (s * X)**2``.
     object_unit : float
@@ -93,34 +93,14 @@ def statistical_scale(energy: float, N: int) -> float:
     return (N / 2) / math.sqrt(energy)
 
 
-def intensity_scale(
-    source: str, *, nphotons: float, energy: float, N: int, recorded: float | None = None
-) -> float:
-    """Return the photon scale s of amplitudes whose mean energy is `energy`.
+def closed_form(nphotons: float, N: int) -> float:
+    """Return the photon scale s = sqrt(nphotons) / (N/2) of amplitudes whose mean energy is (N/2)^2.
 
-    Parameters
-    ----------
-    source : {'recorded', 'dataset', 'closed_form'}
-        `recorded`: the scale the file declares for this array. `dataset`: sqrt(nphotons / energy).
-        `closed_form`: sqrt(nphotons) / (N/2), right only where energy == (N/2)^2.
-    nphotons : float
-        Mean counts per pattern (unused by `recorded`).
-    energy : float
-        Mean over patterns of sum X^2 of the very array that s will multiply.
-    N : int
-    recorded : float, optional
+    Right for the array that the statistical scale was applied to, and for no other.
     """
-    if source == "recorded":
-        if recorded is None:
-            raise ScaleError("no recorded photon scale: use scaling.intensity_scale = 'dataset'")
-        return recorded
-    if source == "closed_form":
-        return math.sqrt(nphotons) / (N / 2)
-    if source == "dataset":
-        if not energy > 0:
-            raise ScaleError(f"mean pattern energy must be > 0; got {energy!r}")
-        return math.sqrt(nphotons / energy)
-    raise ScaleError(f"unknown photon scale source {source!r}; expected recorded, dataset or closed_form")
+    if not (math.isfinite(nphotons) and nphotons > 0):
+        raise ScaleError(f"nphotons must be finite and > 0; got {nphotons!r}")
+    return math.sqrt(nphotons) / (N / 2)
 
 
 def measure(
@@ -128,8 +108,7 @@ def measure(
     probe: np.ndarray,
     *,
     photon_scale: float,
-    source: str = "recorded",
-    nphotons: float = 1.0,
+    nphotons: float | None = None,
     rows: np.ndarray | None = None,
 ) -> Scales:
     """Measure all scales on the training patterns.
@@ -141,8 +120,8 @@ def measure(
     probe : (P, N, N) complex
     photon_scale : float
         Counts are ``(photon_scale * diffraction)**2``.
-    source, nphotons
-        See :func:`intensity_scale`.
+    nphotons : float, optional
+        Mean counts per pattern, to be believed instead of `photon_scale`.
     rows : (m,) int, optional
         The patterns to measure, each once for every group that it is a member of; default all.
     """
@@ -150,11 +129,11 @@ def measure(
     energy = mean_energy(diffraction, rows)
     g = statistical_scale(energy, N)
     fed_energy = g**2 * energy
-    s = intensity_scale(source, nphotons=nphotons, energy=fed_energy, N=N, recorded=photon_scale / g)
+    s = photon_scale / g if nphotons is None else closed_form(nphotons, N)
     return Scales(
         statistical=g,
         intensity=s,
-        source=source,
+        source="recorded" if nphotons is None else "closed_form",
         nphotons=s**2 * fed_energy,
         object_unit=math.sqrt(fed_energy / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))),
     )

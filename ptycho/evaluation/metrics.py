@@ -94,14 +94,17 @@ def ssim(pair: Comparison) -> float:
 def fourier_ring_correlation(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
     """Return (frequencies in cycles/px, FRC) of the complex images (van Heel & Schatz, 2005).
 
-    Each image loses its masked mean and is multiplied by a softened mask. Rings are one frequency sample of
-    the longer side wide; unequal sides are handled by their own frequencies.
+    Each image loses its masked mean and is multiplied by a softened mask, and the phase between the two, which no
+    pattern tells, is taken out. Rings are one frequency sample of the longer side wide; unequal sides are handled
+    by their own frequencies.
     """
     soft = np.clip(ndimage.gaussian_filter(pair.mask.astype(float), 2.0) * 2 - 1, 0, 1)
     spectra = []
     for image in (pair.prediction, pair.truth):
         field = np.where(pair.mask, image, 0)
         spectra.append(fft.fft2((field - field[pair.mask].mean()) * soft))
+    product = pair.prediction[pair.mask] * np.conj(pair.truth[pair.mask])
+    spectra[0] *= np.exp(-1j * np.angle(product.sum(dtype=np.complex128)))
     height, width = pair.mask.shape
     radius = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width)[None, :])
     step = 1.0 / max(height, width)

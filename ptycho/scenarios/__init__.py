@@ -9,10 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ptycho import config as configs
+from ptycho import layers
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 
+DATA_DIR = "PTYCHO_DATA_DIR"
+"""The environment variable that names the folder of measured data."""
 MEASURED_PROBE = Path("run1084") / "run1084_recon_only.npz"
 """The measured probe of the custom scenarios, below the data folder."""
 
@@ -30,7 +32,7 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        return {"name": path.stem, **configs.load_toml(path)}, name
+        return {"name": path.stem, **layers.load_toml(path)}, name
     if name not in scenario_names():
         near = get_close_matches(name, scenario_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -38,13 +40,14 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
             f"no scenario {name!r}{hint} (known: {', '.join(scenario_names())}, or a path to a .toml file)"
         )
     with resources.as_file(resources.files("ptycho.scenarios") / f"{name}.toml") as path:
-        return {"name": name, **configs.load_toml(path)}, name
+        return {"name": name, **layers.load_toml(path)}, name
 
 
-def load_scenario(
-    name: str, profile: str | None = None, overrides: Iterable[str] = (), data_dir: Path | None = None
-) -> Config:
+def load_scenario(name: str, profile: str | None = None, overrides: Iterable[str] = ()) -> Config:
     """Resolve a scenario.
+
+    A custom probe without a file is the measured one in the folder that the variable `PTYCHO_DATA_DIR` names, and
+    without that variable the built-in model.
 
     Parameters
     ----------
@@ -54,20 +57,20 @@ def load_scenario(
         One of the scenario's profiles.
     overrides : iterable of str
         ``path=value`` texts, strongest of all.
-    data_dir : Path, optional
-        Folder of measured data. A custom probe without a file is taken from there where it exists.
+
+    Raises
+    ------
+    ConfigError
+        An unknown scenario, profile or parameter; `PTYCHO_DATA_DIR` names no folder with the probe.
     """
     table, source = scenario_table(name)
-    probe = table.get("probe", {})
-    if probe.get("kind") == "custom" and "file" not in probe and data_dir is not None:
-        measured = data_dir / MEASURED_PROBE
-        if measured.exists():
-            table = configs.merge(table, {"probe": {"file": str(measured)}})
-    return configs.resolve(table, profile, overrides, source)
-
-
-def default_data_dir() -> Path | None:
-    """Return the folder of measured data: `PTYCHO_DATA_DIR`, else `../shared/datasets`, where it exists."""
-    named = os.environ.get("PTYCHO_DATA_DIR")
-    folder = Path(named) if named else Path("..") / "shared" / "datasets"
-    return folder if folder.is_dir() else None
+    config = layers.resolve(table, profile, overrides, source)
+    if config.probe.kind != "custom" or config.probe.file is not None or not os.environ.get(DATA_DIR):
+        return config
+    measured = Path(os.environ[DATA_DIR]) / MEASURED_PROBE
+    if not measured.is_file():
+        raise ConfigError(
+            f"{DATA_DIR} = {os.environ[DATA_DIR]}: there is no {MEASURED_PROBE} in it; unset the variable to take the "
+            "built-in probe, or give one with --set probe.file=FILE"
+        )
+    return layers.resolve(table, profile, [*overrides, f'probe.file="{measured.as_posix()}"'], source)

@@ -1,4 +1,4 @@
-"""Object + probe + positions -> a scan, with photons and noise (catalogue b4, b5, b14)."""
+"""Object + probe + positions -> a scan, with photons and noise."""
 
 from __future__ import annotations
 

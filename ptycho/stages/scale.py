@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ptycho import scaling
-from ptycho.data import GroupedData
+from ptycho.data import GroupedData, RawData
+from ptycho.errors import ScaleError
 from ptycho.io import atomic, npz
 from ptycho.params import Params
 from ptycho.rows import Execution
@@ -44,11 +45,23 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Scal
         raw.diff3d,
         raw.probe,
         photon_scale=raw.photon_scale,
-        source=params.scaling.intensity_scale,
-        nphotons=params.simulation.nphotons,
+        nphotons=nphotons_of(raw, params),
         rows=groups.nn_indices.reshape(-1),
     )
     return Scaling(scales, probes.prepare_probe(raw.probe, params.probe))
+
+
+def nphotons_of(raw: RawData, params: Params) -> float | None:
+    """Return the mean photons per pattern to believe, None for what the scan records; ScaleError where nobody tells."""
+    if params.scaling.intensity_scale == "recorded":
+        return None
+    named = params.scaling.nphotons or raw.metadata.get("requested_photons_per_pattern")
+    if not isinstance(named, (int, float)):
+        raise ScaleError(
+            "scaling.intensity_scale = closed_form needs the mean photons per pattern and this scan does not say them; "
+            "add --set scaling.nphotons=VALUE, or use recorded"
+        )
+    return float(named)
 
 
 def telemetry(found: Scaling) -> dict[str, float]:

@@ -7,10 +7,8 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import coords, forward, grouping, scaling, stitching
-from ptycho.config import resolve
+from ptycho import coords, forward, grouping, layers, pipeline, stitching
 from ptycho.simulate import objects, positions, probes
-from ptycho.simulate import scan as simulated
 
 pytestmark = pytest.mark.golden
 
@@ -73,36 +71,32 @@ def test_groups_of_four(snapshot_json):
 @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
 @pytest.mark.parametrize("gridsize", [1, 2])
 def test_stage_telemetry_of_the_published_scan(ndarrays_regression, gridsize):
-    """Mean energies from stage to stage and every scale between them; noise-free."""
-    config = resolve(
-        {}, overrides=[f"gridsize={gridsize}", "simulation.base_total_images=256", "simulation.noise=false"]
+    """What the stages say of themselves, from the scan to its scales; noise-free."""
+    config = layers.resolve(
+        {},
+        overrides=[
+            *(f"gridsize={gridsize}", "simulation.base_total_images=256", "simulation.noise=false"),
+            "grouping.n_groups=64",
+        ],
     )
-    raw = simulated.simulate_scan(config)
-    train = raw.take(np.argsort(raw.ycoords)[: len(raw) // 2])
-    grouped = grouping.group(train, gridsize, config.grouping, n_groups=64)
-    stack = grouped.diffraction()
-    member_energy = np.sum(stack.astype(float) ** 2, axis=(1, 2))
-    scales = scaling.measure(
-        np.moveaxis(stack, -1, 1).reshape(-1, 64, 64),
-        raw.probe,
-        photon_scale=raw.photon_scale,
-        source="recorded",
-    )
-    values = {
-        "raw_energy": np.mean(np.sum(raw.diff3d.astype(float) ** 2, axis=(1, 2))),
-        "train_energy": np.mean(np.sum(train.diff3d.astype(float) ** 2, axis=(1, 2))),
-        "grouped_energy": member_energy.mean(),
-        "fed_energy": scales.statistical**2 * member_energy.mean(),
-        "photon_scale": raw.photon_scale,
-        "statistical": scales.statistical,
-        "intensity": scales.intensity,
-        "photons": scales.nphotons,
-        "object_unit": scales.object_unit,
-        "mean_x": train.xcoords.mean(),
-        "mean_y": train.ycoords.mean(),
-    }
-    assert all(np.isfinite(value) and value > 0 for value in values.values())
+    records = pipeline.run_pipeline(config, until="scale").records
     ndarrays_regression.check(
-        {name: np.array([value], float) for name, value in values.items()},
+        {
+            f"{stage}.{name}": np.array([value], float)
+            for stage, record in records.items()
+            for name, value in record.telemetry.items()
+        },
         default_tolerance={"rtol": 1e-6, "atol": 0},
     )
+
+
+@pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
+def test_the_published_scales_are_those_of_the_record():
+    """1e9 photons in patterns that the statistical scale brings to the energy (64/2)^2: s = 988.21."""
+    config = layers.resolve({}, overrides=["simulation.base_total_images=256", "grouping.n_groups=64"])
+    records = pipeline.run_pipeline(config, until="scale").records
+    scales = records["scale"].telemetry
+    assert scales["intensity"] * scales["statistical"] == pytest.approx(
+        records["scan"].telemetry["photon_scale"], rel=1e-12
+    )
+    assert scales["intensity"] == pytest.approx(988.21, rel=0.05), "64 groups stand for the scan"

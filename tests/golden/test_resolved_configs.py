@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import ptycho
-from ptycho.config import Config, load_toml, resolve
+from ptycho.config import Config
+from ptycho.layers import load_toml, resolve
 
 pytestmark = [pytest.mark.golden, pytest.mark.finding("GRIDLINES-OBJECT-BIG-001")]
 

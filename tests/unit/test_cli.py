@@ -1,11 +1,20 @@
 """The command line: exit codes, one-line complaints, nothing half-written."""
 
+import dataclasses
+import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
+import ptycho
 from ptycho import cli, identity, pipeline
+from ptycho.errors import InvariantError
 from ptycho.model import bundle as bundles
 
 
@@ -91,6 +100,19 @@ def test_a_whole_new_scan_is_reconstructed_with_a_bundle(tmp_path, monkeypatch, 
     assert call(*judge, "all.npz", "--all") == 0
 
 
+def test_how_many_groups_a_training_run_reconstructed_is_not_inherited(
+    tmp_path, monkeypatch, finished, tiny_options
+):
+    monkeypatch.chdir(tmp_path)
+    assert call("simulate", "gs1_ideal", "--out", "scan.npz", *tiny_options) == 0
+    about = {"config": {**finished.config.to_dict(), "inference": {"n_groups": 5}}}
+    bundles.save_bundle(tmp_path / "bundle.npz", finished.result.artifacts["train"], about)
+    for options, expected in [([], 32), (["--set", "inference.n_groups=7"], 7)]:
+        assert call("infer", "bundle.npz", "--data", "scan.npz", "--out", "rec.npz", *options) == 0
+        with np.load("rec.npz") as written:
+            assert json.loads(str(written["_reconstruction"]))["n_patches"] == expected
+
+
 def test_a_bundle_reconstructs_no_scan_of_another_size(tmp_path, monkeypatch, finished, capsys):
     monkeypatch.chdir(tmp_path)
     assert call("simulate", "gs1_ideal", "--profile", "stable", "--out", "wide.npz") == 0
@@ -165,3 +187,159 @@ def test_a_swap_that_does_not_fit_is_refused(swap, words, tmp_path, monkeypatch,
     assert words in complaint
     assert len(complaint.strip().splitlines()) == 1
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stopped_run_says_what_is_left_and_how_to_go_on(
+    number, code, word, tmp_path, monkeypatch, tiny_options, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    train = pipeline.train.run
+    epochs = []
+
+    def stop_in_the_second_epoch(inputs, params, execution):
+        def listen(progress):
+            epochs.append(progress.milestone)
+            if sum(epochs) == 2:
+                os.kill(os.getpid(), number)
+                time.sleep(5)  # a signal is handled between two instructions
+
+        return train(inputs, params, dataclasses.replace(execution, listener=listen))
+
+    command = ["run", "gs1_ideal", *tiny_options, "--cache", "none", "--out", "run", "--seed", "3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.train, "run", stop_in_the_second_epoch)
+        assert call(*command) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"ptycho: {word}; finished stages and epochs are kept in run; go on with the same command and --resume"
+    )
+    assert call(*command) == 2
+    assert "holds the epochs of an interrupted run; add --resume" in capsys.readouterr().err
+    assert call(*command, "--resume") == 0
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())["epochs"]) == 3
+
+
+def test_a_stop_before_anything_was_written_leaves_nothing(tmp_path, monkeypatch, tiny_options, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.scale, "run", stop)
+    assert call("run", "gs1_ideal", *tiny_options, "--cache", "none", "--out", "run") == 130
+    assert "ptycho: interrupted; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (ZeroDivisionError("two\nlines"), "ZeroDivisionError: two lines; this is a bug of ptycho"),
+        (InvariantError("stage scale: it must hold"), "ptycho: stage scale: it must hold; this is a bug"),
+    ],
+)
+def test_a_bug_of_ours_is_not_called_bad_input(raised, words, tmp_path, monkeypatch, tiny_options, capsys):
+    def crash(*_):
+        raise raised
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.scale, "run", crash)
+    command = ["run", "gs1_ideal", *tiny_options, "--cache", "none"]
+    assert call(*command) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    if not isinstance(raised, InvariantError):
+        monkeypatch.setenv("PTYCHO_TRACEBACK", "1")
+        with pytest.raises(ZeroDivisionError):
+            cli.main(command)
+
+
+def test_a_broken_invariant_is_found_and_is_a_bug(tmp_path, monkeypatch, tiny_options, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.split, "invariants", lambda _: iter([("it must hold", False)]))
+    assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 3
+    assert "stage split: it must hold; this is a bug" in capsys.readouterr().err
+
+
+def test_no_memory_is_no_bug(tmp_path, monkeypatch, tiny_options, capsys):
+    def crash(*_):
+        raise MemoryError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.scale, "run", crash)
+    assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 2
+    assert "out of memory; lower --batch-size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("theano", "KERAS_BACKEND = 'theano': must be one of tensorflow, jax, torch"),
+        ("torch", "the Keras backend torch is not installed; set KERAS_BACKEND=tensorflow, or install torch"),
+    ],
+)
+def test_a_missing_backend_is_known_before_any_work(
+    backend, words, tmp_path, monkeypatch, tiny_options, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: {"torch": None, "jax": None, "tensorflow": True}.get(name, False) or find(name),
+    )
+    worked = []
+    monkeypatch.setattr(pipeline.scan, "run", lambda *_: worked.append(1))
+    assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 2
+    assert words in capsys.readouterr().err
+    assert not worked
+
+
+def test_paths_are_printed_as_they_are(tmp_path, monkeypatch, tiny_options, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("run", "gs1_ideal", *tiny_options, "--until", "split", "--out", "[red]x") == 0
+    assert "[red]x/report.html" in capsys.readouterr().out
+    assert call("simulate", "gs1_ideal", *tiny_options, "--out", "[b]scan[/b].npz") == 0
+    assert "wrote [b]scan[/b].npz" in capsys.readouterr().out
+    assert call("infer", "no[i].npz", "--data", "[b]scan[/b].npz", "--out", "r.npz") == 2
+    assert "no[i].npz: no such file" in capsys.readouterr().err
+
+
+def test_a_scan_is_not_written_over_by_its_reconstruction(tmp_path, monkeypatch, finished, tiny_options):
+    monkeypatch.chdir(tmp_path)
+    assert call("simulate", "gs1_ideal", "--out", "scan.npz", *tiny_options) == 0
+    before = (tmp_path / "scan.npz").read_bytes()
+    bundle = str(finished.folder / "bundle.npz")
+    assert call("infer", bundle, "--data", "scan.npz", "--out", "scan.npz") == 2
+    assert (tmp_path / "scan.npz").read_bytes() == before
+
+
+def test_without_a_terminal_training_says_a_line_an_epoch(tmp_path, monkeypatch, tiny_options, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "gs1_ideal", *tiny_options, "--cache", "none", "--out", "model", "--seed", "4"]
+    assert call(*command) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[2] for line in lines] == [" epoch 1/2", " epoch 2/2"]
+
+
+def test_a_frameworks_start_up_is_not_shown(tmp_path):
+    """What native code writes to the file descriptor, past Python's streams, once stood in every terminal."""
+    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'I0000 oneDNN custom operations')\n")
+    code = (
+        "from ptycho import terminal\n"
+        "with terminal.prepared():\n"
+        "    import tensorflow\n"
+        "import sys; sys.stderr.write('heard'); assert tensorflow.__file__\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"heard")
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "ptycho", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ptycho.__version__)

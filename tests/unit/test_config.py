@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from ptycho import config as c
-from ptycho.config import Config, parse_override, resolve
+from ptycho import layers
+from ptycho.config import Config
 from ptycho.errors import ConfigError
+from ptycho.layers import parse_override, resolve
 
 PATHS = c.leaf_paths()
 
@@ -200,7 +202,7 @@ class TestPrecedence:
         ),
     )
     def test_laying_one_table_over_another(self, base, top):
-        merged = c.merge(base, top)
+        merged = layers.merge(base, top)
         assert merged.keys() == base.keys() | top.keys()
         for key, value in merged.items():
             if key not in top:
@@ -349,25 +351,25 @@ class TestFiles:
     def test_a_toml_file_gives_its_table(self, tmp_path):
         path = tmp_path / "s.toml"
         path.write_text('name = "größe"\n[probe]\nscale = 4\n', encoding="utf-8")
-        config = resolve(c.load_toml(path))
+        config = resolve(layers.load_toml(path))
         assert config.name == "größe"
         assert config.probe.scale == 4.0
 
     def test_a_missing_file_is_named(self, tmp_path):
         with pytest.raises(ConfigError, match=r"absent\.toml: cannot read scenario: No such file"):
-            c.load_toml(tmp_path / "absent.toml")
+            layers.load_toml(tmp_path / "absent.toml")
 
     def test_a_malformed_file_is_named_with_the_line(self, tmp_path):
         path = tmp_path / "broken.toml"
         path.write_text("N = 64\nprobe = = 3\n")
         with pytest.raises(ConfigError, match=r"broken\.toml: not valid TOML: .*line 2"):
-            c.load_toml(path)
+            layers.load_toml(path)
 
     def test_a_file_that_is_no_text(self, tmp_path):
         path = tmp_path / "bytes.toml"
         path.write_bytes(b"\xff\xfe\x00")
         with pytest.raises(ConfigError, match=r"bytes\.toml: not valid TOML"):
-            c.load_toml(path)
+            layers.load_toml(path)
 
     @pytest.mark.finding("TYPE-PATH-001")
     @pytest.mark.parametrize("path", [p for p in PATHS if Path in typing.get_args(field_at(p).annotation)])

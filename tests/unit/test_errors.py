@@ -21,6 +21,7 @@ def test_the_kinds_that_callers_rely_on_exist():
         "ConfigError",
         "DataContractError",
         "GroupingError",
+        "InvariantError",
         "RunDirectoryError",
         "ScaleError",
         "StageError",

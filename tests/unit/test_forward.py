@@ -176,9 +176,9 @@ class TestRefused:
 
 @pytest.mark.finding("PTY-AT-001")
 @pytest.mark.finding("PROBE-MULTIMODE-001")
-def test_it_reproduces_a_peers_simulation(datasets):
+def test_it_reproduces_a_peers_simulation(measured):
     """169 patterns by tike: two modes, scan of top-left corners (row, col), zero frequency at [0, 0]."""
-    case = np.load(datasets / "tike_operator_case" / "tike_operator_case.npz")
+    case = np.load(measured("tike_operator_case/tike_operator_case.npz"))
     obj, modes = case["psi"][0].astype(complex), case["probe"][0, 0].astype(complex)
     where = case["scan"][:, ::-1].astype(float) + 16 // 2  # [x, y] of the centres
     probe = np.pad(modes, ((0, 0), (8, 8), (8, 8)))  # zero padded from 16 to 32 px about the same centre

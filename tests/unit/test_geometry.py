@@ -165,15 +165,15 @@ def test_an_unknown_correction_is_refused(good, text):
         geometry.correct(good, text)
 
 
-def test_a_measured_siemens_star_lies_as_its_file_says(datasets):
-    raw = npz.read_npz(datasets / "siemens_star" / "siemens_star.npz")
+def test_a_measured_siemens_star_lies_as_its_file_says(measured):
+    raw = npz.read_npz(measured("siemens_star/siemens_star.npz"))
     found = geometry.compare(raw)
     assert gates._geometry(found, 0.85).status == "pass"
     assert min(found.margins().values()) > 1.5
 
 
-def test_a_peers_case_with_two_modes_lies_as_its_file_says(datasets):
-    with np.load(datasets / "tike_operator_case" / "tike_operator_case.npz") as peer:
+def test_a_peers_case_with_two_modes_lies_as_its_file_says(measured):
+    with np.load(measured("tike_operator_case/tike_operator_case.npz")) as peer:
         probe = np.pad(peer["probe"][0, 0], ((0, 0), (8, 8), (8, 8)))
         where = peer["scan"].astype(float) + 8  # top-left (row, column) of 16 px, here centres
         patterns = np.fft.fftshift(np.sqrt(peer["data"]), axes=(1, 2))

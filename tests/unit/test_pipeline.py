@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ptycho import config as configs
-from ptycho import identity, pipeline, provenance, training
+from ptycho import identity, layers, pipeline, provenance, training
 from ptycho.data import RawData
-from ptycho.errors import DataContractError, PtychoError, StageError
+from ptycho.errors import DataContractError, InvariantError, StageError
 from ptycho.rows import Execution, Inputs, Stage
 from ptycho.simulate import scan
 from ptycho.store import Store
@@ -35,7 +35,7 @@ def computed(result):
 def changed(config, **sections):
     """A config with some parameters changed, as section={name: value} or name=value."""
     values = config.to_dict()
-    return configs.Config.from_dict(configs.merge(values, sections))
+    return configs.Config.from_dict(layers.merge(values, sections))
 
 
 class TestTable:
@@ -335,7 +335,7 @@ class TestCache:
 
         monkeypatch.setattr(split, "invariants", lambda _: [("it must hold", False)])
         store = Store(tmp_path / "cache")
-        with pytest.raises(PtychoError, match="stage split: it must hold; this is a bug"):
+        with pytest.raises(InvariantError, match="stage split: it must hold"):
             pipeline.run_pipeline(finished.config, Execution(cache=store), until="split")
         assert set(store.info()) == {"scan"}
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ptycho import identity, pipeline, rundir
+from ptycho import claim, identity, pipeline, rundir
 from ptycho.errors import RunDirectoryError, StageError
 from ptycho.rows import Execution
 from ptycho.store import Store
@@ -61,7 +61,7 @@ class TestMetadata:
 
 class TestClaim:
     def test_a_finished_run_is_not_overwritten(self, finished):
-        with pytest.raises(RunDirectoryError, match="holds a finished run; add --resume"):
+        with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
             rundir.execute(finished.config, finished.folder, Execution())
 
     def test_resuming_with_another_config_is_refused_and_the_difference_named(self, finished):
@@ -122,3 +122,108 @@ class TestArtifacts:
         folder = damaged(finished, tmp_path, lambda m: m["stages"].pop("gate"))
         with pytest.raises(StageError, match="that run had no stage gate"):
             rundir.RunArtifacts(folder, Execution())["gate"]
+
+
+class TestInterrupted:
+    """What is interrupted, or fails after training, costs nothing that was computed."""
+
+    def test_a_crash_in_evaluation_keeps_model_and_reconstruction(self, tiny_config, tmp_path, monkeypatch):
+        def crash(*_):
+            raise MemoryError
+
+        folder = tmp_path / "run"
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline.evaluate, "run", crash)
+            with pytest.raises(MemoryError):
+                rundir.execute(tiny_config("training.epochs=1"), folder, Execution())
+        metadata = rundir.read_metadata(folder)
+        assert metadata["finished"] is False
+        assert list(metadata["stages"])[-1] == "twin"
+        assert {"bundle.npz", "reconstruction.npz"} <= {path.name for path in folder.iterdir()}
+        with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
+            rundir.execute(tiny_config("training.epochs=1"), folder, Execution())
+        before = (folder / "checkpoint.npz").stat().st_mtime_ns
+        result = rundir.execute(tiny_config("training.epochs=1"), folder, Execution(resume=True))
+        assert (folder / "checkpoint.npz").stat().st_mtime_ns == before, "no epoch was trained again"
+        assert rundir.read_metadata(folder)["finished"] is True
+        assert identity.digest(rundir.RunArtifacts(folder, Execution())["stitch"]) == (
+            result.records["stitch"].digest
+        )
+
+    def test_epochs_of_an_interrupted_run_are_not_written_over(self, tiny_config, tmp_path):
+        def interrupt(progress):
+            if progress.milestone:
+                raise KeyboardInterrupt
+
+        folder = tmp_path / "run"
+        with pytest.raises(KeyboardInterrupt) as stop:
+            rundir.execute(tiny_config(), folder, Execution(listener=interrupt))
+        # The first milestone is told before its checkpoint is written: nothing to go on with.
+        assert stop.value.__notes__ == [
+            "nothing was written; finished stages come from the cache when the command is given again"
+        ]
+        told = []
+
+        def interrupt_later(progress):
+            told.append(progress.milestone)
+            if sum(told) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt) as stop:
+            rundir.execute(tiny_config(), folder, Execution(listener=interrupt_later))
+        assert f"kept in {folder}; go on with the same command and --resume" in stop.value.__notes__[0]
+        assert not (folder / ".lock").exists()
+        with pytest.raises(RunDirectoryError, match="holds the epochs of an interrupted run; add --resume"):
+            rundir.execute(tiny_config(), folder, Execution())
+
+    def test_a_failure_before_training_leaves_nothing(self, tiny_config, tmp_path, monkeypatch):
+        def crash(*_):
+            raise MemoryError
+
+        monkeypatch.setattr(pipeline.scale, "run", crash)
+        with pytest.raises(MemoryError):
+            rundir.execute(tiny_config(), tmp_path / "a" / "run", Execution())
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestPlaces:
+    def test_two_runs_into_one_folder(self, tiny_config, tmp_path):
+        """The second is refused while the first is at it, not when both have paid."""
+        with (
+            claim.folder(tmp_path / "run", rundir.METADATA, lambda: None, False),
+            pytest.raises(RunDirectoryError, match="another run is writing there"),
+        ):
+            rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
+        rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
+
+    @pytest.mark.parametrize("resume", [True, False])
+    def test_somebody_elses_files_are_not_mixed_with_a_run(self, resume, tiny_config, tmp_path):
+        (tmp_path / "thesis.tex").write_text("x")
+        with pytest.raises(RunDirectoryError, match=r"files that are no run's \(thesis\.tex\)"):
+            rundir.execute(tiny_config(), tmp_path, Execution(resume=resume))
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+    @pytest.mark.parametrize("place", ["x" * 300, "a/" + "y" * 300 + "/b"])
+    def test_a_name_that_no_file_can_have(self, place, tiny_config, tmp_path):
+        with pytest.raises(RunDirectoryError, match="has 300 bytes") as error:
+            rundir.execute(tiny_config(), tmp_path / place, Execution())
+        assert len(str(error.value)) < 250
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_result_never_replaces_what_it_is_made_from(self, tmp_path):
+        (tmp_path / "scan.npz").write_bytes(b"x")
+        (tmp_path / "link.npz").symlink_to(tmp_path / "scan.npz")
+        for name in ("scan.npz", "link.npz"):
+            with pytest.raises(RunDirectoryError, match="is the file that is read"):
+                claim.file(tmp_path / name, [tmp_path / "scan.npz"])
+        claim.file(tmp_path / "new.npz", [tmp_path / "scan.npz"])
+
+    def test_a_result_that_cannot_be_written_is_refused_at_once(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"x")
+        for place, words in [
+            (tmp_path, "is a folder; give a file"),
+            (tmp_path / "file" / "rec.npz", "is a file and no folder"),
+            (tmp_path / ("z" * 300), "has 300 bytes"),
+        ]:
+            with pytest.raises(RunDirectoryError, match=words):
+                claim.file(place, [])

@@ -47,15 +47,15 @@ def scales(**changed):
 class TestPublishedNumbers:
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
     def test_the_closed_form(self):
-        s = scaling.intensity_scale("closed_form", nphotons=1e9, energy=1024.0, N=64)
+        s = scaling.closed_form(1e9, 64)
         assert s == pytest.approx(988.2118, abs=5e-5)
         assert s == math.sqrt(1e9) / 32
 
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
     def test_from_the_raw_energy_of_the_published_scan(self):
-        assert scaling.intensity_scale("dataset", nphotons=1e9, energy=14481.9, N=64) == pytest.approx(
-            262.776, rel=1e-5
-        )
+        """What the raw amplitudes would need is what s and g together are."""
+        both = scaling.closed_form(1e9, 64) * scaling.statistical_scale(14481.9, 64)
+        assert both == pytest.approx(262.776, rel=1e-5)
 
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
     def test_the_statistical_scale_of_the_published_scan(self):
@@ -126,18 +126,15 @@ class TestStatisticalScale:
 
 class TestMeasure:
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
-    @pytest.mark.parametrize("source", ["dataset", "closed_form"])
     @pytest.mark.parametrize("nphotons", [1e4, 1e9])
-    def test_fed_amplitudes_times_s_carry_the_photons(self, source, nphotons):
+    def test_fed_amplitudes_times_s_carry_the_photons(self, nphotons):
         """The test is this, never the formula alone."""
         stack = np.sqrt(patterns())
-        found = scaling.measure(
-            stack, oracles.lopsided_probe(N), photon_scale=1.0, source=source, nphotons=nphotons
-        )
+        found = scaling.measure(stack, oracles.lopsided_probe(N), photon_scale=1.0, nphotons=nphotons)
         fed = found.statistical * stack
         assert energy_by_loops(found.intensity * fed) == pytest.approx(nphotons, rel=1e-9)
         assert found.nphotons == pytest.approx(nphotons, rel=1e-9)
-        assert found.source == source
+        assert found.source == "closed_form"
 
     @pytest.mark.finding("BUG-DOUBLE-NORMALIZATION-001")
     @pytest.mark.parametrize("photon_scale", [0.37, 1.0, 4242.0])
@@ -169,9 +166,7 @@ class TestMeasure:
     @pytest.mark.finding("NORMALIZATION-001")
     def test_photons_move_s_by_their_root_and_g_not_at_all(self):
         stack, probe = np.sqrt(patterns()), oracles.lopsided_probe(N)
-        few, many = (
-            scaling.measure(stack, probe, photon_scale=1.0, source="dataset", nphotons=n) for n in (1e4, 1e9)
-        )
+        few, many = (scaling.measure(stack, probe, photon_scale=1.0, nphotons=n) for n in (1e4, 1e9))
         assert many.statistical == few.statistical
         assert many.object_unit == few.object_unit
         assert many.intensity / few.intensity == pytest.approx(math.sqrt(1e5), rel=1e-12)
@@ -241,32 +236,18 @@ class TestScales:
         np.testing.assert_allclose(np.angle(scales().undo(obj, 123.0)), np.angle(obj), atol=1e-6)
 
 
-class TestSources:
-    def test_the_recorded_scale_is_taken_as_it_is(self):
-        assert scaling.intensity_scale("recorded", nphotons=1.0, energy=5.0, N=64, recorded=17.5) == 17.5
-
-    def test_no_recorded_scale_names_the_way_out(self):
-        with pytest.raises(ScaleError, match=r"use scaling\.intensity_scale = 'dataset'"):
-            scaling.intensity_scale("recorded", nphotons=1.0, energy=5.0, N=64)
-
-    @pytest.mark.parametrize("energy", [0.0, -3.0, math.nan])
-    def test_no_energy_no_scale(self, energy):
-        with pytest.raises(ScaleError, match="mean pattern energy must be > 0"):
-            scaling.intensity_scale("dataset", nphotons=1e9, energy=energy, N=64)
-
-    def test_an_unknown_source_lists_the_known(self):
-        with pytest.raises(ScaleError, match="'guess'; expected recorded, dataset or closed_form"):
-            scaling.intensity_scale("guess", nphotons=1e9, energy=1.0, N=64)
+class TestClosedForm:
+    @pytest.mark.parametrize("nphotons", [0.0, -3.0, math.nan, math.inf])
+    def test_no_photons_no_scale(self, nphotons):
+        with pytest.raises(ScaleError, match="nphotons must be finite and > 0"):
+            scaling.closed_form(nphotons, 64)
 
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
-    def test_both_formulas_agree_on_normalised_data_and_only_there(self):
-        both = lambda energy: [  # noqa: E731
-            scaling.intensity_scale(source, nphotons=1e9, energy=energy, N=64)
-            for source in ("dataset", "closed_form")
-        ]
-        assert both(1024.0)[0] == pytest.approx(both(1024.0)[1], rel=1e-12)
-        assert both(3281.0)[0] == pytest.approx(552.07, rel=1e-4)
-        assert both(3281.0)[1] == pytest.approx(988.21, rel=1e-4)
+    def test_it_is_right_on_normalised_data_and_only_there(self):
+        from_the_data = lambda energy: math.sqrt(1e9 / energy)  # noqa: E731
+        assert scaling.closed_form(1e9, 64) == pytest.approx(988.21, rel=1e-5)
+        assert scaling.closed_form(1e9, 64) == pytest.approx(from_the_data(32.0**2), rel=1e-12)
+        assert from_the_data(3281.0) == pytest.approx(552.07, rel=1e-4)
 
 
 class TestLeastSquares:

@@ -14,6 +14,8 @@ SCENARIOS = [
     "test_a_stable_profile_passes_its_gates",
     "test_finite_but_untrained_is_no_success",
     "test_low_dose_stays_finite",
+    "test_the_published_settings_pass_their_gates",
+    "test_training_switched_off_is_noticed",
 ]
 COMMANDS = {
     "pytest": [],
@@ -75,7 +77,7 @@ def test_pytest_alone_runs_the_fast_tier_and_nothing_else(collected):
 def test_the_other_commands_run_their_tier_and_nothing_else(collected):
     assert {name: len(tests) for name, tests in collected.items() if name != "pytest"} == {
         "pytest -m gpu": 4,
-        "pytest tests/scenarios": 9,
+        "pytest tests/scenarios": 16,
         "pytest -m soak": 105,
         "pytest -m bench": 10,
     }
@@ -114,3 +116,23 @@ def test_a_test_that_is_named_by_its_id_runs_whatever_its_tier():
     named = "tests/scenarios/test_scenarios.py::test_no_seed_goes_nan"
     assert tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], [named], "")
     assert not tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], ["tests/scenarios"], "")
+
+
+def test_a_red_run_under_xdist_shows_its_failures_and_exits_one(tmp_path):
+    """Where a worker is lost, a warning of syrupy's about its reports once hid every failure behind an internal error."""
+    (tmp_path / "test_red.py").write_text(
+        "import os\n\n\ndef test_red():\n    assert 1 + 1 == 3\n\n\ndef test_crash():\n    os._exit(1)\n"
+    )
+    options = ["-c", str(REPOSITORY / "pytest.ini"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(tmp_path), *options, "-n", "2", "--max-worker-restart", "0"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if "XDIST" not in name},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "assert (1 + 1) == 3" in done.stdout
+    assert "test_crash - worker" in done.stdout
+    assert "Traceback" not in done.stderr

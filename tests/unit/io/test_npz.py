@@ -92,8 +92,8 @@ class TestRead:
         assert not caplog.records
         assert capsys.readouterr() == ("", "")
 
-    def test_the_siemens_star_obeys_the_contract(self, datasets, caplog):
-        raw = npz.read_npz(datasets / "siemens_star" / "siemens_star.npz")
+    def test_the_siemens_star_obeys_the_contract(self, measured, caplog):
+        raw = npz.read_npz(measured("siemens_star/siemens_star.npz"))
         assert raw.diff3d.shape == (516, 128, 128)
         assert raw.object_guess is None
         middle = raw.diff3d.mean(axis=0)

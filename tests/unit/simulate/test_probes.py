@@ -110,8 +110,8 @@ class TestNormalization:
         meta.homogeneous(lambda p: probes.normalize_probe(p, 7.0), probe, 123.0, 0, rtol=1e-12)
         meta.pure(probes.normalize_probe, probe, 7.0)
 
-    def test_the_measured_probe_has_the_published_statistics(self, datasets):
-        config = ProbeConfig(kind="custom", scale=4.0, file=datasets / "run1084" / "run1084_recon_only.npz")
+    def test_the_measured_probe_has_the_published_statistics(self, measured):
+        config = ProbeConfig(kind="custom", scale=4.0, file=measured("run1084/run1084_recon_only.npz"))
         probe, source = probes.make_probe(config, 64)
         amplitude = np.abs(probe[0].astype(complex))
         assert amplitude.max() == pytest.approx(2.841, abs=5e-4)

@@ -8,8 +8,8 @@ import oracles
 import pytest
 
 from ptycho import data
-from ptycho.config import resolve
 from ptycho.errors import ConfigError
+from ptycho.layers import resolve
 from ptycho.simulate import positions, probes, scan
 
 

@@ -1,0 +1,6 @@
+"""`python -m ptycho` is `ptycho`."""
+
+from ptycho import cli
+
+if __name__ == "__main__":
+    cli.main()

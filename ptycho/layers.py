@@ -1,0 +1,102 @@
+"""A config from its layers: override > profile > scenario > default.
+
+Scenarios are TOML tables with profiles (`[profiles.NAME]`) in them; overrides are ``path=value`` texts.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+from ptycho import config as configs
+from ptycho.config import Config
+from ptycho.errors import ConfigError
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read scenario: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def resolve(
+    values: Mapping[str, Any],
+    profile: str | None = None,
+    overrides: Iterable[str] = (),
+    source: str = "scenario",
+) -> Config:
+    """Build a Config from a scenario table, one of its `[profiles.*]` and ``path=value`` overrides.
+
+    Raises
+    ------
+    ConfigError
+        Unknown profile, unknown key, misspelt override path (with the nearest known one), bad value.
+    """
+    table = dict(values)
+    profiles = table.pop("profiles", {})
+    if profile is not None:
+        if profile not in profiles:
+            raise ConfigError(
+                f"{source}: unknown profile {profile!r}; it has {', '.join(sorted(profiles)) or 'none'}"
+            )
+        table = merge(table, profiles[profile])
+    for text in overrides:
+        path, value = parse_override(text)
+        table = merge(table, _nest(path, value))
+    return Config.from_dict(table, source)
+
+
+def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `top` laid over it, table by table."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``path=value`` and read the value as TOML (`true`, `3`, `1e-3`, `"text"`), else as text.
+
+    `True`, `False` and `none` are understood too; `none` means the option's empty value.
+    """
+    path, equals, raw = text.partition("=")
+    path, raw = path.strip(), raw.strip()
+    if not equals or not path:
+        raise ConfigError(f"--set {text!r}: expected path=value, for example training.epochs=20")
+    known = sorted(configs.leaf_paths())
+    if path not in known:
+        near = get_close_matches(path, known, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"--set {text!r}: no parameter {path!r}{hint}")
+    if raw.lower() in ("true", "false"):
+        return path, raw.lower() == "true"
+    if raw.lower() == "none" and not _is_choice(path, raw):
+        return path, None
+    try:
+        return path, tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, raw
+
+
+def _is_choice(path: str, word: str) -> bool:
+    """Whether a parameter has `word` among its choices (`none` is one of prediction_scale's)."""
+    *sections, name = path.split(".")
+    section: Any = Config
+    for part in sections:
+        section = section.model_fields[part].annotation
+    return word in get_args(section.model_fields[name].annotation)
+
+
+def _nest(path: str, value: Any) -> dict[str, Any]:
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return value
