@@ -1,11 +1,12 @@
 """The run directory: what it holds, whom it belongs to, and that its artifacts can be had from it."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
-from ptycho import claim, identity, pipeline, rundir
+from ptycho import claim, identity, layers, pipeline, rundir
 from ptycho.errors import RunDirectoryError, StageError
 from ptycho.rows import Execution
 from ptycho.store import Store
@@ -127,54 +128,27 @@ class TestArtifacts:
 class TestInterrupted:
     """What is interrupted, or fails after training, costs nothing that was computed."""
 
-    def test_a_crash_in_evaluation_keeps_model_and_reconstruction(self, tiny_config, tmp_path, monkeypatch):
+    def test_a_crash_in_evaluation_keeps_model_and_reconstruction(self, finished, tmp_path, monkeypatch):
         def crash(*_):
             raise MemoryError
 
-        folder = tmp_path / "run"
+        config = layers.resolve(finished.config.to_dict(), overrides=["evaluation.border_px=5"])
+        folder, execution = tmp_path / "run", Execution(cache=finished.store)
         with monkeypatch.context() as patch:
             patch.setattr(pipeline.evaluate, "run", crash)
             with pytest.raises(MemoryError):
-                rundir.execute(tiny_config("training.epochs=1"), folder, Execution())
+                rundir.execute(config, folder, execution)
         metadata = rundir.read_metadata(folder)
         assert metadata["finished"] is False
         assert list(metadata["stages"])[-1] == "twin"
         assert {"bundle.npz", "reconstruction.npz"} <= {path.name for path in folder.iterdir()}
         with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
-            rundir.execute(tiny_config("training.epochs=1"), folder, Execution())
-        before = (folder / "checkpoint.npz").stat().st_mtime_ns
-        result = rundir.execute(tiny_config("training.epochs=1"), folder, Execution(resume=True))
-        assert (folder / "checkpoint.npz").stat().st_mtime_ns == before, "no epoch was trained again"
+            rundir.execute(config, folder, execution)
+        result = rundir.execute(config, folder, dataclasses.replace(execution, resume=True))
         assert rundir.read_metadata(folder)["finished"] is True
         assert identity.digest(rundir.RunArtifacts(folder, Execution())["stitch"]) == (
             result.records["stitch"].digest
         )
-
-    def test_epochs_of_an_interrupted_run_are_not_written_over(self, tiny_config, tmp_path):
-        def interrupt(progress):
-            if progress.milestone:
-                raise KeyboardInterrupt
-
-        folder = tmp_path / "run"
-        with pytest.raises(KeyboardInterrupt) as stop:
-            rundir.execute(tiny_config(), folder, Execution(listener=interrupt))
-        # The first milestone is told before its checkpoint is written: nothing to go on with.
-        assert stop.value.__notes__ == [
-            "nothing was written; finished stages come from the cache when the command is given again"
-        ]
-        told = []
-
-        def interrupt_later(progress):
-            told.append(progress.milestone)
-            if sum(told) == 2:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt) as stop:
-            rundir.execute(tiny_config(), folder, Execution(listener=interrupt_later))
-        assert f"kept in {folder}; go on with the same command and --resume" in stop.value.__notes__[0]
-        assert not (folder / ".lock").exists()
-        with pytest.raises(RunDirectoryError, match="holds the epochs of an interrupted run; add --resume"):
-            rundir.execute(tiny_config(), folder, Execution())
 
     def test_a_failure_before_training_leaves_nothing(self, tiny_config, tmp_path, monkeypatch):
         def crash(*_):

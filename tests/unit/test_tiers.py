@@ -40,8 +40,7 @@ json.dump(found, sys.stderr)
 """
 
 
-@pytest.fixture(scope="module")
-def collected():
+def collect():
     """{command: [(node id, markers)]}, from processes that run each command as far as its collection."""
     names = list(COMMANDS)
     halves = [{name: COMMANDS[name] for name in part} for part in (names[:2], names[2:])]
@@ -69,12 +68,11 @@ def functions(tests):
     return {nodeid.split("::")[1].split("[")[0] for nodeid, _ in tests}
 
 
-def test_pytest_alone_runs_the_fast_tier_and_nothing_else(collected):
+def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach():
+    # One test, so that one worker collects.
+    collected = collect()
     assert len(collected["pytest"]) > 1400
     assert {tiers.tier_of(markers) for _, markers in collected["pytest"]} == {"fast"}
-
-
-def test_the_other_commands_run_their_tier_and_nothing_else(collected):
     assert {name: len(tests) for name, tests in collected.items() if name != "pytest"} == {
         "pytest -m gpu": 4,
         "pytest tests/scenarios": 16,
@@ -84,10 +82,7 @@ def test_the_other_commands_run_their_tier_and_nothing_else(collected):
     for command, tier in [("gpu", "gpu"), ("soak", "soak"), ("bench", "bench")]:
         assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}
     assert functions(collected["pytest tests/scenarios"]) == set(SCENARIOS)
-
-
-def test_no_test_is_out_of_reach(collected):
-    """What one command leaves out another runs: no test stands in two, and all files in tests/ are reached."""
+    # What one command leaves out another runs: no test stands in two, and all files in tests/ are reached.
     ids = [nodeid for tests in collected.values() for nodeid, _ in tests]
     assert len(ids) == len(set(ids))
     files = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "tests").rglob("test_*.py")}
