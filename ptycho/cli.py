@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +37,19 @@ Swaps = Annotated[
     Parameter(name="--swap", help="STAGE=RUN_DIR: use that run's artifact. May be repeated.", negative=()),
 ]
 Profile = Annotated[str | None, Parameter(help="A profile of the scenario, for example stable.")]
-Seed = Annotated[int | None, Parameter(help="Seed of noise, initial weights and batch order.")]
+
+
+def _whole_number(_: Any, tokens: Sequence[Any]) -> int:
+    """Read a number that has no fraction; an option is not rounded silently."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ConfigError(f"{tokens[0].keyword} = {tokens[0].value}: must be a whole number") from None
+
+
+Seed = Annotated[
+    int | None, Parameter(help="Seed of noise, initial weights and batch order.", converter=_whole_number)
+]
 Flag = Annotated[bool, Parameter(negative=())]
 Everything = Annotated[
     bool, Parameter(name="--all", help="Take the whole scan, not only its test part.", negative=())
@@ -53,7 +65,7 @@ class How:
     """Folder of artifacts kept from run to run; `none` keeps none. [default: the user's cache folder]"""
     fresh: Flag = False
     """Compute everything anew."""
-    batch_size: int = 32
+    batch_size: Annotated[int, Parameter(converter=_whole_number)] = 32
     """Groups that inference computes at once."""
 
 
@@ -168,10 +180,10 @@ def run(
     from ptycho import rundir, terminal
     from ptycho.report import write as report
 
-    extra = [f"inference.prediction_scale={prediction_scale}"] if prediction_scale else []
+    extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
     config, given = _asked(scenario, data, profile, [*set_, *extra], seed, reading)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
-    with terminal.Bars() as listen:
+    with request.about(data), terminal.Bars() as listen:
         execution = _execution(how, listen, resume)
         given |= rundir.swapped(swap, config, execution, given)
         result = rundir.execute(config, folder, execution, given=given, until=until)
@@ -219,7 +231,7 @@ def train(
     from ptycho.stages import train as row
 
     config, given = _asked(scenario, data, profile, set_, seed, reading)
-    with terminal.Bars() as listen:
+    with request.about(data), terminal.Bars() as listen:
         rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
     return _wrote(out / row.FILE)
 
@@ -241,7 +253,8 @@ def infer(
 
     claim.file(out, [data, bundle])
     config, given = _with_bundle(bundle, data, set_, everything, reading)
-    stitch.write(out, _run(config, given, "stitch", how))
+    with request.about(data):
+        stitch.write(out, _run(config, given, "stitch", how))
     return _wrote(out)
 
 
@@ -263,7 +276,7 @@ def evaluate(
 
     config, given = _with_bundle(bundle, data, set_, everything, reading)
     given["stitch"] = stitch.read(reconstruction)
-    with terminal.Bars() as listen:
+    with request.about(data), terminal.Bars() as listen:
         execution = _execution(how, listen)
         parts = {name: given[name] for name in ("scan", "train")}
         groups = pipeline.run_pipeline(config, execution, given=parts, until="group_test").artifacts[
@@ -340,7 +353,9 @@ def _asked(
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is not None:
         scan = request.read_scan(data, reading.intensity, reading.geometry)
-        return request.of_scan(scan, data, scenario, profile, overrides), {"scan": scan}
+        config = request.of_scan(scan, data, scenario, profile, overrides)
+        request.check_truth(config, scan)
+        return config, {"scan": scan}
     if scenario is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     if reading != Reading():
@@ -356,7 +371,9 @@ def _with_bundle(
 
     loaded = bundles.load_bundle(bundle)
     config = request.of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
-    return config, {"train": loaded, "scan": request.read_scan(data, reading.intensity, reading.geometry)}
+    scan = request.read_scan(data, reading.intensity, reading.geometry)
+    request.check_truth(config, scan)
+    return config, {"train": loaded, "scan": scan}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Units stand in the names: ``_px`` object pixels. Every angle is in radians.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,13 +31,13 @@ class ProbeConfig(Section):
 
     kind: Literal["idealized", "custom"] = "idealized"
     """`idealized`: a blurred disk. `custom`: read from `file`, or the built-in zone-plate model."""
-    scale: float = Field(10.0, gt=0)
+    scale: float = Field(10.0, ge=1e-6, le=1e6)
     """After normalisation the mean of |mask * P| over all N^2 pixels is 1/scale."""
-    relative_width: float = Field(0.7, gt=0)
+    relative_width: float = Field(0.7, ge=0.05, le=20)
     """Width of the idealised disk (0.7 gives a radius of 10.9 px at N = 64)."""
     mask: bool = False
     """Zero the probe beyond N/4 from its centre in the model's forward pass."""
-    smoothing_sigma_px: float = Field(0.0, ge=0)
+    smoothing_sigma_px: float = Field(0.0, ge=0, le=256)
     """Gaussian smoothing of the probe in the model's forward pass; 0 is off."""
     file: Path | None = Field(None, strict=False)
     """An NPZ with `probeGuess`; without one, `custom` uses the built-in zone-plate probe."""
@@ -45,30 +46,30 @@ class ProbeConfig(Section):
 class GridScanConfig(Section):
     """Grid mode: dense raster scans of several whole objects."""
 
-    offset_px: int = Field(4, gt=0)
+    offset_px: int = Field(4, gt=0, le=256)
     """Distance between neighbouring patches of one group."""
-    outer_offset_train_px: int = Field(8, gt=1)
+    outer_offset_train_px: int = Field(8, gt=1, le=2**20)
     """Twice the distance between neighbouring groups, training objects."""
-    outer_offset_test_px: int = Field(20, gt=1)
+    outer_offset_test_px: int = Field(20, gt=1, le=2**20)
     """Twice the distance between neighbouring groups, test objects."""
-    n_objects_train: int = Field(2, gt=0)
-    n_objects_test: int = Field(2, gt=0)
+    n_objects_train: int = Field(2, gt=0, le=1000)
+    n_objects_test: int = Field(2, gt=0, le=1000)
 
 
 class SimulationConfig(Section):
     """The synthetic experiment: object, scan positions, dose and noise."""
 
     mode: Literal["nongrid", "grid"] = "nongrid"
-    object_size_px: int = Field(392, gt=0)
+    object_size_px: int = Field(392, ge=4, le=2**20)
     object_seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the lines object in nongrid mode (legacy generator, so that published statistics compare)."""
     seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the scan positions in nongrid mode (legacy generator)."""
-    base_total_images: int = Field(2000, gt=0)
+    base_total_images: int = Field(2000, gt=0, le=2**31)
     """The scan has base_total_images * gridsize^2 patterns."""
-    buffer_px: float = Field(10.0, ge=0)
+    buffer_px: float = Field(10.0, ge=0, le=2**20)
     """Positions keep this distance from the object's edge."""
-    nphotons: float = Field(1e9, gt=0)
+    nphotons: float = Field(1e9, ge=1e-3, le=1e20)
     """Mean photons per pattern."""
     noise: bool = True
     """Poisson noise on the counts."""
@@ -90,9 +91,9 @@ class GroupingConfig(Section):
 
     method: Literal["nearest", "consecutive"] = "nearest"
     """`nearest`: members drawn from a seed's K nearest neighbours. `consecutive`: as the grid scan wrote them."""
-    n_groups: int | None = Field(None, gt=0)
+    n_groups: int | None = Field(None, gt=0, le=2**31)
     """Training groups; None takes one group for each pattern."""
-    neighbor_count: int = Field(4, gt=0)
+    neighbor_count: int = Field(4, gt=0, le=10_000)
     """K: members are drawn from the K nearest neighbours of the seed pattern."""
     include_seed: bool = False
     """Whether the seed pattern itself is a member of its group."""
@@ -108,7 +109,7 @@ class ScalingConfig(Section):
 
     intensity_scale: Literal["recorded", "closed_form"] = "recorded"
     """Source of the photon scale s: as the scan records it, or from the mean photons per pattern."""
-    nphotons: float | None = Field(None, gt=0)
+    nphotons: float | None = Field(None, ge=1e-3, le=1e20)
     """Mean photons per pattern for `closed_form`; None takes what the scan says was asked for."""
 
 
@@ -122,11 +123,11 @@ class ModelConfig(Section):
     """Unrolled: number of (data-consistency gradient, CNN correction) pairs."""
     share_weights: bool = False
     """Unrolled: use one CNN for all steps."""
-    filters: int = Field(8, ge=1)
+    filters: int = Field(8, ge=1, le=1024)
     """Feature maps at full resolution; doubled at each coarser level."""
     levels: int = Field(3, ge=1, le=5)
     """Resolutions in the U-Net."""
-    max_amplitude: float = Field(4.0, gt=0)
+    max_amplitude: float = Field(4.0, ge=1e-3, le=1e6)
     """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
     trainable_intensity_scale: bool = True
     """Train the logarithm of the photon scale along (it is undone on the way out)."""
@@ -135,13 +136,13 @@ class ModelConfig(Section):
 class LossConfig(Section):
     """Weights of the loss terms; each compares like with like."""
 
-    amplitude: float = Field(1.0, ge=0)
+    amplitude: float = Field(1.0, ge=0, le=1e12)
     """Squared amplitude error / energy of the data (the Gaussian limit of the Poisson likelihood)."""
-    nll: float = Field(0.0, ge=0)
+    nll: float = Field(0.0, ge=0, le=1e12)
     """Poisson negative log-likelihood of the counts, mean over pixels."""
-    mae: float = Field(0.0, ge=0)
+    mae: float = Field(0.0, ge=0, le=1e12)
     """Mean absolute amplitude error / mean amplitude."""
-    total_variation: float = Field(0.0, ge=0)
+    total_variation: float = Field(0.0, ge=0, le=1e12)
     """Anisotropic total variation of the object, relative to its mean amplitude."""
 
     @model_validator(mode="after")
@@ -154,18 +155,18 @@ class LossConfig(Section):
 class TrainingConfig(Section):
     """Optimisation."""
 
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
+    epochs: int = Field(20, ge=1, le=1_000_000)
+    batch_size: int = Field(8, ge=1, le=1_000_000)
+    learning_rate: float = Field(2e-3, gt=0, le=100)
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float = Field(1.0, ge=1e-12, le=1e12)
     """Global gradient norm above which the gradient is scaled down."""
     validation_fraction: float = Field(0.05, ge=0, lt=0.5)
     """Share of the training patterns whose groups are never trained on."""
     overlap: int = Field(2, ge=1, le=4)
     """Gridsize 1: overlap^2 neighbouring patterns are reconstructed one by one and merged, as stitching will
     merge them, before the loss is taken; 1 judges each pattern alone. Larger gridsizes merge their own groups."""
-    patience: int | None = Field(None, gt=0)
+    patience: int | None = Field(None, gt=0, le=1_000_000)
     """Stop after this many epochs without a better validation loss; None never stops early."""
     loss: LossConfig = LossConfig()
 
@@ -173,7 +174,7 @@ class TrainingConfig(Section):
 class InferenceConfig(Section):
     """Prediction and stitching."""
 
-    n_groups: int | None = Field(None, gt=0)
+    n_groups: int | None = Field(None, gt=0, le=2**31)
     """Groups to predict; None takes one for each test pattern. Never inherited from training."""
     include_seed: bool = True
     """Each group holds the pattern it is built around, so that every pattern is used."""
@@ -186,12 +187,12 @@ class EvaluationConfig(Section):
 
     coverage_threshold: float = Field(0.1, gt=0)
     """A pixel counts where the summed probe intensity exceeds this share of one probe's peak."""
-    border_px: int = Field(2, ge=0)
+    border_px: int = Field(2, ge=0, le=2**20)
     """Pixels this near to the object's outer edge are left out: the object ends there in a step that no probe
     resolves. The published protocol leaves out 2."""
     use_object_guess: bool = True
     """Take the scan's objectGuess as the truth."""
-    registration_upsampling: int = Field(50, ge=1)
+    registration_upsampling: int = Field(50, ge=1, le=1000)
 
 
 class GatesConfig(Section):
@@ -248,6 +249,11 @@ class Config(Section):
             raise ValueError(
                 f"training.overlap = {self.training.overlap} needs gridsize 1; got gridsize {self.gridsize}"
             )
+        if self.inference.prediction_scale == "least_squares" and not self.evaluation.use_object_guess:
+            raise ValueError(
+                "inference.prediction_scale = least_squares fits to the truth, which evaluation.use_object_guess = false "
+                "leaves out; use none or recorded"
+            )
         if self.N % 2 ** (self.model.levels - 1):
             raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels - 1)")
         return self
@@ -297,6 +303,13 @@ def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
     return {path: pair for path, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def shown(value: Any) -> str:
+    """Write a value for an error message, however long it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return short.repr(value)
+
+
 def _explain(error: ValidationError) -> str:
     """Turn pydantic's report into one line: path = value: expectation (nearest known key)."""
     parts = []
@@ -307,7 +320,7 @@ def _explain(error: ValidationError) -> str:
             parts.append(f"unknown key {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
         elif path:
             message = item["msg"][0].lower() + item["msg"][1:]
-            parts.append(f"{path} = {item['input']!r}: {message}")
+            parts.append(f"{path} = {shown(item['input'])}: {message}")
         else:
             parts.append(item["msg"].removeprefix("Value error, "))
     return "; ".join(parts)

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ptycho import coords, identity
+from ptycho import coords, identity, machine
 from ptycho.config import SUPPORTED_N
 from ptycho.errors import DataContractError
 from ptycho.scaling import Scales
 
 logger = logging.getLogger(__name__)
+
+CANVAS_BYTES = 60
+"""Memory that stitching and evaluation take for each pixel of the canvas: sums, coverage, comparisons."""
+MOST_AMPLITUDE = 1e15
+"""Largest square root of a count that single precision can still square and sum; its inverse is the smallest."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,14 @@ class RawData:
             raise DataContractError(f"xcoords must have shape (M,); got {self.xcoords.shape}")
         count = len(self.xcoords)
         index = np.zeros(count) if self.scan_index is None else self.scan_index
-        put("scan_index", np.asarray(index, np.int64))
+        put("scan_index", _whole_numbers(np.asarray(index)))
         for axis in ("x", "y"):
             start = getattr(self, f"{axis}coords_start")
             start = getattr(self, f"{axis}coords") if start is None else start
             put(f"{axis}coords_start", np.asarray(start, np.float64))
         if self.object_guess is not None:
-            put("object_guess", np.asarray(self.object_guess, np.complex64))
+            with np.errstate(over="ignore"):
+                put("object_guess", np.asarray(self.object_guess, np.complex64))
         _check_shapes(self)
         _check_values(self)
 
@@ -250,14 +256,15 @@ class PtychoDataContainer:
         }
 
 
-def table_of_shapes(value: Any) -> dict[str, str]:
-    """Describe a frozen value's arrays as {field: 'shape dtype'}, for logs and reports."""
-    found = {}
-    for entry in fields(value):
-        array = getattr(value, entry.name)
-        if isinstance(array, np.ndarray):
-            found[entry.name] = f"{array.shape} {array.dtype}"
-    return found
+def _whole_numbers(index: np.ndarray) -> np.ndarray:
+    """Return a scan index as int64; raise DataContractError where it holds anything else."""
+    if index.dtype.kind in "iub":
+        return index.astype(np.int64)
+    whole = np.isfinite(index) & (np.abs(index) < 2**53) & (index == np.floor(index))
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise DataContractError(f"scan_index must hold whole numbers; row {row} is {index[row]!r}")
+    return index.astype(np.int64)
 
 
 def _check_shapes(raw: RawData) -> None:
@@ -303,17 +310,42 @@ def _check_values(raw: RawData) -> None:
         raise DataContractError("probeGuess is zero everywhere: give the illumination of the scan")
     if not (np.isfinite(raw.photon_scale) and raw.photon_scale > 0):
         raise DataContractError(f"photon_scale must be finite and > 0; got {raw.photon_scale!r}")
+    brightest = raw.photon_scale * float(raw.diff3d.max())
+    if not 1 / MOST_AMPLITUDE < brightest < MOST_AMPLITUDE:
+        raise DataContractError(
+            f"photon_scale = {raw.photon_scale:.6g} makes {brightest:.3g} the square root of the brightest pixel's counts; "
+            f"it must lie between {1 / MOST_AMPLITUDE:g} and {MOST_AMPLITUDE:g}"
+        )
     _check_frame(raw)
+
+
+def _check_canvas(raw: RawData) -> None:
+    """Refuse positions whose canvas no machine holds, naming the one that lies farthest out."""
+    width, height = (float(span) + raw.N for span in np.ptp(raw.positions, axis=0))
+    row = int(np.argmax(np.abs(raw.positions - np.median(raw.positions, axis=0)).max(axis=1)))
+    machine.check_memory(
+        width * height * CANVAS_BYTES,
+        f"a canvas of {height:.4g} x {width:.4g} px for positions up to (x, y) = ({raw.xcoords[row]:.6g}, "
+        f"{raw.ycoords[row]:.6g}) in row {row}",
+        "take that pattern out, or give positions in object pixels",
+        DataContractError,
+    )
 
 
 def _check_frame(raw: RawData) -> None:
     """Positions must be pixels, and must lie in the object where one is given."""
     reach = np.ptp(raw.positions, axis=0).max()
-    if len(raw) > 1 and 0 < reach < 0.1:
+    if len(raw) > 1 and reach == 0:
+        raise DataContractError(
+            f"all {len(raw)} positions are ({raw.xcoords[0]:.6g}, {raw.ycoords[0]:.6g}): patterns of one place do not "
+            "overlap with others; give the scan's positions"
+        )
+    if len(raw) > 1 and reach < 1:
         raise DataContractError(
             f"positions span only {reach:.3g} px: xcoords and ycoords look like metres; "
             "divide them by the object pixel size"
         )
+    _check_canvas(raw)
     if raw.object_guess is not None:
         inside = coords.inside_object(raw.positions, raw.object_guess.shape)
         if not inside.all():

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 
 class PtychoError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; a message is one line, whatever stood in the input that it quotes."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(PtychoError):

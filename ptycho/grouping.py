@@ -58,8 +58,8 @@ def group(
     rows = np.arange(len(raw)) if rows is None else rows
     if len(rows) < channels:
         raise GroupingError(
-            f"Dataset has only {len(rows)} points but {channels} coordinates per group requested. "
-            "Use a smaller gridsize or a longer scan."
+            f"Dataset has only {len(rows)} points in this part of the scan but {channels} coordinates per group "
+            "requested. Use a smaller gridsize or a longer scan."
         )
     if config.method == "consecutive":
         indices = consecutive_groups(len(rows), channels, n_groups, rng)
@@ -87,7 +87,9 @@ def consecutive_groups(
     if n_groups is None or n_groups == len(everything):
         return everything
     if n_groups > len(everything):
-        raise GroupingError(f"{n_groups} groups requested but the scan holds {len(everything)} of {channels}")
+        raise GroupingError(
+            f"{n_groups} groups requested but this part of the scan holds {len(everything)} of {channels}"
+        )
     return everything[np.sort(rng.choice(len(everything), n_groups, replace=False))]
 
 
@@ -109,7 +111,8 @@ def nearest_groups(
     if channels == 1:
         if n_groups > count:
             raise GroupingError(
-                f"{n_groups} groups of one pattern requested but the scan has {count}: ask for at most {count}"
+                f"{n_groups} groups of one pattern requested but this part of the scan has {count}: ask for at most "
+                f"{count}"
             )
         return _draw_seeds(count, n_groups, rng)[:, None]
     if neighbor_count < channels:
@@ -186,8 +189,8 @@ def _oversampled(
     per_seed = comb(k, drawn)
     if not allowed or per_seed < 2:
         raise GroupingError(
-            f"{n_groups} groups requested but the scan has {count} patterns; more groups than patterns need "
-            f"grouping.oversampling = true and K > C (K={k}, C={channels})"
+            f"{n_groups} groups requested but this part of the scan has {count} patterns: ask for at most {count}; more "
+            f"groups than patterns need grouping.oversampling = true and K > C (K={k}, C={channels})"
         )
     if n_groups > count * per_seed:
         raise GroupingError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from ptycho import machine
 from ptycho.errors import DataContractError
 
 LENGTH = 24
@@ -45,6 +46,7 @@ def key_of(*parts: Any) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes; raise DataContractError where it cannot be read."""
+    machine.check_file(path, DataContractError)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,18 +11,22 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import BaseModel
+
 from ptycho import config as configs
+from ptycho import machine
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
+    machine.check_file(path, ConfigError)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read scenario: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -40,7 +44,10 @@ def resolve(
         Unknown profile, unknown key, misspelt override path (with the nearest known one), bad value.
     """
     table = dict(values)
-    profiles = table.pop("profiles", {})
+    profiles = _table(table.pop("profiles", {}), f"{source}: profiles")
+    check_tables(table, source)
+    for name, part in profiles.items():
+        check_tables(_table(part, f"{source}: profiles.{name}"), f"{source}: profiles.{name}")
     if profile is not None:
         if profile not in profiles:
             raise ConfigError(
@@ -51,6 +58,23 @@ def resolve(
         path, value = parse_override(text)
         table = merge(table, _nest(path, value))
     return Config.from_dict(table, source)
+
+
+def check_tables(
+    table: Mapping[str, Any], source: str, section: type[BaseModel] = Config, prefix: str = ""
+) -> None:
+    """Raise ConfigError where anything but a table stands in the place of a group of parameters."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if name in table and isinstance(inner, type) and issubclass(inner, BaseModel):
+            path = f"{prefix}{name}"
+            check_tables(_table(table[name], f"{source}: {path}"), source, inner, f"{path}.")
+
+
+def _table(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{what} must be a table of parameters; got {configs.shown(value)}")
+    return value
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,19 +95,19 @@ def parse_override(text: str) -> tuple[str, Any]:
     path, equals, raw = text.partition("=")
     path, raw = path.strip(), raw.strip()
     if not equals or not path:
-        raise ConfigError(f"--set {text!r}: expected path=value, for example training.epochs=20")
+        raise ConfigError(f"--set {configs.shown(text)}: expected path=value, for example training.epochs=20")
     known = sorted(configs.leaf_paths())
     if path not in known:
         near = get_close_matches(path, known, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"--set {text!r}: no parameter {path!r}{hint}")
+        raise ConfigError(f"--set {configs.shown(text)}: no parameter {configs.shown(path)}{hint}")
     if raw.lower() in ("true", "false"):
         return path, raw.lower() == "true"
     if raw.lower() == "none" and not _is_choice(path, raw):
         return path, None
     try:
         return path, tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return path, raw
 
 

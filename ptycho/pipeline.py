@@ -58,6 +58,12 @@ STAGES: tuple[Stage, ...] = (
         reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
     ),
     Stage(
+        "group_test",
+        group_test,
+        inputs=("split",),
+        reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
+    ),
+    Stage(
         "scale", scale, inputs=("group_train",), reads=("scaling", "probe.mask", "probe.smoothing_sigma_px")
     ),
     Stage(
@@ -75,12 +81,6 @@ STAGES: tuple[Stage, ...] = (
             ),
             Picture("probe", ("train",), "The probe as the forward model used it."),
         ),
-    ),
-    Stage(
-        "group_test",
-        group_test,
-        inputs=("split",),
-        reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
     ),
     Stage("infer", infer, inputs=("group_test", "train")),
     Stage(

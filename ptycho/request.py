@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho import layers
 from ptycho.config import Config
-from ptycho.errors import ConfigError
+from ptycho.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
 
 if TYPE_CHECKING:
     from ptycho.data import RawData
@@ -50,6 +51,26 @@ def read_scan(data: Path, intensity: bool, corrections: Iterable[str]) -> RawDat
     for text in corrections:
         scan = geometry.correct(scan, text)
     return scan
+
+
+@contextmanager
+def about(data: Path | None) -> Iterator[None]:
+    """Name the scan's file in what goes wrong with a scan that was given."""
+    try:
+        yield
+    except (DataContractError, GroupingError, CanvasError, ScaleError) as error:
+        if data is None or str(data) in str(error):
+            raise
+        raise type(error)(f"{data}: {error}") from None
+
+
+def check_truth(config: Config, scan: RawData) -> None:
+    """Raise ConfigError where a config asks for what only a truth can give and the scan brings none."""
+    if config.inference.prediction_scale == "least_squares" and scan.object_guess is None:
+        raise ConfigError(
+            "inference.prediction_scale = least_squares fits to the truth and this scan has no objectGuess; use none or "
+            "recorded"
+        )
 
 
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:

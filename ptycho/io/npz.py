@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho import machine
 from ptycho.data import RawData
 from ptycho.errors import DataContractError, ScaleError
 from ptycho.io import atomic
@@ -32,6 +33,8 @@ ALIASES = {"diffraction": "diff3d"}
 MAX_RATIO = 500
 """A file that grows by more than this when unpacked, to more than `SUSPICIOUS_BYTES`, is taken for a zip bomb."""
 SUSPICIOUS_BYTES = 2**30
+MAX_DEPTH = 50
+"""Metadata that nest deeper are refused: everything that walks through them would have to care."""
 
 
 def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
@@ -51,7 +54,11 @@ def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
     path = Path(path)
     arrays = read_arrays(path, (*REQUIRED, *OPTIONAL, *ALIASES))
     for alias, name in ALIASES.items():
-        if alias in arrays and name not in arrays:
+        if alias in arrays and name in arrays:
+            raise DataContractError(
+                f"{path}: holds both {name} and {alias}, two names for one array; keep one"
+            )
+        if alias in arrays:
             arrays[name] = arrays.pop(alias)
     missing = [key for key in REQUIRED if key not in arrays]
     if missing:
@@ -61,7 +68,8 @@ def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
         )
     metadata = _read_metadata(path, arrays)
     try:
-        return _build(path, arrays, metadata, intensity)
+        with np.errstate(all="ignore"):  # what is not finite is named by what looks at it, and not by numpy
+            return _build(path, arrays, metadata, intensity)
     except (DataContractError, ScaleError) as error:
         raise DataContractError(f"{path}: {error}".replace(f"{path}: {path}:", f"{path}:")) from None
 
@@ -89,9 +97,12 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
 
     Raises DataContractError for a missing, truncated, foreign or over-large file and for pickled arrays.
     """
+    machine.check_file(path, DataContractError)
     try:
         with zipfile.ZipFile(path) as archive:
             members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
+            if len(members) < len(archive.infolist()):
+                raise DataContractError(f"{path}: holds two arrays of one name; store each once")
             wanted = [key for key in (members if keys is None else keys) if key in members]
             _check_size(path, [members[key] for key in wanted])
         with np.load(path, allow_pickle=False) as archive:
@@ -100,8 +111,6 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
         raise
     except (SyntaxError, tokenize.TokenError):
         raise DataContractError(f"{path}: an array is damaged: its header cannot be read") from None
-    except FileNotFoundError:
-        raise DataContractError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise DataContractError(
             f"{path}: not a complete NPZ file (damaged, truncated or another format)"
@@ -127,7 +136,7 @@ def read_probe(path: Path, N: int) -> np.ndarray:
     arrays = read_arrays(path, ("probeGuess",))
     if "probeGuess" not in arrays:
         raise DataContractError(f"{path}: required key probeGuess missing")
-    if arrays["probeGuess"].dtype.kind not in "biufc":
+    if arrays["probeGuess"].dtype.kind not in "iufc":
         raise DataContractError(f"{path}: probeGuess must be numeric; got dtype {arrays['probeGuess'].dtype}")
     probe = np.asarray(arrays["probeGuess"], np.complex128)
     probe = probe[None] if probe.ndim == 2 else probe
@@ -138,7 +147,7 @@ def read_probe(path: Path, N: int) -> np.ndarray:
 
 def _build(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:
     for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
-        if arrays[name].dtype.kind not in "biufc":
+        if arrays[name].dtype.kind not in "iufc" + "b" * (name == "scan_index"):
             raise DataContractError(f"{name} must be numeric; got dtype {arrays[name].dtype}")
         if name not in ("probeGuess", "objectGuess") and arrays[name].dtype.kind == "c":
             raise DataContractError(f"{name} must be real; got dtype {arrays[name].dtype}")
@@ -153,8 +162,10 @@ def _build(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], 
         )
     rows = slice(0, len(patterns))
     photon_scale = metadata.pop("photon_scale", 1.0)
-    if not isinstance(photon_scale, (int, float)):
+    if isinstance(photon_scale, bool) or not isinstance(photon_scale, (int, float)):
         raise DataContractError(f"photon_scale in _metadata must be a number; got {photon_scale!r}")
+    if abs(photon_scale) > sys.float_info.max:
+        raise DataContractError("photon_scale in _metadata is a number too large for a float")
     object_guess = arrays.get("objectGuess")
     if object_guess is not None and object_guess.size and np.ptp(np.abs(object_guess)) == 0:
         logger.warning("%s: objectGuess is constant, a placeholder; running without truth", path)
@@ -221,11 +232,23 @@ def _read_metadata(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         return {}
     try:
         metadata = json.loads(str(arrays.pop("_metadata")))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataContractError(f"{path}: _metadata is not valid JSON: {error}") from None
     if not isinstance(metadata, dict):
         raise DataContractError(f"{path}: _metadata must be a JSON object; got {type(metadata).__name__}")
+    if _depth(metadata) > MAX_DEPTH:
+        raise DataContractError(f"{path}: _metadata nests more than {MAX_DEPTH} levels deep")
     return metadata
+
+
+def _depth(value: Any) -> int:
+    """Return how deep JSON values nest, without recursion."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        nested = [item for item in level if isinstance(item, (dict, list))]
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _check_size(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -237,9 +260,4 @@ def _check_size(path: Path, members: list[zipfile.ZipInfo]) -> None:
             f"{path}: {packed} bytes would unpack to {unpacked} (more than {MAX_RATIO}:1), which looks like a "
             "zip bomb; if it is not, store it uncompressed with numpy.savez"
         )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if unpacked > memory:
-        raise DataContractError(
-            f"{path}: needs {unpacked / 2**30:.1f} GiB but the machine has {memory / 2**30:.1f} GiB of memory; "
-            "split the scan into several files"
-        )
+    machine.check_memory(unpacked, f"{path}:", "split the scan into several files", DataContractError)

@@ -1,10 +1,10 @@
 """A trained model as a frozen value of plain arrays, and as one file.
 
 The file is an NPZ without pickle: the weights by name, the probe, and a JSON text with the format version,
-N, gridsize and architecture, the scales, the training history and the SHA-256 of every array. Loading
-rebuilds the architecture from what is stored and sets each weight by name and shape; nothing is taken from
-defaults of the moment. Beside the bundle the file says how it was made (`about`: the whole config,
-provenance); that is no part of the bundle and of its identity.
+N, gridsize and architecture, the scales, the training history and the SHA-256 of every array, sealed by a
+SHA-256 of its own. Loading rebuilds the architecture from what is stored and sets each weight by name and shape;
+nothing is taken from defaults of the moment. Beside the bundle the file says how it was made (`about`: the whole
+config, provenance); that is no part of the bundle and of its identity.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from ptycho import config as configs
 from ptycho.config import ModelConfig
 from ptycho.errors import BundleError, DataContractError, ScaleError
 from ptycho.io import atomic, npz
 from ptycho.scaling import Scales
 
-FORMAT = "ptycho-bundle-3"
+FORMAT = "ptycho-bundle-4"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ class Bundle:
     history: tuple[Mapping[str, Any], ...] = ()
     stopped: str = ""
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.trained_intensity) and self.trained_intensity > 0):
+            raise BundleError(f"trained_intensity must be finite and > 0; got {self.trained_intensity!r}")
+        if self.probe.ndim != 3 or self.probe.shape[1:] != (self.N, self.N):
+            raise BundleError(
+                f"the probe must be (modes, {self.N}, {self.N}) for N = {self.N}; got {self.probe.shape}"
+            )
+        if self.gridsize < 1:
+            raise BundleError(f"gridsize must be at least 1; got {self.gridsize}")
+
 
 def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = None) -> None:
     """Write a bundle atomically, and beside it how it was made (JSON values)."""
@@ -92,16 +103,17 @@ def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = No
         "sha256": {name: digest(value) for name, value in arrays.items()},
         "about": dict(about or {}),
     }
-    arrays["_bundle"] = np.array(json.dumps(atomic.plain(description)))
-    atomic.write_arrays(path, arrays)
+    text = json.dumps(atomic.plain(description))
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    atomic.write_arrays(path, {**arrays, "_bundle": np.array(text), "_seal": np.array(seal)})
 
 
 def load_bundle(path: Path | str) -> Bundle:
     """Read a bundle; raise BundleError naming the file and the damage."""
     path = Path(path)
     arrays, text = _read(path)
-    _check_digests(path, arrays, text.get("sha256", {}))
     try:
+        _check_digests(path, arrays, text["sha256"])
         return Bundle(
             N=int(text["N"]),
             gridsize=int(text["gridsize"]),
@@ -117,15 +129,15 @@ def load_bundle(path: Path | str) -> Bundle:
             trained_error=_number(text["trained_error"]),
             held_out_patterns=int(text["held_out_patterns"]),
             history=tuple(text["history"]),
-            stopped=text["stopped"],
+            stopped=str(text["stopped"]),
         )
-    except (KeyError, TypeError, ValueError, ScaleError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ScaleError, BundleError) as error:
         raise BundleError(f"{path}: its description is incomplete or contradictory: {error}") from None
 
 
 def read_about(path: Path | str) -> dict[str, Any]:
     """Return what a bundle's file says of how it was made: the whole `config`, `provenance`; maybe nothing."""
-    return dict(_read(Path(path))[1].get("about", {}))
+    return dict(_read(Path(path))[1]["about"])
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -138,12 +150,20 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise BundleError(
             f"{path}: not a model bundle (it has no _bundle entry); expected a file made by 'ptycho train'"
         )
+    written, seal = str(arrays.pop("_bundle")), str(arrays.pop("_seal", ""))
     try:
-        text = json.loads(str(arrays.pop("_bundle")))
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{path}: its description is damaged: {error}") from None
-    if text.get("format") != FORMAT:
-        raise BundleError(f"{path}: bundle format is {text.get('format')!r}; this version reads {FORMAT!r}")
+        text = json.loads(written)
+        form = text["format"]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise BundleError(f"{path}: its description is damaged: {type(error).__name__}: {error}") from None
+    if form != FORMAT:
+        raise BundleError(
+            f"{path}: bundle format is {configs.shown(form)}; this version reads {FORMAT!r}; train again"
+        )
+    if hashlib.sha256(written.encode()).hexdigest() != seal:
+        raise BundleError(
+            f"{path}: its description does not match its checksum; the file was changed or damaged"
+        )
     return arrays, text
 
 

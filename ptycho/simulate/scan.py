@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from ptycho import coords, forward
+from ptycho import coords, forward, machine
 from ptycho.config import Config, SimulationConfig
 from ptycho.data import RawData
 from ptycho.errors import ConfigError
@@ -27,6 +27,7 @@ def simulate_scan(config: Config | Params) -> RawData:
     The object is the truth: a reconstruction is compared with it without any factor.
     """
     sim = config.simulation
+    check_sizes(sim, config.N, config.gridsize)
     probe, source = probes.make_probe(config.probe, config.N)
     if sim.mode == "nongrid":
         obj = objects.lines_object(sim.object_size_px, sim.object_seed)
@@ -54,6 +55,29 @@ def simulate_scan(config: Config | Params) -> RawData:
             * float(np.mean([np.sum(a**2, dtype=float) for a in amplitudes])),
         },
     )
+
+
+def check_sizes(sim: SimulationConfig | Params, N: int, gridsize: int) -> None:
+    """Raise ConfigError for an object or a scan that the machine's memory does not hold."""
+    size = sim.object_size_px
+    whole = 1 if sim.mode == "nongrid" else max(sim.grid.n_objects_train, sim.grid.n_objects_test)
+    # A lines object is drawn on a canvas of twice its size, in double precision, in several blurred copies.
+    drawn, frame = 4 * size**2 * 8 * (2 + len(objects.BLURS)), 2 * whole * (size + N + GAP_PX) ** 2 * 16
+    machine.check_memory(drawn + frame, f"simulation.object_size_px = {size}", "lower it", ConfigError)
+    if sim.mode == "nongrid":
+        count, what = (
+            sim.base_total_images * gridsize**2,
+            f"simulation.base_total_images = {sim.base_total_images}",
+        )
+    else:
+        strides = (
+            (size / (outer // 2)) ** 2
+            for outer in (sim.grid.outer_offset_train_px, sim.grid.outer_offset_test_px)
+        )
+        numbers = (sim.grid.n_objects_train, sim.grid.n_objects_test)
+        count = gridsize**2 * sum(each * n for each, n in zip(strides, numbers, strict=True))
+        what = f"simulation.grid with {sum(numbers)} objects and these strides"
+    machine.check_memory(count * N**2 * 4 * 2, what, "ask for fewer patterns", ConfigError)
 
 
 def observe(

@@ -128,7 +128,7 @@ def test_a_second_run_says_what_came_from_the_cache(tmp_path, monkeypatch, tiny_
     capsys.readouterr()
     call(*command, "--out", "b", "--set", "evaluation.border_px=3")
     said = " ".join(capsys.readouterr().out.split())
-    assert "from the cache: scan, geometry, split, group_train, scale, train, group_test, infer" in said
+    assert "from the cache: scan, geometry, split, group_train, group_test, scale, train, infer" in said
     assert "computed: stitch, twin, evaluate, gate" in said
     assert call(*command, "--out", "c", "--cache", "none", "--until", "scale") == 0
     said = " ".join(capsys.readouterr().out.split())

@@ -6,7 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import data, forward, scaling
+from ptycho import forward, scaling
 from ptycho.data import GroupedData, PtychoDataContainer, RawData
 from ptycho.errors import DataContractError
 
@@ -123,9 +123,6 @@ class TestRawData:
         assert raw.object_guess is not None
         np.testing.assert_array_equal(blind.diff3d, raw.diff3d)
 
-    def test_its_arrays_can_be_listed(self):
-        assert data.table_of_shapes(RawData(**parts()))["diff3d"] == "(5, 32, 32) float32"
-
 
 def bad(name, value, at=2):
     array = np.array(parts()[name], complex if name == "probe" else float)
@@ -206,9 +203,38 @@ class TestRefused:
         with pytest.raises(DataContractError, match="look like metres; divide them by the object pixel size"):
             RawData(**parts(**small))
 
-    def test_repeated_exposures_at_one_place_are_not_metres(self):
-        RawData(**parts(xcoords=np.full(5, 30.0), ycoords=np.full(5, 31.0)))
+    @pytest.mark.parametrize("span", [0.05, 0.99])
+    def test_less_than_a_pixel_is_no_scan_in_pixels(self, span):
+        where = {"xcoords": 30 + np.linspace(0, span, 5), "ycoords": np.full(5, 31.0)}
+        with pytest.raises(DataContractError, match="positions span only"):
+            RawData(**parts(**where))
+
+    def test_one_place_for_all_patterns_is_no_scan(self):
+        where = {"xcoords": np.full(5, 30.0), "ycoords": np.full(5, 31.0)}
+        with pytest.raises(DataContractError, match=r"all 5 positions are \(30, 31\)"):
+            RawData(**parts(**where))
         RawData(**parts(1))
+
+    @pytest.mark.parametrize("far", [1e6, 1e9, 1e300])
+    def test_an_outlying_position_is_named_with_the_memory_that_it_would_take(self, far):
+        where = {"xcoords": np.array([20, 25, 30, far, 40.5]), "ycoords": np.array([20, 20, 30, -far, 60])}
+        with pytest.raises(
+            DataContractError, match=r"in row 3 needs .* GiB but the machine has .* take that pattern out"
+        ):
+            RawData(**parts(**where))
+
+    @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e300])
+    def test_a_scan_index_that_is_no_whole_number(self, value):
+        with pytest.raises(DataContractError, match="scan_index must hold whole numbers; row 2 is"):
+            RawData(**parts(scan_index=np.array([0, 1, value, 3, 4])))
+        assert RawData(**parts(scan_index=np.array([0.0, 1, 2, 3, 4]))).scan_index.dtype == np.int64
+
+    @pytest.mark.parametrize("photon_scale", [1e300, 1e20, 1e-300])
+    def test_a_photon_scale_whose_counts_no_float_holds(self, photon_scale):
+        with pytest.raises(
+            DataContractError, match="square root of the brightest pixel's counts; it must lie"
+        ):
+            RawData(**parts(photon_scale=photon_scale))
 
     @pytest.mark.finding("PTYCHOVIT-FRAME-001")
     def test_positions_outside_the_object_are_counted_and_the_first_is_named(self):

@@ -163,7 +163,7 @@ class TestSomeRows:
                 assert set(members) <= set(near)
 
     def test_too_few_of_them_are_refused(self):
-        with pytest.raises(GroupingError, match="only 3 points but 4 coordinates"):
+        with pytest.raises(GroupingError, match="only 3 points in this part of the scan but 4 coordinates"):
             grouping.group(oracles.make_scan(), 2, GroupingConfig(), rows=np.array([1, 2, 3]))
 
 
@@ -207,7 +207,8 @@ class TestRandomness:
 class TestOversampling:
     def test_without_the_opt_in_it_is_refused(self):
         with pytest.raises(
-            GroupingError, match=r"61 groups requested but the scan has 60 patterns; .*oversampling = true"
+            GroupingError,
+            match=r"61 groups requested but this part .* has 60 patterns: ask for at most 60; .*oversampling = true",
         ):
             nearest(positions(), 4, 7, n_groups=61)
 
@@ -238,7 +239,9 @@ class TestOversampling:
             nearest(positions(), 4, 4, n_groups=61, oversampling=True)
 
     def test_single_patterns_cannot_be_oversampled(self):
-        with pytest.raises(GroupingError, match="61 groups of one pattern requested but the scan has 60"):
+        with pytest.raises(
+            GroupingError, match="61 groups of one pattern requested but this part of the scan has 60"
+        ):
             nearest(positions(), 1, 4, n_groups=61, oversampling=True)
 
     @given(k=st.integers(4, 9), size=st.integers(1, 4))
@@ -253,7 +256,10 @@ class TestRefused:
     def test_fewer_patterns_than_members(self):
         raw = oracles.make_scan(count=2)
         for method in ("nearest", "consecutive"):
-            with pytest.raises(GroupingError, match="only 2 points but 4 coordinates per group requested"):
+            with pytest.raises(
+                GroupingError,
+                match="only 2 points in this part of the scan but 4 coordinates per group requested",
+            ):
                 grouping.group(raw, 2, GroupingConfig(method=method))
 
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/B1-A1b")
@@ -284,7 +290,7 @@ class TestConsecutive:
             grouping.consecutive_groups(10, 4, None, np.random.default_rng(0))
 
     def test_more_than_there_are_is_refused(self):
-        with pytest.raises(GroupingError, match="3 groups requested but the scan holds 2 of 4"):
+        with pytest.raises(GroupingError, match="3 groups requested but this part of the scan holds 2 of 4"):
             grouping.consecutive_groups(8, 4, 3, np.random.default_rng(0))
 
     def test_the_config_chooses_the_method(self):

@@ -143,5 +143,5 @@ def test_every_field_of_a_scan_counts(field):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(DataContractError, match="gone: cannot be read"):
+    with pytest.raises(DataContractError, match="gone: no such file"):
         identity.file_sha256(tmp_path / "gone")

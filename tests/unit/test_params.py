@@ -61,7 +61,7 @@ class TestIdentity:
         assert str(tmp_path) not in str(a)
 
     def test_a_file_that_is_not_there_is_named(self, tmp_path):
-        with pytest.raises(DataContractError, match=r"gone\.npz: cannot be read"):
+        with pytest.raises(DataContractError, match=r"gone\.npz: no such file"):
             params.identify(Config(probe={"file": tmp_path / "gone.npz"}), ("probe.file",))
 
 
@@ -129,7 +129,7 @@ def test_what_is_declared_is_what_is_read(tiny_config, monkeypatch):
     def listen(progress):
         nonlocal now
         now = progress.message if progress.stage == "stages" else now
-        if now == "group_test":  # from here on the architecture is read off the bundle, an artifact
+        if now == "infer":  # from here on the architecture is read off the bundle, an artifact
             where.pop(id(object.__getattribute__(config, "model")), None)
 
     found = [tiny_config(*overrides) for overrides in RUNS]

@@ -352,7 +352,7 @@ class TestRefusedFiles:
 
     def test_a_folder(self, tmp_path):
         (tmp_path / "folder.npz").mkdir()
-        assert "cannot be read: Is a directory" in refused(tmp_path / "folder.npz")
+        assert "cannot be read: it is a folder; give a file" in refused(tmp_path / "folder.npz")
 
     @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
     def test_a_truncated_file(self, save, share):

@@ -7,7 +7,7 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import data
+from ptycho import identity
 from ptycho.errors import ConfigError
 from ptycho.layers import resolve
 from ptycho.simulate import positions, probes, scan
@@ -59,8 +59,7 @@ class TestNongrid:
         first = scan.simulate_scan(small())
         scan.simulate_scan(small("seed=3", "gridsize=2", "simulation.nphotons=1e4"))
         again = scan.simulate_scan(small())
-        for name in data.table_of_shapes(first):
-            np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        assert identity.digest(again) == identity.digest(first)
         meta.pure(lambda: scan.simulate_scan(small()).diff3d)
 
     def test_the_seeds_have_their_own_jobs(self):
