@@ -186,6 +186,7 @@ def run(
     with request.about(data), terminal.Bars() as listen:
         execution = _execution(how, listen, resume)
         given |= rundir.swapped(swap, config, execution, given)
+        request.say_what_is_idle(config, [*set_, *extra], given)
         result = rundir.execute(config, folder, execution, given=given, until=until)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
@@ -209,6 +210,7 @@ def simulate(
 
     claim.file(out, [])
     config, _ = _asked(scenario, None, profile, set_, seed, Reading())
+    request.say_what_is_idle(config, set_, {}, "scan")
     npz.write_npz(out, _run(config, {}, "scan", how))
     return _wrote(out)
 
@@ -232,6 +234,7 @@ def train(
 
     config, given = _asked(scenario, data, profile, set_, seed, reading)
     with request.about(data), terminal.Bars() as listen:
+        request.say_what_is_idle(config, set_, given)  # the bundle hands the whole config on
         rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
     return _wrote(out / row.FILE)
 
@@ -253,6 +256,7 @@ def infer(
 
     claim.file(out, [data, bundle])
     config, given = _with_bundle(bundle, data, set_, everything, reading)
+    request.say_what_is_idle(config, set_, given, "stitch")
     with request.about(data):
         stitch.write(out, _run(config, given, "stitch", how))
     return _wrote(out)
@@ -276,6 +280,7 @@ def evaluate(
 
     config, given = _with_bundle(bundle, data, set_, everything, reading)
     given["stitch"] = stitch.read(reconstruction)
+    request.say_what_is_idle(config, set_, given, "gate")
     with request.about(data), terminal.Bars() as listen:
         execution = _execution(how, listen)
         parts = {name: given[name] for name in ("scan", "train")}
@@ -373,6 +378,7 @@ def _with_bundle(
     config = request.of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
     scan = request.read_scan(data, reading.intensity, reading.geometry)
     request.check_truth(config, scan)
+    request.compare_probes(loaded, scan, config)
     return config, {"train": loaded, "scan": scan}
 
 

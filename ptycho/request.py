@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,11 @@ from ptycho.errors import CanvasError, ConfigError, DataContractError, GroupingE
 
 if TYPE_CHECKING:
     from ptycho.data import RawData
+
+logger = logging.getLogger(__name__)
+
+SAME_PROBE = 1e-3
+"""Relative difference below which two probes are the same."""
 
 
 def store_named(cache: str | None, fresh: bool = False) -> Any:
@@ -71,6 +77,36 @@ def check_truth(config: Config, scan: RawData) -> None:
             "inference.prediction_scale = least_squares fits to the truth and this scan has no objectGuess; use none or "
             "recorded"
         )
+
+
+def say_what_is_idle(
+    config: Config, overrides: Iterable[str], given: Mapping[str, Any], until: str | None = None
+) -> None:
+    """Warn of every override that cannot act."""
+    from ptycho import idle
+
+    for line in idle.overrides_without_effect(config, overrides, given, until):
+        logger.warning(line)
+
+
+def compare_probes(bundle: Any, scan: RawData, config: Config) -> None:
+    """Warn where a scan's probe is not the one that its bundle was trained with."""
+    import numpy as np
+
+    from ptycho.simulate import probes
+
+    own = probes.prepare_probe(scan.probe, config.probe)
+    if own.shape != bundle.probe.shape:
+        difference = f"{len(own)} modes, not {len(bundle.probe)}"
+    else:
+        relative = float(np.linalg.norm(own - bundle.probe) / np.linalg.norm(bundle.probe))
+        if relative <= SAME_PROBE:
+            return
+        difference = f"a relative difference of {relative:.2g}"
+    logger.warning(
+        "the scan's probe is not the one that the bundle was trained with (%s); the bundle's is used",
+        difference,
+    )
 
 
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:

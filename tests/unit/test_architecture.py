@@ -52,6 +52,7 @@ STOREY = {
     "report": 10,
     "rundir": 11,
     "terminal": 11,
+    "idle": 10,
     "request": 12,
     "cli": 13,
     "__main__": 14,

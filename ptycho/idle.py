@@ -1,0 +1,81 @@
+"""Parameters that were set and cannot act: said, since whoever set them expects something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ptycho import layers, pipeline
+from ptycho.config import Config
+
+ALWAYS = ("name", "description")
+"""Read by people."""
+
+WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
+    ("training.overlap", "a group merges its own patterns at gridsize > 1", lambda c: c.gridsize > 1),
+    ("model.warm_steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
+    ("model.steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
+    ("model.share_weights", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
+    (
+        "model.max_amplitude",
+        "the unrolled network has no limit",
+        lambda c: c.model.architecture == "unrolled",
+    ),
+    ("probe.relative_width", "it shapes the idealized probe only", lambda c: c.probe.kind != "idealized"),
+    ("probe.file", "the idealized probe is computed", lambda c: c.probe.kind == "idealized"),
+    ("simulation.grid.", "simulation.mode is nongrid", lambda c: c.simulation.mode == "nongrid"),
+    ("simulation.base_total_images", "a grid scan has its strides", lambda c: c.simulation.mode == "grid"),
+    ("simulation.buffer_px", "a grid scan has its strides", lambda c: c.simulation.mode == "grid"),
+    ("simulation.object_seed", "a grid scan numbers its objects", lambda c: c.simulation.mode == "grid"),
+    ("split.fraction", "split.method is not axis", lambda c: c.split.method != "axis"),
+    (
+        "scaling.nphotons",
+        "scaling.intensity_scale is recorded",
+        lambda c: c.scaling.intensity_scale == "recorded",
+    ),
+    *(
+        (path, "a group is a single pattern at gridsize 1", lambda c: c.gridsize == 1)
+        for path in (
+            *("grouping.neighbor_count", "grouping.include_seed", "grouping.oversampling"),
+            *("grouping.regroup_each_epoch", "inference.include_seed"),
+        )
+    ),
+    *(
+        (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
+        for path in (
+            *("grouping.neighbor_count", "grouping.include_seed", "grouping.oversampling"),
+            *("grouping.regroup_each_epoch", "inference.include_seed"),
+        )
+    ),
+)
+"""A parameter (or with a dot at its end a group of them), why it cannot act, and when."""
+
+
+def overrides_without_effect(
+    config: Config, overrides: Iterable[str], given: Mapping[str, Any], until: str | None = None
+) -> Iterator[str]:
+    """Yield a line for every override that cannot change what a run makes.
+
+    Parameters
+    ----------
+    config : Config
+        As resolved with them.
+    overrides : iterable of str
+        ``path=value`` texts.
+    given, until
+        As for :func:`ptycho.pipeline.run_pipeline`.
+    """
+    rows = [stage for stage in pipeline.needed_rows(given, until) if stage.name not in given]
+    read = {path for stage in rows for path in stage.reads}
+    for path in dict.fromkeys(layers.parse_override(text)[0] for text in overrides):
+        if path in ALWAYS:
+            continue
+        above = {path[:end] for end, letter in enumerate(path) if letter == "."} | {path}
+        if not above & read:
+            places = f" ({', '.join(given)} given)" if given else ""
+            yield f"--set {path} has no effect: no stage of this command reads it{places}"
+            continue
+        for start, why, holds in WITHOUT_EFFECT:
+            if (path == start or (start.endswith(".") and path.startswith(start))) and holds(config):
+                yield f"--set {path} has no effect: {why}"
+                break

@@ -1,0 +1,106 @@
+"""Parameters that were set and cannot act are named, and those that can act are not."""
+
+import numpy as np
+import pytest
+
+from ptycho import cli, idle, layers, pipeline
+from ptycho import config as configs
+from ptycho.io import npz
+
+
+def lines(*overrides, given=(), until=None):
+    config = layers.resolve({}, None, overrides)
+    return list(idle.overrides_without_effect(config, overrides, dict.fromkeys(given), until))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path"),
+    [
+        (["gridsize=2", "training.overlap=2"], "training.overlap"),
+        (["model.architecture=unet", "model.warm_steps=3"], "model.warm_steps"),
+        (["model.max_amplitude=3"], "model.max_amplitude"),
+        (["probe.kind=custom", "probe.relative_width=0.5"], "probe.relative_width"),
+        (["probe.file=p.npz"], "probe.file"),
+        (["simulation.grid.n_objects_train=1"], "simulation.grid.n_objects_train"),
+        (["simulation.mode=grid", "simulation.base_total_images=9"], "simulation.base_total_images"),
+        (["split.method=none", "split.fraction=0.4"], "split.fraction"),
+        (["scaling.nphotons=1e6"], "scaling.nphotons"),
+        (["grouping.oversampling=true"], "grouping.oversampling"),
+        (
+            ["gridsize=2", "grouping.method=consecutive", "grouping.neighbor_count=7"],
+            "grouping.neighbor_count",
+        ),
+    ],
+)
+def test_what_cannot_act_is_named_with_the_reason(overrides, path):
+    (line,) = lines(*overrides)
+    assert line.startswith(f"--set {path} has no effect: ")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["training.overlap=2"],
+        ["model.warm_steps=3"],
+        ["model.architecture=unet", "model.max_amplitude=3"],
+        ["probe.relative_width=0.5", "simulation.base_total_images=9", "split.fraction=0.4"],
+        ["simulation.mode=grid", "simulation.grid.n_objects_train=1"],
+        ["gridsize=2", "grouping.oversampling=true", "name=it", "seed=3"],
+    ],
+)
+def test_what_can_act_is_not(overrides):
+    assert lines(*overrides) == []
+
+
+def test_what_only_a_given_artifact_would_have_read():
+    assert "probe.mask" not in "".join(lines("probe.mask=true", given=["scan"]))
+    for path in ("simulation.nphotons=1e6", "probe.scale=3"):
+        (line,) = lines(path, given=["scan"])
+        assert line == (
+            f"--set {path.split('=')[0]} has no effect: no stage of this command reads it (scan given)"
+        )
+    (line,) = lines("model.filters=16", given=["scan", "train"], until="stitch")
+    assert "no stage of this command reads it (scan, train given)" in line
+    (line,) = lines("gates.min_ssim=0.1", until="train")
+    assert "no effect" in line
+
+
+def test_every_parameter_acts_somewhere_and_the_table_names_parameters():
+    """Without anything given, every parameter is read by a row; the conditions name parameters that exist."""
+    paths = configs.leaf_paths()
+    read = [path for stage in pipeline.STAGES for path in stage.reads]
+    for start, _, _ in idle.WITHOUT_EFFECT:
+        assert any(path == start or path.startswith(start) for path in paths), start
+        assert any(start.startswith(path) for path in read), start
+
+
+def test_the_command_says_it_in_a_line_and_goes_on(tmp_path, monkeypatch, finished, tiny_options, capsys):
+    monkeypatch.chdir(tmp_path)
+    scan = finished.result.artifacts["scan"]
+    npz.write_npz("scan.npz", scan)
+    bundle = str(finished.folder / "bundle.npz")
+    command = ["infer", bundle, "--data", "scan.npz", "--out", "rec.npz", "--set", "model.filters=16"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(command)
+    assert stop.value.code == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "ptycho: --set model.filters has no effect: no stage of this command reads it (train, scan given)"
+    )
+
+
+@pytest.mark.parametrize("modes", [1, 2])
+def test_another_probe_than_the_bundles_is_told(modes, tmp_path, monkeypatch, finished, capsys):
+    import dataclasses
+
+    monkeypatch.chdir(tmp_path)
+    scan = finished.result.artifacts["scan"]
+    other = np.repeat(np.roll(scan.probe, 2, axis=-1), modes, axis=0)
+    npz.write_npz("scan.npz", dataclasses.replace(scan, probe=other))
+    bundle = str(finished.folder / "bundle.npz")
+    with pytest.raises(SystemExit):
+        cli.main(["infer", bundle, "--data", "scan.npz", "--out", "rec.npz"])
+    said = "a relative difference of" if modes == 1 else "2 modes, not 1"
+    assert (
+        f"the scan's probe is not the one that the bundle was trained with ({said}" in capsys.readouterr().err
+    )
