@@ -107,7 +107,7 @@ class GroupingConfig(Section):
 class ScalingConfig(Section):
     """The physical scale (the statistical one is measured, the display scale never touches data)."""
 
-    intensity_scale: Literal["recorded", "closed_form"] = "recorded"
+    photon_scale: Literal["recorded", "closed_form"] = "recorded"
     """Source of the photon scale s: as the scan records it, or from the mean photons per pattern."""
     nphotons: float | None = Field(None, ge=1e-3, le=1e20)
     """Mean photons per pattern for `closed_form`; None takes what the scan says was asked for."""
@@ -129,7 +129,7 @@ class ModelConfig(Section):
     """Resolutions in the U-Net."""
     max_amplitude: float = Field(4.0, ge=1e-3, le=1e6)
     """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
-    trainable_intensity_scale: bool = True
+    trainable_photon_scale: bool = True
     """Train the logarithm of the photon scale along (it is undone on the way out)."""
 
 

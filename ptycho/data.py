@@ -223,7 +223,7 @@ class PtychoDataContainer:
     """Groups together with every scale factor between them and the network.
 
     ``X = scales.statistical * diffraction`` has the fixed mean energy (N/2)^2 over the training groups;
-    ``(scales.intensity * X)**2`` are counts.
+    ``(scales.photon_scale * X)**2`` are counts.
     """
 
     grouped: GroupedData
@@ -251,7 +251,7 @@ class PtychoDataContainer:
             ``positions`` (b, 1, 2, C) float32: relative offsets, px.
         """
         return {
-            "amplitude": self.X(rows) * np.float32(self.scales.intensity),
+            "amplitude": self.X(rows) * np.float32(self.scales.photon_scale),
             "positions": self.grouped.coords_relative[rows].astype(np.float32),
         }
 

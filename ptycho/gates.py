@@ -196,10 +196,10 @@ def _against_truth(
     if not direct:
         why = "the scan has no truth to compare with"
         return tuple(
-            Verdict(name, "not_applicable", None, _bound(side, bound), why) for name, bound, side, _ in rows
+            Verdict(name, "not_applicable", None, _bound(kind, bound), why) for name, bound, kind, _ in rows
         )
     values = {**direct, "scale": abs(direct["amplitude_ratio"] / fitted - 1)}
-    return tuple(_limit(name, values[name], bound, side, meaning) for name, bound, side, meaning in rows)
+    return tuple(_limit(name, values[name], bound, kind, meaning) for name, bound, kind, meaning in rows)
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:
@@ -211,13 +211,13 @@ def _verdict(name: str, good: bool, value: float, limit: str, reason: str) -> Ve
     return Verdict(name, "pass" if good else "fail", float(value), limit, reason)
 
 
-def _bound(side: str, bound: float) -> str:
-    return f"{'>=' if side == 'min' else '<='} {bound:g}"
+def _bound(kind: str, bound: float) -> str:
+    return f"{'>=' if kind == 'min' else '<='} {bound:g}"
 
 
-def _limit(name: str, value: float, bound: float, side: str, meaning: str) -> Verdict:
+def _limit(name: str, value: float, bound: float, kind: str, meaning: str) -> Verdict:
     """Compare with a bound; a value that is not a number fails."""
     if not math.isfinite(value):
-        return Verdict(name, "fail", None, _bound(side, bound), f"{meaning} is undefined")
-    good = value >= bound if side == "min" else value <= bound
-    return _verdict(name, good, value, _bound(side, bound), f"{meaning} is {value:.4g}")
+        return Verdict(name, "fail", None, _bound(kind, bound), f"{meaning} is undefined")
+    good = value >= bound if kind == "min" else value <= bound
+    return _verdict(name, good, value, _bound(kind, bound), f"{meaning} is {value:.4g}")

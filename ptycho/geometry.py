@@ -224,14 +224,14 @@ def fit_error(raw: RawData) -> float:
     energy = float(np.sum(np.square(measured, dtype=np.float64)))
     intensity = np.sum(np.abs(probe) ** 2, axis=0)
     unit = math.sqrt(energy / len(raw) / float(intensity.sum()))
-    canvas = np.full((shape[0] + 1, shape[1] + 1), unit, np.complex64)
+    obj = np.full((shape[0] + 1, shape[1] + 1), unit, np.complex64)
     rng = np.random.default_rng(0)
     residual = 0.0
     for number in range(PASSES):
         residual = 0.0
         for row in rng.permutation(len(raw)):
             x, y = corners[row]
-            patch = canvas[y : y + N, x : x + N]
+            patch = obj[y : y + N, x : x + N]
             before = patch.copy()
             waves = fft.fft2(before * probe, norm="ortho")
             modulus = np.sqrt(np.sum(np.abs(waves) ** 2, axis=0) + 1e-12)

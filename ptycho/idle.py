@@ -30,8 +30,8 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
     ("split.fraction", "split.method is not axis", lambda c: c.split.method != "axis"),
     (
         "scaling.nphotons",
-        "scaling.intensity_scale is recorded",
-        lambda c: c.scaling.intensity_scale == "recorded",
+        "scaling.photon_scale is recorded",
+        lambda c: c.scaling.photon_scale == "recorded",
     ),
     *(
         (path, "a group is a single pattern at gridsize 1", lambda c: c.gridsize == 1)

@@ -14,7 +14,7 @@ from ptycho.config import LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import BundleError, RunDirectoryError
 from ptycho.model import bundle as bundles
-from ptycho.model import canvas
+from ptycho.model import group_canvas
 from ptycho.progress import Listener, Progress
 from ptycho.stitching import Prediction
 
@@ -48,16 +48,16 @@ def predict(
             f"N = {grouped.N}, gridsize {grouped.gridsize}"
         )
     count, size = len(grouped), min(batch_size, len(grouped))
-    side = canvas.canvas_side(canvas.reach_px([grouped]), bundle.N, bundle.model.levels)
-    model = build_model(bundle, side)
+    canvas_px = group_canvas.side_px(group_canvas.reach_px([grouped]), bundle.N, bundle.model.levels)
+    model = build_model(bundle, canvas_px)
     container = PtychoDataContainer(grouped, bundle.scales)
-    patches = empty_array((count, side, side), np.complex64)
-    weights = empty_array((count, side, side), np.float32)
+    patches = empty_array((count, canvas_px, canvas_px), np.complex64)
+    weights = empty_array((count, canvas_px, canvas_px), np.float32)
     residual, energy = np.zeros(count), np.zeros(count)
     for start in range(0, count, size):
         rows = np.arange(start, min(start + size, count))
         out = _predict_rows(model, bundle, container, rows, size)
-        patches[rows] = bundle.scales.undo(out["object"], bundle.trained_intensity)
+        patches[rows] = bundle.scales.undo(out["object"], bundle.trained_photon_scale)
         weights[rows] = out["weight"]
         difference = out["predicted"] - out["measured"]
         residual[rows] = np.square(difference, dtype=np.float64).sum(axis=(1, 2, 3))
@@ -87,8 +87,8 @@ def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
         ) from None
 
 
-def build_model(bundle: bundles.Bundle, side: int) -> Any:
-    """Rebuild the network of a bundle for group canvases of `side` px, with the bundle's weights."""
+def build_model(bundle: bundles.Bundle, canvas_px: int) -> Any:
+    """Rebuild the network of a bundle for group canvases of `canvas_px`, with the bundle's weights."""
     from ptycho.model import network
 
     # Neither the loss nor the seed of the initial weights matters to a model whose weights are set.
@@ -96,8 +96,8 @@ def build_model(bundle: bundles.Bundle, side: int) -> Any:
         bundle.model,
         LossConfig(),
         channels=bundle.gridsize**2,
-        canvas=side,
-        intensity=bundle.scales.intensity,
+        canvas_px=canvas_px,
+        photon_scale=bundle.scales.photon_scale,
         object_unit=bundle.scales.object_unit,
     )
     bundles.set_weights(model, bundle.weights)

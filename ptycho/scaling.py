@@ -3,7 +3,7 @@
 Three scales exist and are never mixed:
 
 physical
-    `intensity` s turns the fed amplitudes into square roots of counts: ``counts = (s * X)**2``.
+    `photon_scale` s turns the fed amplitudes into square roots of counts: ``counts = (s * X)**2``.
 statistical
     `statistical` g gives the fed amplitudes a fixed energy: ``X = g * diff3d``, mean over training groups
     and channels of ``sum X**2 == (N/2)**2``. It knows nothing of photons.
@@ -32,10 +32,10 @@ class Scales:
     ----------
     statistical : float
         g, with ``X = g * diff3d``.
-    intensity : float
+    photon_scale : float
         s, with ``counts = (s * X)**2``.
     source : str
-        Where `intensity` came from: `recorded` (by the scan) or `closed_form` (from `nphotons`).
+        Where `photon_scale` came from: `recorded` (by the scan) or `closed_form` (from `nphotons`).
     nphotons : float
         Mean counts per pattern of the training groups, ``mean sum (s * X)**2``.
     object_unit : float
@@ -43,29 +43,29 @@ class Scales:
     """
 
     statistical: float
-    intensity: float
+    photon_scale: float
     source: str
     nphotons: float
     object_unit: float
 
     def __post_init__(self) -> None:
-        for name in ("statistical", "intensity", "nphotons", "object_unit"):
+        for name in ("statistical", "photon_scale", "nphotons", "object_unit"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ScaleError(f"scale {name} must be finite and > 0; got {value!r}")
 
-    def undo(self, prediction: np.ndarray, trained_intensity: float) -> np.ndarray:
+    def undo(self, prediction: np.ndarray, trained_photon_scale: float) -> np.ndarray:
         """Bring an object in the network's units back to the units of the scan's object.
 
         Parameters
         ----------
         prediction : complex array
             Object as the network holds it.
-        trained_intensity : float
+        trained_photon_scale : float
             The network's own photon scale after training. It divides the network's input and equals
-            `intensity` unless it was trained; the object carries ``g * s / trained``.
+            `photon_scale` unless it was trained; the object carries ``g * s / trained``.
         """
-        gain = self.statistical * self.intensity / trained_intensity
+        gain = self.statistical * self.photon_scale / trained_photon_scale
         return (prediction / gain).astype(prediction.dtype, copy=False)
 
 
@@ -132,7 +132,7 @@ def measure(
     s = photon_scale / g if nphotons is None else closed_form(nphotons, N)
     return Scales(
         statistical=g,
-        intensity=s,
+        photon_scale=s,
         source="recorded" if nphotons is None else "closed_form",
         nphotons=s**2 * fed_energy,
         object_unit=math.sqrt(fed_energy / float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))),

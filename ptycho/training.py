@@ -21,7 +21,7 @@ from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic, npz
 from ptycho.model import bundle as bundles
-from ptycho.model import canvas
+from ptycho.model import group_canvas
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
 from ptycho.scaling import Scales
@@ -90,8 +90,8 @@ class _Trainer:
         self.state_dir, self.listener = state_dir, listener
         self.schedule = schedule.make_schedule(grouped, config)
         epochs = range(1, config.training.epochs + 1)
-        reach = canvas.reach_px([grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
-        self.side = canvas.canvas_side(reach, self.N, config.model.levels)
+        reach = group_canvas.reach_px([grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
+        self.canvas_px = group_canvas.side_px(reach, self.N, config.model.levels)
         per_cluster = self.schedule.side**2 // self.gridsize**2
         self.batch = min(max(1, config.training.batch_size // per_cluster), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
@@ -110,8 +110,8 @@ class _Trainer:
             self.config.model,
             training.loss,
             channels=self.gridsize**2,
-            canvas=self.side,
-            intensity=self.scales.intensity,
+            canvas_px=self.canvas_px,
+            photon_scale=self.scales.photon_scale,
             object_unit=self.scales.object_unit,
             seed=self.config.seed,
         )
@@ -150,7 +150,7 @@ class _Trainer:
             weights=bundles.get_weights(self.model),
             probe=self.probe,
             scales=self.scales,
-            trained_intensity=self.model.trained_intensity,
+            trained_photon_scale=self.model.trained_photon_scale,
             prediction_scale=self._prediction_scale(),
             untrained_error=self.history[0]["val_error"],
             trained_error=self._validate(len(self.history) - 1)["val_error"],
@@ -161,7 +161,7 @@ class _Trainer:
 
     def _state(self) -> dict[str, float]:
         rate = float(np.asarray(_numpy(self.model.optimizer.learning_rate)))
-        return {"learning_rate": rate, "intensity": self.model.trained_intensity}
+        return {"learning_rate": rate, "photon_scale": self.model.trained_photon_scale}
 
     def _epoch(self, epoch: int) -> None:
         grouped = self.schedule.clusters(epoch)

@@ -43,7 +43,7 @@ class Bundle:
         As the forward model used it.
     scales : Scales
         Measured on the training groups, reused unchanged.
-    trained_intensity : float
+    trained_photon_scale : float
         The model's photon scale after training.
     prediction_scale : float
         Least-squares factor between predicted and measured amplitudes of the training groups; a
@@ -64,7 +64,7 @@ class Bundle:
     weights: Mapping[str, np.ndarray]
     probe: np.ndarray
     scales: Scales
-    trained_intensity: float
+    trained_photon_scale: float
     prediction_scale: float = 1.0
     untrained_error: float = math.nan
     trained_error: float = math.nan
@@ -73,8 +73,10 @@ class Bundle:
     stopped: str = ""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.trained_intensity) and self.trained_intensity > 0):
-            raise BundleError(f"trained_intensity must be finite and > 0; got {self.trained_intensity!r}")
+        if not (math.isfinite(self.trained_photon_scale) and self.trained_photon_scale > 0):
+            raise BundleError(
+                f"trained_photon_scale must be finite and > 0; got {self.trained_photon_scale!r}"
+            )
         if self.probe.ndim != 3 or self.probe.shape[1:] != (self.N, self.N):
             raise BundleError(
                 f"the probe must be (modes, {self.N}, {self.N}) for N = {self.N}; got {self.probe.shape}"
@@ -93,7 +95,7 @@ def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = No
         "gridsize": bundle.gridsize,
         "model": bundle.model.model_dump(mode="json"),
         "scales": asdict(bundle.scales),
-        "trained_intensity": bundle.trained_intensity,
+        "trained_photon_scale": bundle.trained_photon_scale,
         "prediction_scale": bundle.prediction_scale,
         "untrained_error": bundle.untrained_error,
         "trained_error": bundle.trained_error,
@@ -123,7 +125,7 @@ def load_bundle(path: Path | str) -> Bundle:
             },
             probe=arrays["probe"],
             scales=Scales(**text["scales"]),
-            trained_intensity=float(text["trained_intensity"]),
+            trained_photon_scale=float(text["trained_photon_scale"]),
             prediction_scale=_number(text["prediction_scale"]),
             untrained_error=_number(text["untrained_error"]),
             trained_error=_number(text["trained_error"]),

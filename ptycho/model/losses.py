@@ -36,7 +36,7 @@ def absolute_error(predicted: Tensor, measured: Tensor) -> Tensor:
     return ops.sum(ops.abs(predicted - measured)) / ops.maximum(ops.sum(measured), 1e-12)
 
 
-def total_variation(canvas: Pair, weight: Tensor, unit: float) -> Tensor:
+def total_variation(obj: Pair, weight: Tensor, unit: float) -> Tensor:
     """Return the mean over lit pixels of |O[y, x+1] - O[y, x]| + |O[y+1, x] - O[y, x]|, in units of `unit`.
 
     Real and imaginary parts are added. Only pixels with weight > 0.1 on both sides count.
@@ -44,14 +44,14 @@ def total_variation(canvas: Pair, weight: Tensor, unit: float) -> Tensor:
     lit = ops.cast(weight > 0.1, "float32")
     across, down = lit[:, :, 1:] * lit[:, :, :-1], lit[:, 1:] * lit[:, :-1]
     total = 0.0
-    for part in canvas:
+    for part in obj:
         total = total + ops.sum(across * ops.abs(part[:, :, 1:] - part[:, :, :-1]))
         total = total + ops.sum(down * ops.abs(part[:, 1:] - part[:, :-1]))
     return total / (unit * ops.maximum(ops.sum(lit), 1.0))
 
 
 def loss_terms(
-    config: LossConfig, predicted: Tensor, measured: Tensor, canvas: Pair, weight: Tensor, unit: float
+    config: LossConfig, predicted: Tensor, measured: Tensor, obj: Pair, weight: Tensor, unit: float
 ) -> dict[str, Tensor]:
     """Return the enabled terms, unweighted, by their name in the config.
 
@@ -65,5 +65,5 @@ def loss_terms(
     if config.mae > 0:
         terms["mae"] = absolute_error(predicted, measured)
     if config.total_variation > 0:
-        terms["total_variation"] = total_variation(canvas, weight, unit)
+        terms["total_variation"] = total_variation(obj, weight, unit)
     return terms

@@ -17,15 +17,15 @@ NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (unet, "ClassicNe
 """Module and class of every architecture; looked up when a model is built."""
 
 
-class IntensityScale(keras.layers.Layer):
+class PhotonScale(keras.layers.Layer):
     """Divides amplitudes by exp(log_scale) on the way in; the model multiplies by it on the way out."""
 
-    def __init__(self, intensity: float, trainable: bool, **kwargs: object) -> None:
+    def __init__(self, start: float, trainable: bool, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),
-            initializer=keras.initializers.Constant(math.log(intensity)),
+            initializer=keras.initializers.Constant(math.log(start)),
             trainable=trainable,
         )
         self.built = True
@@ -52,11 +52,11 @@ class PtychoModel(keras.Model):
     loss : LossConfig
     channels : int
         Members of a group.
-    canvas : int
+    canvas_px : int
         Side of the group's canvas, px. It is no property of the weights: a model may be rebuilt with
         another one.
-    intensity : float
-        Photon scale s of the data.
+    photon_scale : float
+        s of the data.
     object_unit : float
         Mean amplitude of the object, in the units of the unscaled amplitudes.
     seed : int
@@ -69,15 +69,15 @@ class PtychoModel(keras.Model):
         loss: LossConfig,
         *,
         channels: int,
-        canvas: int,
-        intensity: float,
+        canvas_px: int,
+        photon_scale: float,
         object_unit: float,
         seed: int = 0,
     ) -> None:
         super().__init__(name="ptycho")
-        self.channels, self.canvas, self.object_unit = channels, canvas, object_unit
+        self.channels, self.canvas_px, self.object_unit = channels, canvas_px, object_unit
         self.loss_config = loss
-        self.scale = IntensityScale(intensity, config.trainable_intensity_scale, name="scale")
+        self.photon_scale = PhotonScale(photon_scale, config.trainable_photon_scale, name="scale")
         home, kind = NETWORKS[config.architecture]
         self.network = getattr(home, kind)(config, channels, object_unit, seed, name="network")
         self.network.build(None)
@@ -101,14 +101,14 @@ class PtychoModel(keras.Model):
         """
         measured = physics.shift_detector(ops.transpose(inputs["amplitude"], (0, 3, 1, 2)))
         probe = inputs["probe"][0, ..., 0], inputs["probe"][0, ..., 1]
-        placement = physics.Placement(inputs["positions"], measured.shape[-1], self.canvas)
+        placement = physics.Placement(inputs["positions"], measured.shape[-1], self.canvas_px)
         illumination = physics.placed_illumination(placement, probe, measured)
         if measured.shape[1] == self.channels:
             real, imaginary = self._reconstruct(measured, placement, probe, illumination)
         else:
             real, imaginary = self._reconstruct_singly(measured, placement, probe, illumination)
         intensity = physics.predict_intensity((real, imaginary), placement, probe)
-        predicted = self.scale.undo(ops.sqrt(intensity + physics.MODULUS_FLOOR))
+        predicted = self.photon_scale.undo(ops.sqrt(intensity + physics.MODULUS_FLOOR))
         return {
             "real": real,
             "imaginary": imaginary,
@@ -125,7 +125,9 @@ class PtychoModel(keras.Model):
         illumination: physics.Tensor,
     ) -> physics.Pair:
         """Run the network on groups (B, C, N, N)."""
-        return self.network(self.scale(measured), placement=placement, probe=probe, illumination=illumination)
+        return self.network(
+            self.photon_scale(measured), placement=placement, probe=probe, illumination=illumination
+        )
 
     def _reconstruct_singly(
         self,
@@ -174,9 +176,9 @@ class PtychoModel(keras.Model):
         return total
 
     @property
-    def trained_intensity(self) -> float:
+    def trained_photon_scale(self) -> float:
         """The photon scale as it stands now, exp(log_scale)."""
-        return float(np.exp(ops.convert_to_numpy(self.scale.log_scale)))
+        return float(np.exp(ops.convert_to_numpy(self.photon_scale.log_scale)))
 
 
 def model_inputs(batch: dict[str, np.ndarray], probe: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """The differentiable forward model and its adjoint pieces, as functions of their arguments only.
 
 Complex fields are (real, imaginary) pairs of float tensors, which every backend differentiates. Shapes:
-canvas (B, M, M), patches (B, C, N, N), probe (P, N, N), positions (B, 1, 2, C) as stored (relative offsets,
+object (B, M, M) on the group's canvas, patches (B, C, N, N), probe (P, N, N), positions (B, 1, 2, C) as stored (relative offsets,
 px, x first). The detector frame is *unshifted* in here (zero frequency at [0, 0]); :func:`shift_detector`
 converts at the edge.
 
@@ -23,17 +23,17 @@ MODULUS_FLOOR = 1e-12
 """Added to squared moduli before a square root: its gradient at zero is infinite."""
 
 
-def hat_matrices(positions: Tensor, axis: int, size: int, canvas: int) -> Tensor:
-    """Return the bilinear interpolation matrices (B, C, size, canvas) of one axis (0 is x, 1 is y).
+def hat_matrices(positions: Tensor, axis: int, size: int, canvas_px: int) -> Tensor:
+    """Return the bilinear interpolation matrices (B, C, size, canvas_px) of one axis (0 is x, 1 is y).
 
-    Row i holds the weights of the canvas pixels at ``i + (canvas - size)/2 - relative``: a member lies at
+    Row i holds the weights of the canvas pixels at ``i + (canvas_px - size)/2 - relative``: a member lies at
     minus its stored relative offset from the group's centre. Outside the canvas is zero. Extraction applies
     the matrix, placement its transpose, so the two are adjoint by construction.
     """
-    start = (canvas - size) / 2 - positions[:, 0, axis, :]
+    start = (canvas_px - size) / 2 - positions[:, 0, axis, :]
     dtype = backend.standardize_dtype(positions.dtype)
     rows = ops.reshape(ops.arange(size, dtype=dtype), (1, 1, size, 1))
-    columns = ops.reshape(ops.arange(canvas, dtype=dtype), (1, 1, 1, canvas))
+    columns = ops.reshape(ops.arange(canvas_px, dtype=dtype), (1, 1, 1, canvas_px))
     distance = columns - rows - start[:, :, None, None]
     return ops.relu(1.0 - ops.abs(distance))
 
@@ -44,18 +44,18 @@ class Placement:
     Parameters
     ----------
     positions : (B, 1, 2, C)
-    size, canvas : int
+    size, canvas_px : int
         Sides of a patch and of the canvas, px. Where they are equal and C is 1, every relative offset is
         zero by construction and no interpolation takes place.
     """
 
-    def __init__(self, positions: Tensor, size: int, canvas: int) -> None:
-        self.size, self.canvas = size, canvas
+    def __init__(self, positions: Tensor, size: int, canvas_px: int) -> None:
+        self.size, self.canvas_px = size, canvas_px
         self.channels = positions.shape[-1]
-        self.trivial = self.channels == 1 and size == canvas
+        self.trivial = self.channels == 1 and size == canvas_px
         if not self.trivial:
-            self._x = hat_matrices(positions, 0, size, canvas)
-            self._y = hat_matrices(positions, 1, size, canvas)
+            self._x = hat_matrices(positions, 0, size, canvas_px)
+            self._y = hat_matrices(positions, 1, size, canvas_px)
 
     def extract(self, field: Tensor) -> Tensor:
         """Cut the patches (B, C, N, N) out of a canvas (B, M, M)."""
@@ -125,9 +125,9 @@ def summed_intensity(waves: list[Pair]) -> Tensor:
     return total
 
 
-def predict_intensity(canvas: Pair, placement: Placement, probe: Pair) -> Tensor:
+def predict_intensity(obj: Pair, placement: Placement, probe: Pair) -> Tensor:
     """Return the far-field intensities (B, C, N, N) of all members, unshifted, energy preserved."""
-    patches = placement.extract(canvas[0]), placement.extract(canvas[1])
+    patches = placement.extract(obj[0]), placement.extract(obj[1])
     return summed_intensity(mode_waves(patches, probe))
 
 
@@ -148,13 +148,13 @@ def placed_illumination(placement: Placement, probe: Pair, batch: Tensor) -> Ten
 
 
 def gradient_step(
-    canvas: Pair, amplitude: Tensor, placement: Placement, probe: Pair, illumination: Tensor, damping: float
+    obj: Pair, amplitude: Tensor, placement: Placement, probe: Pair, illumination: Tensor, damping: float
 ) -> Pair:
     """Return the data-consistency update g of a group's object; ``O + g`` explains the patterns better.
 
     Parameters
     ----------
-    canvas : pair of (B, M, M)
+    obj : pair of (B, M, M)
     amplitude : (B, C, N, N)
         Measured, unshifted.
     placement : Placement
@@ -164,7 +164,7 @@ def gradient_step(
     damping : float
         Added to the illumination (peak 1) in the division; keeps dark pixels still.
     """
-    patches = placement.extract(canvas[0]), placement.extract(canvas[1])
+    patches = placement.extract(obj[0]), placement.extract(obj[1])
     waves = mode_waves(patches, probe)
     modulus = ops.sqrt(summed_intensity(waves) + MODULUS_FLOOR)
     excess = amplitude / modulus - 1.0

@@ -123,7 +123,7 @@ class ClassicNetwork(keras.layers.Layer):
     def call(
         self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor
     ) -> Pair:
-        """Return the object canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
+        """Return the object on the group's canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
         energy = ops.sqrt(ops.sum(physics.probe_intensity(probe)))
         # A typical pixel of a pattern has amplitude (unit * |P|) / N; the root compresses the dynamic range.
         relative = physics.shift_detector(amplitude) * placement.size / (self.object_unit * energy)

@@ -46,21 +46,21 @@ class UnrolledNetwork(keras.layers.Layer):
     def call(
         self, amplitude: Tensor, placement: physics.Placement, probe: Pair, illumination: Tensor
     ) -> Pair:
-        """Return the object canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
+        """Return the object on the group's canvas, a pair of (B, M, M); `amplitude` (B, C, N, N) is unshifted."""
         unit = self.object_unit
-        canvas = unit * ops.ones_like(illumination), ops.zeros_like(illumination)
+        obj = unit * ops.ones_like(illumination), ops.zeros_like(illumination)
         for _ in range(self.config.warm_steps):
-            step = physics.gradient_step(canvas, amplitude, placement, probe, illumination, DAMPING)
-            canvas = canvas[0] + step[0], canvas[1] + step[1]
+            step = physics.gradient_step(obj, amplitude, placement, probe, illumination, DAMPING)
+            obj = obj[0] + step[0], obj[1] + step[1]
         # Nothing before this line is trained (but the photon scale): back-propagation may end here.
-        canvas = ops.stop_gradient(canvas[0]), ops.stop_gradient(canvas[1])
+        obj = ops.stop_gradient(obj[0]), ops.stop_gradient(obj[1])
         for k in range(self.config.steps):
-            step = physics.gradient_step(canvas, amplitude, placement, probe, illumination, DAMPING)
-            modulus = ops.sqrt(physics.squared_modulus(canvas) + 1e-12)
-            seen = [part / unit for part in (*step, *canvas, modulus)]
+            step = physics.gradient_step(obj, amplitude, placement, probe, illumination, DAMPING)
+            modulus = ops.sqrt(physics.squared_modulus(obj) + 1e-12)
+            seen = [part / unit for part in (*step, *obj, modulus)]
             correction = self._nets[min(k, len(self._nets) - 1)](ops.stack([*seen, illumination], axis=-1))
-            canvas = (
-                canvas[0] + step[0] + unit * correction[..., 0],
-                canvas[1] + step[1] + unit * correction[..., 1],
+            obj = (
+                obj[0] + step[0] + unit * correction[..., 0],
+                obj[1] + step[1] + unit * correction[..., 1],
             )
-        return canvas
+        return obj

@@ -14,7 +14,7 @@ BLURS = ((1.0, 1.0), (2.0, 5.0), (5.0, 10.0))
 def lines_object(size: int, seed: int) -> np.ndarray:
     """Draw the lines object: real, positive, mean amplitude about 2.7, zero phase.
 
-    400 random lines on a canvas of twice the size, blurred at three widths and cropped to the centre.
+    400 random lines in a drawing of twice the size, blurred at three widths and cropped to the centre.
     Four draws of the legacy generator for each line in the order (row0, col0, row1, col1), so that a seed
     gives the numbers published for it: seed 42 at 392 px has mean 2.708247 and std 0.641030.
 
@@ -23,11 +23,11 @@ def lines_object(size: int, seed: int) -> np.ndarray:
     (size, size) complex64
     """
     rng = np.random.RandomState(seed)
-    canvas_side = 2 * size
-    canvas = np.zeros((canvas_side, canvas_side))
+    drawing_px = 2 * size
+    drawing = np.zeros((drawing_px, drawing_px))
     for _ in range(N_LINES):
-        row0, col0, row1, col1 = (rng.uniform(size=4) * canvas_side).astype(int)
-        canvas[line(row0, col0, row1, col1)] = 1.0
-    blurred = sum(weight * ndimage.gaussian_filter(canvas, sigma) for weight, sigma in BLURS)
+        row0, col0, row1, col1 = (rng.uniform(size=4) * drawing_px).astype(int)
+        drawing[line(row0, col0, row1, col1)] = 1.0
+    blurred = sum(weight * ndimage.gaussian_filter(drawing, sigma) for weight, sigma in BLURS)
     half = size // 2
     return np.asarray(blurred)[half : half + size, half : half + size].astype(np.complex64)

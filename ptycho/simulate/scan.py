@@ -61,7 +61,7 @@ def check_sizes(sim: SimulationConfig | Params, N: int, gridsize: int) -> None:
     """Raise ConfigError for an object or a scan that the machine's memory does not hold."""
     size = sim.object_size_px
     whole = 1 if sim.mode == "nongrid" else max(sim.grid.n_objects_train, sim.grid.n_objects_test)
-    # A lines object is drawn on a canvas of twice its size, in double precision, in several blurred copies.
+    # A lines object is drawn at twice its size, in double precision, in several blurred copies.
     drawn, frame = 4 * size**2 * 8 * (2 + len(objects.BLURS)), 2 * whole * (size + N + GAP_PX) ** 2 * 16
     machine.check_memory(drawn + frame, f"simulation.object_size_px = {size}", "lower it", ConfigError)
     if sim.mode == "nongrid":

@@ -29,8 +29,8 @@ def telemetry(prediction: Prediction) -> dict[str, float]:
     energy = float(prediction.energy.sum())
     return {
         "groups": len(prediction),
-        "canvas_px": prediction.size,
-        "data_error": float(prediction.residual.sum()) / energy if energy > 0 else float("nan"),
+        "group_canvas_px": prediction.size,
+        "network_error": float(prediction.residual.sum()) / energy if energy > 0 else float("nan"),
     }
 
 

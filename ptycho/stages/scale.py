@@ -53,12 +53,12 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Scal
 
 def nphotons_of(raw: RawData, params: Params) -> float | None:
     """Return the mean photons per pattern to believe, None for what the scan records; ScaleError where nobody tells."""
-    if params.scaling.intensity_scale == "recorded":
+    if params.scaling.photon_scale == "recorded":
         return None
     named = params.scaling.nphotons or raw.metadata.get("requested_photons_per_pattern")
     if not isinstance(named, (int, float)):
         raise ScaleError(
-            "scaling.intensity_scale = closed_form needs the mean photons per pattern and this scan does not say them; "
+            "scaling.photon_scale = closed_form needs the mean photons per pattern and this scan does not say them; "
             "add --set scaling.nphotons=VALUE, or use recorded"
         )
     return float(named)

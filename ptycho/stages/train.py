@@ -46,7 +46,7 @@ def telemetry(bundle: Bundle) -> dict[str, float]:
         "untrained_error": bundle.untrained_error,
         "trained_error": bundle.trained_error,
         "prediction_scale": bundle.prediction_scale,
-        "scale_drift": bundle.trained_intensity / bundle.scales.intensity,
+        "scale_drift": bundle.trained_photon_scale / bundle.scales.photon_scale,
     }
 
 

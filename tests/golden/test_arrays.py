@@ -96,7 +96,7 @@ def test_the_published_scales_are_those_of_the_record():
     config = layers.resolve({}, overrides=["simulation.base_total_images=256", "grouping.n_groups=64"])
     records = pipeline.run_pipeline(config, until="scale").records
     scales = records["scale"].telemetry
-    assert scales["intensity"] * scales["statistical"] == pytest.approx(
+    assert scales["photon_scale"] * scales["statistical"] == pytest.approx(
         records["scan"].telemetry["photon_scale"], rel=1e-12
     )
-    assert scales["intensity"] == pytest.approx(988.21, rel=0.05), "64 groups stand for the scan"
+    assert scales["photon_scale"] == pytest.approx(988.21, rel=0.05), "64 groups stand for the scan"

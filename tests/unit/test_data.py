@@ -416,7 +416,7 @@ class TestContainer:
         """Sentinel scales: the fed array carries g, the network's input g times s, nothing else."""
         raw = oracles.make_scan()
         scales = scaling.Scales(
-            statistical=2.0, intensity=5.0, source="recorded", nphotons=7.0, object_unit=11.0
+            statistical=2.0, photon_scale=5.0, source="recorded", nphotons=7.0, object_unit=11.0
         )
         container = PtychoDataContainer(group_of(raw, [[0, 1, 2, 3]]), scales)
         np.testing.assert_array_equal(container.X()[0, :, :, 2], 2 * raw.diff3d[2])

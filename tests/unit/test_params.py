@@ -86,7 +86,7 @@ RUNS = [
     (
         *(
             "probe.kind=custom",
-            "scaling.intensity_scale=closed_form",
+            "scaling.photon_scale=closed_form",
             "training.overlap=2",
             "training.patience=1",
         ),

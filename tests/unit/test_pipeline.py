@@ -211,7 +211,7 @@ FIRST = [
     ({"split": {"fraction": 0.4}}, "split"),
     ({"grouping": {"n_groups": 20}}, "group_train"),
     ({"probe": {"mask": False}}, "scale"),
-    ({"scaling": {"intensity_scale": "closed_form"}}, "scale"),
+    ({"scaling": {"photon_scale": "closed_form"}}, "scale"),
     ({"training": {"learning_rate": 1e-3}}, "train"),
     ({"model": {"warm_steps": 3}}, "train"),
     ({"inference": {"n_groups": 20}}, "group_test"),

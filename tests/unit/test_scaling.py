@@ -36,7 +36,7 @@ def energy_by_loops(stack):
 def scales(**changed):
     values = {
         "statistical": 0.5,
-        "intensity": 300.0,
+        "photon_scale": 300.0,
         "source": "recorded",
         "nphotons": 1e6,
         "object_unit": 2.0,
@@ -132,7 +132,7 @@ class TestMeasure:
         stack = np.sqrt(patterns())
         found = scaling.measure(stack, oracles.lopsided_probe(N), photon_scale=1.0, nphotons=nphotons)
         fed = found.statistical * stack
-        assert energy_by_loops(found.intensity * fed) == pytest.approx(nphotons, rel=1e-9)
+        assert energy_by_loops(found.photon_scale * fed) == pytest.approx(nphotons, rel=1e-9)
         assert found.nphotons == pytest.approx(nphotons, rel=1e-9)
         assert found.source == "closed_form"
 
@@ -142,7 +142,7 @@ class TestMeasure:
         counts = patterns()
         stack = np.sqrt(counts) / photon_scale
         found = scaling.measure(stack, oracles.lopsided_probe(N), photon_scale=photon_scale)
-        np.testing.assert_allclose((found.intensity * found.statistical * stack) ** 2, counts, rtol=1e-12)
+        np.testing.assert_allclose((found.photon_scale * found.statistical * stack) ** 2, counts, rtol=1e-12)
         assert found.nphotons == pytest.approx(counts.sum(axis=(1, 2)).mean(), rel=1e-12)
         assert found.source == "recorded"
 
@@ -153,7 +153,7 @@ class TestMeasure:
         plain = scaling.measure(stack, probe, photon_scale=1.0)
         loud = scaling.measure(gain * stack, probe, photon_scale=1.0 / gain)
         np.testing.assert_allclose(loud.statistical * gain * stack, plain.statistical * stack, rtol=1e-12)
-        assert loud.intensity == pytest.approx(plain.intensity, rel=1e-12)
+        assert loud.photon_scale == pytest.approx(plain.photon_scale, rel=1e-12)
         assert loud.object_unit == pytest.approx(plain.object_unit, rel=1e-12)
 
     @pytest.mark.finding("NORMALIZATION-001")
@@ -169,7 +169,7 @@ class TestMeasure:
         few, many = (scaling.measure(stack, probe, photon_scale=1.0, nphotons=n) for n in (1e4, 1e9))
         assert many.statistical == few.statistical
         assert many.object_unit == few.object_unit
-        assert many.intensity / few.intensity == pytest.approx(math.sqrt(1e5), rel=1e-12)
+        assert many.photon_scale / few.photon_scale == pytest.approx(math.sqrt(1e5), rel=1e-12)
 
     @pytest.mark.finding("NORMALIZE-DATA-UINT16-001")
     def test_whole_numbers_are_measured_like_floats(self):
@@ -198,14 +198,14 @@ class TestMeasure:
 
     def test_metamorphic(self):
         stack, probe = np.sqrt(patterns()), oracles.lopsided_probe(N)
-        meta.pure(lambda s, p: scaling.measure(s, p, photon_scale=1.0).intensity, stack, probe)
+        meta.pure(lambda s, p: scaling.measure(s, p, photon_scale=1.0).photon_scale, stack, probe)
         measure = lambda s: scaling.measure(s, probe, photon_scale=1.0).statistical  # noqa: E731
         meta.permutation_invariant(measure, stack, rtol=1e-14)
         meta.homogeneous(measure, stack, 7.0, -1)
 
 
 class TestScales:
-    @pytest.mark.parametrize("name", ["statistical", "intensity", "nphotons", "object_unit"])
+    @pytest.mark.parametrize("name", ["statistical", "photon_scale", "nphotons", "object_unit"])
     @pytest.mark.parametrize("value", [0.0, -2.0, math.nan, math.inf])
     def test_each_is_finite_and_positive(self, name, value):
         with pytest.raises(ScaleError, match=f"scale {name} must be finite and > 0; got {value!r}"):
@@ -219,7 +219,7 @@ class TestScales:
     def test_what_was_applied_on_the_way_in_is_undone_on_the_way_out(self):
         obj = oracles.smooth_object(5, 9).astype(np.complex64)
         held = (0.5 * obj).astype(np.complex64)  # the network explains g * diff3d with g * O
-        out = scales(statistical=0.5).undo(held, trained_intensity=300.0)
+        out = scales(statistical=0.5).undo(held, trained_photon_scale=300.0)
         assert out.dtype == np.complex64
         np.testing.assert_allclose(out, obj, rtol=1e-6)
 
@@ -228,7 +228,7 @@ class TestScales:
         """The network divides its input by t instead of s: it holds g * (s / t) * O."""
         obj = oracles.smooth_object(5, 9).astype(np.complex64)
         held = (0.5 * 300.0 / 240.0 * obj).astype(np.complex64)
-        np.testing.assert_allclose(scales().undo(held, trained_intensity=240.0), obj, rtol=1e-6)
+        np.testing.assert_allclose(scales().undo(held, trained_photon_scale=240.0), obj, rtol=1e-6)
 
     def test_undoing_leaves_its_argument_and_the_phase_alone(self):
         obj = oracles.smooth_object(5, 9).astype(np.complex64)

@@ -171,7 +171,7 @@ def test_epoch_zero_is_the_network_before_it_learned_anything(run):
     _, bundle = run
     groups, scaled, _ = prepared(tiny())
     idle, _ = trained_with(groups, scaled, tiny(learning_rate=1e-9))
-    assert bundle.history[0].keys() >= {"val_loss", "val_error", "learning_rate", "intensity"}
+    assert bundle.history[0].keys() >= {"val_loss", "val_error", "learning_rate", "photon_scale"}
     assert bundle.untrained_error == bundle.history[0]["val_error"]
     assert idle.untrained_error == bundle.untrained_error
     assert idle.trained_error == pytest.approx(idle.untrained_error, rel=1e-4)

@@ -160,12 +160,12 @@ def test_nothing_is_learned_through_the_warm_steps(scene):
     """The photon scale divides what comes in; after warm steps only the last steps see it."""
     config = ModelConfig(filters=4, levels=1, warm_steps=1, steps=1)
     model = networks.PtychoModel(
-        config, LossConfig(), channels=4, canvas=CANVAS, intensity=2.5, object_unit=1.7, seed=1
+        config, LossConfig(), channels=4, canvas_px=CANVAS, photon_scale=2.5, object_unit=1.7, seed=1
     )
-    assert model.trained_intensity == pytest.approx(2.5)
-    scaled = numpy_of(model.scale(keras.ops.convert_to_tensor(np.array([5.0], np.float32))))
+    assert model.trained_photon_scale == pytest.approx(2.5)
+    scaled = numpy_of(model.photon_scale(keras.ops.convert_to_tensor(np.array([5.0], np.float32))))
     assert scaled == pytest.approx(2.0)
-    assert numpy_of(model.scale.undo(keras.ops.convert_to_tensor(scaled))) == pytest.approx(5.0)
+    assert numpy_of(model.photon_scale.undo(keras.ops.convert_to_tensor(scaled))) == pytest.approx(5.0)
 
 
 def test_large_seeds_are_seeds(scene):

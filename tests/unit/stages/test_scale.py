@@ -25,11 +25,11 @@ def photons(scan, *overrides):
 
 def test_the_simulations_own_number_is_not_that_of_a_scan_that_is_given(scan):
     """`simulation.nphotons` is 1e9 by default; the scan was asked for 1e6."""
-    assert photons(scan, "scaling.intensity_scale=closed_form") == pytest.approx(1e6, rel=1e-9)
+    assert photons(scan, "scaling.photon_scale=closed_form") == pytest.approx(1e6, rel=1e-9)
 
 
 def test_a_number_that_is_given_beats_the_scans(scan):
-    named = ("scaling.intensity_scale=closed_form", "scaling.nphotons=3e5")
+    named = ("scaling.photon_scale=closed_form", "scaling.nphotons=3e5")
     assert photons(scan, *named) == pytest.approx(3e5, rel=1e-9)
 
 
@@ -40,4 +40,4 @@ def test_by_default_the_scan_itself_tells(scan):
 def test_a_measured_scan_that_says_nothing_has_to_be_told(scan):
     measured = dataclasses.replace(scan, metadata={})
     with pytest.raises(ScaleError, match=r"does not say them; add --set scaling\.nphotons=VALUE"):
-        photons(measured, "scaling.intensity_scale=closed_form")
+        photons(measured, "scaling.photon_scale=closed_form")

@@ -21,7 +21,7 @@ def reach_px(groups: Iterable[GroupedData]) -> float:
     )
 
 
-def canvas_side(reach: float, N: int, levels: int) -> int:
+def side_px(reach: float, N: int, levels: int) -> int:
     """Return the side of a canvas that holds members up to `reach` px off its centre.
 
     At least ``N + 2 * ceil(reach)``, rounded up so that the U-Net can halve it ``levels - 1`` times.
