@@ -1,0 +1,111 @@
+"""Twins and data consistency, against objects that are known."""
+
+import dataclasses
+import math
+
+import numpy as np
+import oracles
+import pytest
+
+from ptycho import stitching
+from ptycho.data import RawData
+from ptycho.evaluation import consistency
+from ptycho.stitching import Prediction, Reconstruction
+
+N = 32
+
+
+def scene(count=12, seed=3):
+    """Patches cut by loops out of an asymmetric object, at whole pixels, and a lopsided probe."""
+    obj = oracles.smooth_object(120, 140)
+    rng = np.random.default_rng(seed)
+    where = np.stack([rng.integers(20, 120, count), rng.integers(20, 100, count)], axis=1)
+    patches = np.array([obj[y - N // 2 : y + N // 2, x - N // 2 : x + N // 2] for x, y in where])
+    return obj.astype(np.complex64), where.astype(float), patches.astype(np.complex64)
+
+
+def prediction(patches, where):
+    weights = np.ones(patches.shape, np.float32)
+    return Prediction(patches, weights, where, np.zeros(len(where)), np.ones(len(where)))
+
+
+def lit(shift=(0, 0)):
+    """A disk of light, off the patch's centre by `shift` (rows, columns)."""
+    rows, columns = np.mgrid[:N, :N]
+    distance = np.hypot(rows - (N - 1) / 2 - shift[0], columns - (N - 1) / 2 - shift[1])
+    return (distance < 8).astype(float)
+
+
+def turned(patches, centre):
+    """Each patch turned by 180 degrees about `centre` (rows, columns), by loops."""
+    out = np.zeros_like(patches)
+    for row in range(N):
+        for column in range(N):
+            r, c = round(2 * centre[0] - row), round(2 * centre[1] - column)
+            if 0 <= r < N and 0 <= c < N:
+                out[:, row, column] = patches[:, r, c].conj()
+    return out
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -2)])
+def test_patches_of_the_object_and_of_its_twin_are_told_apart(shift):
+    obj, where, patches = scene()
+    centre = ((N - 1) / 2 + shift[0], (N - 1) / 2 + shift[1])
+    own = consistency.twin_correlation(prediction(patches, where), obj, lit(shift))
+    assert own.own == pytest.approx(1, abs=1e-6)
+    assert own.flipped < 0.7
+    assert own.patches == 12
+    twin = consistency.twin_correlation(prediction(turned(patches, centre), where), obj, lit(shift))
+    assert twin.flipped == pytest.approx(1, abs=1e-6)
+    assert twin.own < 0.7
+
+
+def test_patches_that_are_no_numbers_do_not_count():
+    obj, where, patches = scene()
+    patches[:4] = np.nan
+    found = consistency.twin_correlation(prediction(patches, where), obj, lit())
+    assert found.patches == 8
+    assert found.own == pytest.approx(1, abs=1e-6)
+
+
+def test_pixels_near_the_truths_edge_do_not_count():
+    """A patch half outside of the truth is compared where the truth is, less the border."""
+    obj, _, _ = scene()
+    where = np.array([[10.0, 12.0]])
+    padded = np.pad(obj, N)
+    patch = padded[None, N + 12 - 16 : N + 12 + 16, N + 10 - 16 : N + 10 + 16].copy()
+    patch[0, :, : 16 - 10 + 2] = 99  # columns outside, and the two next to the edge
+    patch[0, : 16 - 12 + 2] = 99
+    within = consistency.twin_correlation(prediction(patch, where), obj, np.ones((N, N)), border_px=2)
+    assert within.own == pytest.approx(1, abs=1e-6)
+    assert consistency.twin_correlation(prediction(patch, where), obj, np.ones((N, N)), border_px=1).own < 0.9
+
+
+def test_without_a_truth_nothing_is_said():
+    _, where, patches = scene()
+    found = consistency.twin_correlation(prediction(patches, where), None, lit())
+    assert math.isnan(found.own)
+    assert found.patches == 0
+
+
+def test_the_data_error_is_the_sum_over_all_patterns():
+    """Against patterns that a third computation makes, with an error that is put in."""
+    obj, where, patches = scene()
+    probe = oracles.lopsided_probe(N, modes=2).astype(np.complex64)
+    clean = np.array([oracles.far_field(patch, probe) for patch in patches])
+    measured = 0.8 * clean
+    measured[0] *= 3
+    scan = RawData(where[:, 0], where[:, 1], measured, probe)
+    frame = Reconstruction(obj[3:, 5:], np.ones(obj[3:, 5:].shape, np.float32), (5, 3), 1.0, len(where))
+    found = consistency.data_error(dataclasses.replace(frame, network_error=0.25), scan, probe)
+    assert found["stitched_error"] == pytest.approx(
+        np.sum((clean - measured) ** 2) / np.sum(measured**2), rel=1e-4
+    )
+    assert found["stitched_scale"] == pytest.approx(np.sum(clean * measured) / np.sum(clean**2), rel=1e-5)
+    assert found["network_error"] == 0.25
+
+
+def test_stitching_s_illumination_is_that_of_all_modes():
+    probe = oracles.lopsided_probe(N, modes=2)
+    expected = np.abs(probe[0]) ** 2 + np.abs(probe[1]) ** 2
+    np.testing.assert_allclose(stitching.illumination(probe), expected / expected.max(), rtol=1e-5)

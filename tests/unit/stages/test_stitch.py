@@ -1,0 +1,57 @@
+"""The stitch row: what a diagnostic rescaling multiplies by."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ptycho import layers, pipeline
+from ptycho.params import Params
+
+
+@pytest.fixture
+def stitched(finished):
+    """Stitch the finished run's patches with another config and, where wanted, another bundle or other patches."""
+
+    def run(*overrides, bundle=None, gain=1.0):
+        config = layers.resolve(finished.config.to_dict(), overrides=overrides)
+        artifacts = dict(finished.result.artifacts)
+        bundle = bundle or artifacts["train"]
+        patches = artifacts["infer"].patches * np.float32(gain)
+        artifacts |= {"train": bundle, "infer": dataclasses.replace(artifacts["infer"], patches=patches)}
+        row = pipeline.stage_named("stitch")
+        return row.run(artifacts, Params(config, row.reads, row.name), finished_execution)
+
+    from ptycho.rows import Execution
+
+    finished_execution = Execution()
+    return run
+
+
+def test_nothing_is_rescaled_unless_it_is_asked_for(stitched):
+    plain = stitched()
+    assert plain.prediction_scale == 1.0
+    np.testing.assert_allclose(stitched(gain=1.7).object, 1.7 * plain.object, rtol=1e-5, atol=1e-6)
+
+
+def test_the_recorded_factor_is_the_bundles(finished, stitched):
+    bundle = dataclasses.replace(finished.result.artifacts["train"], prediction_scale=1.25)
+    found = stitched("inference.prediction_scale=recorded", bundle=bundle)
+    assert found.prediction_scale == 1.25
+    np.testing.assert_allclose(found.object, 1.25 * stitched().object, rtol=1e-6)
+
+
+@pytest.mark.finding("VARPRO-SOLVE-UNITS-001")
+def test_a_fit_to_the_truth_takes_out_whatever_factor_there_was(stitched):
+    once = stitched("inference.prediction_scale=least_squares")
+    loud = stitched("inference.prediction_scale=least_squares", gain=1.7)
+    assert loud.prediction_scale == pytest.approx(once.prediction_scale / 1.7, rel=1e-4)
+    np.testing.assert_allclose(loud.object, once.object, rtol=1e-4, atol=1e-5)
+
+
+def test_the_factor_is_told_and_is_all_that_changes(stitched):
+    plain, fitted = stitched(), stitched("inference.prediction_scale=least_squares")
+    assert fitted.prediction_scale != 1.0
+    np.testing.assert_allclose(fitted.object, fitted.prediction_scale * plain.object, rtol=1e-5)
+    np.testing.assert_array_equal(fitted.coverage, plain.coverage)
+    assert fitted.network_error == plain.network_error
