@@ -324,8 +324,10 @@ class TestRefused:
             Config.from_dict({"gridsize": 2, "grouping": {"neighbor_count": 3}})
 
     def test_neighbours_do_not_matter_where_none_are_sought(self):
-        Config.from_dict({"gridsize": 1, "grouping": {"neighbor_count": 1}})
-        Config.from_dict({"gridsize": 3, "grouping": {"neighbor_count": 4, "method": "consecutive"}})
+        alone = Config.from_dict({"gridsize": 1, "grouping": {"neighbor_count": 1}})
+        assert alone.grouping.neighbor_count < 4
+        raster = {"gridsize": 3, "grouping": {"neighbor_count": 4, "method": "consecutive"}}
+        assert Config.from_dict(raster).channels == 9
 
     @pytest.mark.finding("H-LOSS-WEIGHTS (D6a)")
     def test_a_loss_without_a_data_term(self):

@@ -1,5 +1,6 @@
 """The commands by which this project is used, literally: what each of them runs, and what it says it leaves out."""
 
+import ast
 import json
 import os
 import subprocess
@@ -111,6 +112,29 @@ def test_a_test_that_is_named_by_its_id_runs_whatever_its_tier():
     named = "tests/scenarios/test_scenarios.py::test_no_seed_goes_nan"
     assert tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], [named], "")
     assert not tiers.is_wanted(f"{named}[gs1_ideal-3]", ["soak"], ["tests/scenarios"], "")
+
+
+def assertion_helpers():
+    """Names of what asserts for a test: the metamorphic relations, golden files, pytest's and numpy's own."""
+    tree = ast.parse((REPOSITORY / "tests" / "metamorphic.py").read_text())
+    relations = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return relations | {"raises", "warns", "check", "golden_arrays", "outcome"}
+
+
+def test_every_test_can_fail():
+    """A test that asserts nothing passes whatever happens. (Benchmarks measure.)"""
+    helpers, silent = assertion_helpers(), []
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for test in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(test, ast.FunctionDef) and test.name.startswith("test_")):
+                continue
+            inside = list(ast.walk(test))
+            called = [node.func for node in inside if isinstance(node, ast.Call)]
+            names = {getattr(func, "attr", getattr(func, "id", "")) for func in called}
+            speaks = any(name.startswith("assert_") or name in helpers for name in names)
+            if not (speaks or any(isinstance(node, ast.Assert) for node in inside)):
+                silent.append(f"{path.name}::{test.name}")
+    assert [name for name in silent if not name.startswith("test_numpy_stages")] == []
 
 
 def test_a_red_run_under_xdist_shows_its_failures_and_exits_one(tmp_path):

@@ -1,7 +1,5 @@
 """Scans: photons, noise and frames; the published energies."""
 
-import dataclasses
-
 import metamorphic as meta
 import numpy as np
 import oracles
@@ -115,12 +113,11 @@ class TestPhotons:
         counts = np.array(samples)
         assert np.abs(counts - np.round(counts)).max() < 1e-2
         assert len(np.unique(np.round(counts))) > 50
-        total, pixels = rate.sum(), rate.size
+        total = rate.sum()
         # Mean of the counts = rate, variance of the counts = rate: both within five standard errors.
         assert abs(counts.mean(axis=0).sum() - total) < 5 * np.sqrt(total / 30)
         variance = counts.var(axis=0, ddof=1).sum()
         assert abs(variance - total) < 5 * np.sqrt(2 * (rate**2).sum() / 29 + total / 30)
-        assert pixels == 9 * 32 * 32
 
     @pytest.mark.finding("PTY-AT-002")
     def test_without_noise_it_is_bitwise_repeatable_and_with_noise_by_seed(self):
@@ -157,8 +154,8 @@ class TestPhotons:
             )
 
     def test_more_photons_than_can_be_drawn_are_refused_in_words(self):
-        with pytest.raises(ConfigError, match="nphotons"):
-            scan.simulate_scan(small("simulation.nphotons=1e25"))
+        with pytest.raises(ConfigError, match=r"nphotons = 1e\+20 asks for .* counts in one pixel"):
+            scan.simulate_scan(small("simulation.nphotons=1e20"))
 
 
 class TestGrid:
@@ -178,8 +175,8 @@ class TestGrid:
         return scan.simulate_scan(small(*cls.CONFIG))
 
     def test_its_size_is_that_of_its_rasters(self, raw):
-        train = len(positions.grid_positions(60, 32, 2, 4, 16))
-        test = len(positions.grid_positions(60, 32, 2, 4, 20))
+        # Windows of 32 + 4 px in 60 px: at a stride of 8 px they start at 0, 8, 16, 24; at 10 px at 0, 10, 20.
+        train, test = 4**2 * 4, 3**2 * 4
         assert np.bincount(raw.scan_index).tolist() == [2 * train, test]
         assert raw.metadata["mode"] == "grid"
 
@@ -224,4 +221,3 @@ def test_photons_do_not_reach_the_truth_or_the_positions():
     np.testing.assert_array_equal(dim.object_guess, bright.object_guess)
     np.testing.assert_array_equal(dim.positions, bright.positions)
     assert bright.photon_scale / dim.photon_scale == pytest.approx(np.sqrt(1e5), rel=1e-6)
-    assert dataclasses.is_dataclass(dim)
