@@ -37,12 +37,6 @@ def far_field_amplitude(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
     return fft.fftshift(np.sqrt(intensity), axes=(-2, -1))
 
 
-def illuminated_energy(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """Return sum_p sum_xy |P_p * O|^2 (M,) of each patch, in float64."""
-    illumination = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)
-    return np.array([np.sum(np.abs(patch.astype(np.complex128)) ** 2 * illumination) for patch in patches])
-
-
 def scan_amplitudes(
     obj: np.ndarray, positions: np.ndarray, probe: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
