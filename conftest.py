@@ -70,6 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if wanted[item]]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the exit code of a run that stopped early: or-ed with syrupy's for unused snapshots it would be 3, a crash."""
+    if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        session.exitstatus = exitstatus
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache of the session's own: no test reads or fills the user's."""
