@@ -1,12 +1,15 @@
 """Predicted patches: on disk where they are large, and read as often as one likes."""
 
+import dataclasses
 import errno
 import os
 
 import numpy as np
+import oracles
 import pytest
 
 from ptycho import forward, identity, inference, pipeline
+from ptycho.config import LossConfig
 from ptycho.errors import DataContractError, RunDirectoryError
 from ptycho.rows import Inputs
 
@@ -70,3 +73,73 @@ def test_residual_and_energy_are_those_of_each_group(finished):
     np.testing.assert_allclose(prediction.energy, counts * np.sum(measured**2, axis=(1, 2)), rtol=1e-4)
     residual = counts * np.sum((predicted - measured) ** 2, axis=(1, 2))
     np.testing.assert_allclose(prediction.residual, residual, rtol=2e-2)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.5])
+def test_a_prediction_is_in_the_units_of_the_scan_and_says_how_well_it_explains_it(finished, factor):
+    """Far fields of the predicted patches, by the numpy forward model, against the scan's own counts.
+
+    A trained photon scale that is off by a factor puts that factor into what the network holds; it is taken out.
+    """
+    bundle, groups = finished.result.artifacts["train"], finished.result.artifacts["group_test"]
+    (name,) = [key for key in bundle.weights if key.endswith("log_scale")]
+    weights = {**bundle.weights, name: bundle.weights[name] + np.log(np.float32(factor))}
+    trained = bundle.trained_photon_scale * factor
+    bundle = dataclasses.replace(bundle, weights=weights, trained_photon_scale=trained)
+    found = inference.predict(bundle, groups, batch_size=5)
+
+    raw, rows = groups.raw, groups.nn_indices[:, 0]
+    np.testing.assert_array_equal(found.positions, raw.positions[rows])
+    measured = raw.photon_scale * raw.diff3d[rows].astype(float)
+    predicted = raw.photon_scale * forward.far_field_amplitude(found.patches.astype(complex), raw.probe)
+    np.testing.assert_allclose(found.energy, (measured**2).sum(axis=(1, 2)), rtol=1e-5)
+    # The floor under the network's modulus is worth up to 1e-6 of the energy.
+    np.testing.assert_allclose(
+        found.residual, ((predicted - measured) ** 2).sum(axis=(1, 2)), rtol=0.05, atol=1e-6 * found.energy[0]
+    )
+    lit = (np.abs(raw.probe) ** 2).sum(axis=0)
+    np.testing.assert_allclose(
+        found.weights, np.broadcast_to(lit / lit.max(), found.weights.shape), atol=1e-5
+    )
+    # The object is that of the truth, and not a factor of it.
+    truth = np.abs(raw.object_guess).mean()
+    centre = np.abs(found.patches[:, 12:20, 12:20]).mean()
+    assert centre == pytest.approx(truth, rel=0.2)
+
+
+def test_a_groups_members_share_its_canvas():
+    """Gridsize 2: the patch of a group lies at its members' mean, and is lit by all of them."""
+    from ptycho import grouping, scaling, stitching
+    from ptycho.config import GroupingConfig, ModelConfig
+    from ptycho.model import bundle as bundles
+    from ptycho.model import network
+
+    raw = oracles.make_scan()
+    groups = grouping.group(raw, 2, GroupingConfig(neighbor_count=5), n_groups=3)
+    scales = scaling.measure(raw.diff3d, raw.probe, photon_scale=raw.photon_scale)
+    config = ModelConfig(filters=2, levels=1, warm_steps=2, steps=1)
+    model = network.PtychoModel(
+        config, LossConfig(), channels=4, canvas_px=48, photon_scale=scales.photon_scale,
+        object_unit=scales.object_unit,
+    )  # fmt: skip
+    bundle = bundles.Bundle(
+        N=raw.N,
+        gridsize=2,
+        model=config,
+        weights=bundles.get_weights(model),
+        probe=raw.probe,
+        scales=scales,
+        trained_photon_scale=scales.photon_scale,
+    )
+    found = inference.predict(bundle, groups)
+    members = raw.positions[groups.nn_indices]
+    np.testing.assert_allclose(found.positions, members.mean(axis=1), atol=1e-9)
+    one = stitching.illumination(raw.probe)
+    own = np.mgrid[: raw.N, : raw.N] - raw.N // 2
+    for patch, centre, where in zip(found.weights, found.positions, members, strict=True):
+        assert patch.sum() == pytest.approx(4 * one.sum(), rel=1e-4)
+        grid = np.mgrid[: patch.shape[0], : patch.shape[1]] - patch.shape[0] // 2
+        for axis in (0, 1):  # x is the column
+            seen = (patch * grid[1 - axis]).sum() / patch.sum() + centre[axis]
+            expected = where[:, axis].mean() + (one * own[1 - axis]).sum() / one.sum()
+            assert seen == pytest.approx(expected, abs=1e-2)
