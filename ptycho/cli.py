@@ -365,7 +365,9 @@ def _asked(
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     if reading != Reading():
         raise ConfigError("--intensity and --geometry say how a scan's file is to be read; add --data FILE")
-    return request.of_scenario(scenario, profile, overrides), {}
+    config = request.of_scenario(scenario, profile, overrides)
+    request.check_truth(config)
+    return config, {}
 
 
 def _with_bundle(

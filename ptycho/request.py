@@ -70,8 +70,20 @@ def about(data: Path | None) -> Iterator[None]:
         raise type(error)(f"{data}: {error}") from None
 
 
-def check_truth(config: Config, scan: RawData) -> None:
-    """Raise ConfigError where a config asks for what only a truth can give and the scan brings none."""
+def check_truth(config: Config, scan: RawData | None = None) -> None:
+    """Raise ConfigError where the truth, of a scan or simulated, cannot give what a config asks of it."""
+    if scan is None:
+        smaller = config.simulation.object_size_px
+    elif scan.object_guess is not None:
+        smaller = min(scan.object_guess.shape)
+    else:
+        smaller = 0
+    if smaller and 2 * config.evaluation.border_px >= smaller:
+        raise ConfigError(
+            f"evaluation.border_px = {config.evaluation.border_px} leaves nothing of a truth of {smaller} px to compare with"
+        )
+    if scan is None:
+        return
     if config.inference.prediction_scale == "least_squares" and scan.object_guess is None:
         raise ConfigError(
             "inference.prediction_scale = least_squares fits to the truth and this scan has no objectGuess; use none or "

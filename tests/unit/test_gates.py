@@ -211,6 +211,11 @@ def test_where_nothing_can_be_learned_it_is_said_with_both_numbers():
     }
 
 
+def test_what_lies_above_twice_the_noise_can_be_learned():
+    found = verdicts(bundle=replace(BUNDLE, trained_error=2e-4), geometry=replace(GEOMETRY, noise=0.9e-4))
+    assert failing(found) == {"learned"}
+
+
 def test_errors_of_patterns_that_trained_are_said_to_be_that():
     found = verdicts(bundle=replace(BUNDLE, held_out_patterns=0))["learned"]
     assert "training patterns (none were held out)" in found.reason

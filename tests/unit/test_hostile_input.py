@@ -19,6 +19,7 @@ from ptycho.data import RawData
 from ptycho.errors import PtychoError
 from ptycho.io import npz
 from ptycho.simulate import scan as simulation
+from ptycho.stages import stitch
 
 N = 32
 scalars = (
@@ -237,6 +238,7 @@ def test_what_is_no_file_does_not_hang(place, tmp_path):
         (["--set", "training.epochs=99999999999999999999"], "training.epochs"),
         (["--set", "simulation.base_total_images=2000000000"], "GiB but the machine has"),
         (["--set", "simulation.object_size_px=1000000"], "GiB but the machine has"),
+        (["--set", "evaluation.border_px=196"], "leaves nothing of a truth of 392 px"),
         (["--set", "probe.scale=1e-300"], "probe.scale = 1e-300"),
         (["--set", "probe.smoothing_sigma_px=1e9"], "probe.smoothing_sigma_px"),
         (
@@ -272,3 +274,35 @@ def test_what_goes_wrong_with_a_scan_names_its_file(tmp_path, monkeypatch, capsy
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ptycho: scan.npz: Dataset has only 2 points in this part of the scan")
+
+
+@given(st.data())
+def test_any_damage_to_a_reconstruction(finished, tmp_path_factory, data):
+    """What `ptycho evaluate` is given is read, or refused."""
+    whole = bytearray((finished.folder / "reconstruction.npz").read_bytes())
+    if data.draw(st.booleans()):
+        whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        # The arrays are large and plain: most of what can go wrong stands near the end, with the description.
+        where = len(whole) - 1 - data.draw(st.integers(0, 3000))
+        whole[where] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("damaged") / "reconstruction.npz"
+    path.write_bytes(whole)
+    outcome(lambda: stitch.read(path))
+
+
+values_of_fields = values | st.sampled_from([[], {}, "x", -1, 1.5, 1e308])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["n_patches", "kept_fraction", "network_error", "made_from", "n_outside"]),
+        values_of_fields,
+    )
+)
+def test_any_description_of_a_reconstruction(finished, tmp_path_factory, changed):
+    arrays = npz.read_arrays(finished.folder / "reconstruction.npz")
+    known = {**json.loads(str(arrays["_reconstruction"])), **changed}
+    path = tmp_path_factory.mktemp("described") / "reconstruction.npz"
+    np.savez(path, **{**arrays, "_reconstruction": np.array(json.dumps(known))})
+    outcome(lambda: stitch.read(path))
