@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ptycho import request
 from ptycho.config import Config
 from ptycho.errors import ConfigError, InvariantError, PtychoError
+from ptycho.findings import commands
 
 app = App(
     name="ptycho",
@@ -27,6 +28,7 @@ app = App(
 )
 cache_app = App(name="cache", help="Artifacts that are kept from run to run.")
 app.command(cache_app)
+app.command(commands.app)
 
 Overrides = Annotated[
     tuple[str, ...],

@@ -46,6 +46,10 @@ class RunDirectoryError(PtychoError):
     """An output directory cannot be written, or holds a run that this one may not replace."""
 
 
+class LedgerError(PtychoError):
+    """The ledger of findings is malformed, or a finding is unknown."""
+
+
 class InvariantError(PtychoError):
     """A stage computed what must not be: a bug of ours, whatever the input was."""
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho import layers
 from ptycho.config import Config
-from ptycho.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
+from ptycho.errors import (
+    CanvasError,
+    ConfigError,
+    DataContractError,
+    GroupingError,
+    ScaleError,
+)
 
 if TYPE_CHECKING:
     from ptycho.data import RawData

@@ -64,6 +64,7 @@ def test_a_stable_profile_passes_its_gates(name, data):
     assert not failures(result)
 
 
+@pytest.mark.finding("TRAINED-NOTHING-001")
 @pytest.mark.scenario
 @pytest.mark.parametrize("name", ["gs1_custom", "gs2_ideal", "gs2_custom"])
 def test_training_switched_off_is_noticed(name, data):

@@ -100,6 +100,8 @@ def test_a_whole_new_scan_is_reconstructed_with_a_bundle(tmp_path, monkeypatch, 
     assert call(*judge, "all.npz", "--all") == 0
 
 
+@pytest.mark.finding("INFERENCE-OVERSAMPLE-001")
+@pytest.mark.finding("MAINREF-CLI-001/#15")
 def test_how_many_groups_a_training_run_reconstructed_is_not_inherited(
     tmp_path, monkeypatch, finished, tiny_options
 ):
@@ -113,6 +115,7 @@ def test_how_many_groups_a_training_run_reconstructed_is_not_inherited(
             assert json.loads(str(written["_reconstruction"]))["n_patches"] == expected
 
 
+@pytest.mark.finding("MAINREF-CLI-001/#15")
 def test_a_bundle_reconstructs_no_scan_of_another_size(tmp_path, monkeypatch, finished, capsys):
     monkeypatch.chdir(tmp_path)
     assert call("simulate", "gs1_ideal", "--profile", "stable", "--out", "wide.npz") == 0
@@ -189,6 +192,7 @@ def test_a_swap_that_does_not_fit_is_refused(swap, words, tmp_path, monkeypatch,
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.finding("LOST-RUN-001")
 def test_a_terminated_training_says_what_is_kept_and_how_to_go_on(
     tmp_path, monkeypatch, tiny_options, capsys
 ):

@@ -22,6 +22,7 @@ def test_the_kinds_that_callers_rely_on_exist():
         "DataContractError",
         "GroupingError",
         "InvariantError",
+        "LedgerError",
         "RunDirectoryError",
         "ScaleError",
         "StageError",

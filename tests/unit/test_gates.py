@@ -82,6 +82,7 @@ def test_all_pass_where_all_is_well():
     assert all(name.isidentifier() for name in found)
 
 
+@pytest.mark.finding("GATE-SELF-001")
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -96,6 +97,7 @@ def test_a_reconstruction_fails_one_gate(name, change):
     assert failing(verdicts(replace(RECONSTRUCTION, **change))) == {name}
 
 
+@pytest.mark.finding("GATE-SELF-001")
 @pytest.mark.parametrize(
     ("name", "part", "change"),
     [
@@ -136,6 +138,7 @@ def test_a_fitted_factor_is_taken_out_before_scales_are_judged():
     assert found["data_scale"].value == pytest.approx(0.25)
 
 
+@pytest.mark.finding("FALSE-GEOMETRY-001")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -183,6 +186,7 @@ def test_where_patterns_cannot_tell_how_they_lie_it_is_said(geometry, words):
     assert words in found.reason
 
 
+@pytest.mark.finding("TRAINED-NOTHING-001")
 @pytest.mark.parametrize(
     ("trained", "good"), [(1.89e-4, True), (1.91e-4, False), (2e-4, False), (math.nan, False)]
 )
@@ -193,6 +197,7 @@ def test_a_training_that_taught_nothing_fails(trained, good):
     assert "0.0002 untrained" in found["learned"].reason
 
 
+@pytest.mark.finding("TWIN-IMAGE-001")
 def test_where_nothing_can_be_learned_it_is_said_with_both_numbers():
     twins = verdicts(bundle=replace(BUNDLE, gridsize=1, trained_error=2e-4))["learned"]
     noise = verdicts(bundle=replace(BUNDLE, trained_error=2e-4), geometry=replace(GEOMETRY, noise=1.1e-4))[

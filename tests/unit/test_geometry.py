@@ -70,6 +70,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.finding("FALSE-GEOMETRY-001")
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_mistake_is_named_and_its_correction_mends_it(name, good, quick):
     wrong = PLANTED[name](good)

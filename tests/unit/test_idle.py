@@ -13,6 +13,7 @@ def lines(*overrides, given=(), until=None):
     return list(idle.overrides_without_effect(config, overrides, dict.fromkeys(given), until))
 
 
+@pytest.mark.finding("HYBRES-ALIGN-001")
 @pytest.mark.parametrize(
     ("overrides", "path"),
     [
@@ -37,6 +38,7 @@ def test_what_cannot_act_is_named_with_the_reason(overrides, path):
     assert line.startswith(f"--set {path} has no effect: ")
 
 
+@pytest.mark.finding("HYBRES-ALIGN-001")
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -52,6 +54,7 @@ def test_what_can_act_is_not(overrides):
     assert lines(*overrides) == []
 
 
+@pytest.mark.finding("HYBRES-ALIGN-001")
 def test_what_only_a_given_artifact_would_have_read():
     assert "probe.mask" not in "".join(lines("probe.mask=true", given=["scan"]))
     for path in ("simulation.nphotons=1e6", "probe.scale=3"):
@@ -89,6 +92,7 @@ def test_the_command_says_it_in_a_line_and_goes_on(tmp_path, monkeypatch, finish
     )
 
 
+@pytest.mark.finding("MAINREF-CLI-001/#15")
 @pytest.mark.parametrize("modes", [1, 2])
 def test_another_probe_than_the_bundles_is_told(modes, tmp_path, monkeypatch, finished, capsys):
     import dataclasses

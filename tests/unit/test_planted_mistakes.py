@@ -39,10 +39,12 @@ def with_a_nan(obj):
     return obj
 
 
+@pytest.mark.finding("TORCH-N128/gates")
 def test_the_object_itself_passes(finished, blind):
     assert judged(finished, blind) == set()
 
 
+@pytest.mark.finding("TORCH-N128/gates")
 @pytest.mark.parametrize(
     ("change", "gates"),
     [
@@ -75,6 +77,7 @@ def test_an_origin_that_is_off_fails_on_the_data(finished, blind):
     assert "data_consistency" in found
 
 
+@pytest.mark.finding("EVALUATE-COVERAGE-001")
 def test_nothing_that_the_file_says_of_itself_is_believed(finished, blind):
     lit = np.full_like(blind["stitch"].coverage, 1e3)
     given = {**blind, "stitch": replace(blind["stitch"], coverage=lit, network_error=0.0)}
@@ -84,6 +87,7 @@ def test_nothing_that_the_file_says_of_itself_is_believed(finished, blind):
     assert result.artifacts["evaluate"].structure == own.artifacts["evaluate"].structure
 
 
+@pytest.mark.finding("GATE-SELF-001")
 def test_fewer_groups_than_asked_for_fail(finished, blind):
     groups = finished.result.artifacts["group_test"]
     fewer = replace(groups, nn_indices=groups.nn_indices[:-1])

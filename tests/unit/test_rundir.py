@@ -36,12 +36,14 @@ class TestMetadata:
         assert rundir.read_config(finished.folder) == finished.config
         assert metadata["provenance"]["source_hash"]
 
+    @pytest.mark.finding("TEST-CLI-001")
     def test_every_file_belongs_to_a_stage_or_to_the_run(self, finished):
         metadata = rundir.read_metadata(finished.folder)
         named = {name for stage in metadata["stages"].values() for name in stage["files"]}
         named |= {*metadata["figures"].values(), rundir.METADATA, "checkpoint.npz"}
         assert {path.name for path in finished.folder.iterdir()} == named
 
+    @pytest.mark.finding("TEST-CLI-001")
     @pytest.mark.parametrize(
         ("make", "words"),
         [
@@ -84,6 +86,7 @@ class TestClaim:
 
 
 class TestArtifacts:
+    @pytest.mark.finding("TEST-CLI-001")
     @pytest.mark.parametrize("cached", [True, False])
     def test_every_artifact_of_a_finished_run_can_be_had(self, cached, finished):
         run = rundir.RunArtifacts(finished.folder, Execution(cache=finished.store if cached else None))
@@ -128,6 +131,7 @@ class TestArtifacts:
 class TestInterrupted:
     """What is interrupted, or fails after training, costs nothing that was computed."""
 
+    @pytest.mark.finding("LOST-RUN-001")
     def test_a_crash_in_evaluation_keeps_model_and_reconstruction(self, finished, tmp_path, monkeypatch):
         def crash(*_):
             raise MemoryError
@@ -161,6 +165,7 @@ class TestInterrupted:
 
 
 class TestPlaces:
+    @pytest.mark.finding("LOST-RUN-001")
     def test_two_runs_into_one_folder(self, tiny_config, tmp_path):
         """The second is refused while the first is at it, not when both have paid."""
         with (
@@ -170,6 +175,7 @@ class TestPlaces:
             rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
         rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
 
+    @pytest.mark.finding("LOST-RUN-001")
     @pytest.mark.parametrize("resume", [True, False])
     def test_somebody_elses_files_are_not_mixed_with_a_run(self, resume, tiny_config, tmp_path):
         (tmp_path / "thesis.tex").write_text("x")
@@ -184,6 +190,7 @@ class TestPlaces:
         assert len(str(error.value)) < 250
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.finding("LOST-RUN-001")
     def test_a_result_never_replaces_what_it_is_made_from(self, tmp_path):
         (tmp_path / "scan.npz").write_bytes(b"x")
         (tmp_path / "link.npz").symlink_to(tmp_path / "scan.npz")

@@ -80,6 +80,7 @@ def test_nothing_left_to_train_on_is_an_error():
         schedule.make_schedule(groups, config(2, validation_fraction=0.49))
 
 
+@pytest.mark.finding("OVERSAMPLING-LOST-001")
 def test_oversampling_lasts_beyond_the_first_epoch():
     settings = {"neighbor_count": 7, "oversampling": True, "n_groups": 250}
     where = lattice(10, 10)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ptycho import identity, inference, pipeline, stitching, training
+from ptycho import identity, inference, pipeline, schedule, stitching, training
 from ptycho.config import Config
 from ptycho.errors import BundleError, RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic
@@ -43,6 +43,7 @@ def run():
     return trained(tiny())
 
 
+@pytest.mark.finding("CONFIG-LOGGER-001")
 def test_the_history_has_a_finite_row_for_each_epoch(run):
     _, bundle = run
     assert [row["epoch"] for row in bundle.history] == [0, 1, 2]
@@ -50,6 +51,7 @@ def test_the_history_has_a_finite_row_for_each_epoch(run):
     assert bundle.stopped == "all 2 epochs run"
 
 
+@pytest.mark.finding("INTENSITY-SCALE-SAVE-001")
 @pytest.mark.finding("SINGLETON-SAVE-001")
 @pytest.mark.finding("KERAS3-BUNDLE-LOAD (bug 2026-02-11)")
 def test_a_loaded_bundle_predicts_what_the_trained_one_does(run, tmp_path):
@@ -86,6 +88,7 @@ def in_one_batch(run):
     return inference.predict(run[1], run[0], 24).patches
 
 
+@pytest.mark.finding("NEW-GROUP-INDEPENDENCE")
 @pytest.mark.finding("XLA-INFERENCE-BUG")
 @pytest.mark.finding("PINN-CHUNKED-001")
 @pytest.mark.parametrize("batch", [1, 7, 100])
@@ -129,6 +132,7 @@ def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
         )
 
 
+@pytest.mark.finding("CONFIG-LOGGER-001")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
     config = tiny()
@@ -166,6 +170,7 @@ def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
     assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.finding("CONFIG-LOGGER-001")
 def test_epoch_zero_is_the_network_before_it_learned_anything(run):
     """By hand: the untrained network's patches of the validation clusters against their patterns."""
     _, bundle = run
@@ -182,6 +187,7 @@ def trained_with(groups, scaled, config):
     return training.train(groups, scaled.scales, scaled.probe, config), groups
 
 
+@pytest.mark.finding("TRAINED-NOTHING-001")
 def test_training_gains_on_patterns_it_never_saw():
     """A structured probe leaves single patterns open; training on merged neighbours settles some of it."""
     config = Config.from_dict(
@@ -199,6 +205,37 @@ def test_training_gains_on_patterns_it_never_saw():
     assert bundle.trained_error < 0.93 * bundle.untrained_error
 
 
+def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
+    config = Config.from_dict(
+        {
+            "N": 32,
+            "simulation": {"object_size_px": 96, "base_total_images": 64},
+            "model": {"warm_steps": 0, "steps": 1, "filters": 2, "levels": 1},
+            "training": {"epochs": 2, "batch_size": 8, "validation_fraction": 0},
+        }
+    )
+    groups, scaled, _ = prepared(config)
+    visited = []
+
+    def step(self, epoch, number, data, rows):
+        visited.append((epoch, number, rows.tolist()))
+        return {"loss": 1.0}
+
+    monkeypatch.setattr(training._Trainer, "_step", step)
+    trained_with(groups, scaled, config)
+    planned = schedule.make_schedule(groups, config)
+    batch = 8 // planned.side**2
+    expected = []
+    for epoch in (1, 2):
+        order = planned.order(epoch, len(planned.first)).tolist()
+        assert order != sorted(order)
+        expected += [
+            (epoch, number, order[number * batch : (number + 1) * batch])
+            for number in range(len(order) // batch)
+        ]
+    assert visited == expected
+
+
 class TestPatience:
     @pytest.fixture
     def scripted(self, monkeypatch):
@@ -213,6 +250,7 @@ class TestPatience:
         monkeypatch.setattr(training._Trainer, "_validate", validate)
         return seen
 
+    @pytest.mark.finding("H-NEPOCHS-001")
     def test_the_best_weights_are_kept_and_the_rest_is_not_run(self, scripted):
         _, bundle = trained(tiny(epochs=6, patience=3))
         assert [row["epoch"] for row in bundle.history] == [0, 1, 2, 3, 4, 5]
@@ -238,6 +276,7 @@ class TestPatience:
         for name, value in bundle.weights.items():
             np.testing.assert_array_equal(value, scripted[2][name])
 
+    @pytest.mark.finding("H-NEPOCHS-001")
     def test_without_patience_the_last_weights_are_kept(self, scripted):
         _, bundle = trained(tiny(epochs=4))
         assert len(bundle.history) == 5

@@ -47,6 +47,7 @@ def turned(patches, centre):
     return out
 
 
+@pytest.mark.finding("TWIN-IMAGE-001")
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2)])
 def test_patches_of_the_object_and_of_its_twin_are_told_apart(shift):
     obj, where, patches = scene()

@@ -117,6 +117,7 @@ def test_frc_of_noise_is_near_zero_and_of_equals_is_one():
     assert cutoff(np.array([0.1, 0.2, 0.3]), np.array([1.0, 0.8, 0.2]), 0.5) == pytest.approx(0.25)
 
 
+@pytest.mark.finding("FRC-PHASE-001")
 @pytest.mark.parametrize("phase", [1.2, -2.9])
 def test_frc_does_not_see_a_global_phase(scene, phase):
     obj, _, result, _ = scene
@@ -128,6 +129,7 @@ def test_frc_does_not_see_a_global_phase(scene, phase):
     np.testing.assert_allclose(found, plain, atol=1e-4)
 
 
+@pytest.mark.finding("FRC-PHASE-001")
 def test_frc_sees_a_phase_that_is_not_global(scene):
     """Half of the object turned by half a turn is no object with another global phase."""
     obj, _, result, _ = scene

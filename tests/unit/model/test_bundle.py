@@ -57,6 +57,7 @@ def rewritten(file, folder, change, sealed):
     return path
 
 
+@pytest.mark.finding("INTENSITY-SCALE-SAVE-001")
 def test_every_field_comes_back(file):
     again = bundles.load_bundle(file)
     assert identity.digest(again) == identity.digest(make())

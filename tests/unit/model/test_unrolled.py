@@ -176,3 +176,13 @@ def test_large_seeds_are_seeds(scene):
         net.build()
     kernels = [numpy_of(next(w for w in net.weights if w.path.endswith("kernel"))) for net in nets]
     assert not np.array_equal(*kernels)
+
+
+def test_every_correction_starts_from_weights_of_its_own():
+    first, second = (
+        next(
+            numpy_of(w) for w in network(steps=2).weights if f"correction{k}" in w.path and "kernel" in w.path
+        )
+        for k in (0, 1)
+    )
+    assert np.abs(first - second).max() > 1e-3

@@ -35,6 +35,7 @@ def test_the_page_has_a_chapter_or_a_line_for_every_stage(finished):
             assert f"<h2>{table.title}</h2>" in page
 
 
+@pytest.mark.finding("REPORTING-ARTIFACT-BOUNDARY-001")
 def test_a_failing_figure_costs_only_itself(finished, tmp_path, monkeypatch, caplog):
     def broken(_):
         raise ValueError("no <ink>")

@@ -23,6 +23,7 @@ def divided(raw, **settings):
     return split.run({"scan": raw}, params, Execution())
 
 
+@pytest.mark.finding("SPLIT-SHARE-001")
 @pytest.mark.parametrize("fraction", [0.2, 0.5, 0.7])
 def test_along_the_axis_the_lower_share_trains(fraction):
     raw = scan()

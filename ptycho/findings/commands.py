@@ -1,0 +1,67 @@
+"""`ptycho findings`: the ledger on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="findings", help="Known ways of going wrong, and the tests that pin them.")
+
+
+@app.default
+def listed(
+    *,
+    stage: str | None = None,
+    status: str | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """List the findings, all or those of a stage or a status (live, not_applicable)."""
+    from ptycho import terminal
+    from ptycho.findings import ledger
+
+    chosen, tests = ledger.select(stage, status), ledger.selectors()
+    if as_json:
+        entries = [{**entry.model_dump(mode="json"), "tests": tests.get(entry.id, [])} for entry in chosen]
+        terminal.say(json.dumps(entries, indent=2))
+        return 0
+    rows = [(f.stage, f.id, f.title, str(len(tests.get(f.id, ())))) for f in chosen]
+    terminal.grid(("stage", "finding", "what", "tests"), rows)
+    return 0
+
+
+@app.command
+def show(name: str) -> int:
+    """Explain a finding: what one sees, why, what must hold, how to recognise it in a run of one's own."""
+    from ptycho import terminal
+    from ptycho.findings import ledger, pages
+
+    entry = ledger.named(name)
+    terminal.say(pages.page(entry, ledger.selectors().get(entry.id, ())))
+    return 0
+
+
+@app.command(name="pages")
+def write_pages(folder: Path) -> int:
+    """Write the pages of all findings into a folder."""
+    from ptycho import terminal
+    from ptycho.findings import pages
+
+    terminal.say(f"{pages.write(folder)} pages in {folder}")
+    return 0
+
+
+@app.command
+def collect(tests: Path) -> int:
+    """Note in the package which tests below a folder carry which finding's marker."""
+    from ptycho import terminal
+    from ptycho.findings import ledger
+    from ptycho.io import atomic
+
+    path = Path(__file__).with_name(ledger.SELECTORS)
+    found = ledger.collect(tests)
+    atomic.write_json(path, found)
+    terminal.say(f"{sum(map(len, found.values()))} tests of {len(found)} findings in {path}")
+    return 0

@@ -1,0 +1,80 @@
+"""The ledger as pages for people: `docs/findings/`, and what `ptycho findings show` prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ptycho import pipeline
+from ptycho.findings import ledger
+from ptycho.findings.ledger import Finding
+from ptycho.io import atomic
+
+INDEX = "README.md"
+
+
+def file_name(finding: Finding) -> str:
+    """Return the name of a finding's page."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", finding.id).strip("-") + ".md"
+
+
+def page(finding: Finding, tests: Sequence[str]) -> str:
+    """Return a finding's page, Markdown."""
+    where = "the run as a whole" if finding.stage == ledger.WHOLE_RUN else f"stage `{finding.stage}`"
+    lines = [
+        f"# {finding.id}: {finding.title}",
+        "",
+        f"{where}, shown by the {finding.tier} tier; {finding.source}",
+        "",
+        *_part("What one sees", finding.symptom),
+        *_part("Why", finding.mechanism),
+        *_part("What must hold", finding.invariant),
+        *_part("In a run of your own", finding.remedy),
+    ]
+    if finding.status == "not_applicable":
+        lines += _part("Why it does not apply here", finding.reason)
+    lines += ["## Tests", ""]
+    lines += [f"- `{test}`" for test in tests] or ["none yet"]
+    return "\n".join(lines) + "\n"
+
+
+def index(findings: Sequence[Finding], tests: Mapping[str, Sequence[str]]) -> str:
+    """Return the table of all findings, stage by stage, Markdown."""
+    lines = [
+        "# Findings",
+        "",
+        "Every way in which a ptychography pipeline is known to have gone wrong, and what must hold instead. Generated from",
+        "`ptycho/findings/ledger.toml` by `ptycho findings pages docs/findings`.",
+        "",
+        "| stage | finding | what must hold | tests |",
+        "|---|---|---|---|",
+    ]
+    for stage in (ledger.WHOLE_RUN, *(row.name for row in pipeline.STAGES)):
+        for entry in findings:
+            if entry.stage == stage:
+                count = str(len(tests.get(entry.id, ()))) if entry.status == "live" else "does not apply"
+                title = f"[{entry.id}]({file_name(entry)})"
+                lines.append(f"| {stage} | {title} {entry.title} | {_cell(entry.invariant)} | {count} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path) -> int:
+    """Write all pages into a folder, take away those of findings that have gone, and return how many there are."""
+    findings, tests = ledger.read(), ledger.selectors()
+    wanted = {file_name(entry): page(entry, tests.get(entry.id, ())) for entry in findings}
+    wanted[INDEX] = index(findings, tests)
+    for name, text in wanted.items():
+        atomic.write_text(folder / name, text)
+    for path in folder.glob("*.md"):
+        if path.name not in wanted:
+            path.unlink()
+    return len(wanted)
+
+
+def _part(title: str, text: str) -> list[str]:
+    return [f"## {title}", "", text, ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

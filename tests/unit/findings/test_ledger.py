@@ -1,0 +1,176 @@
+"""The ledger: a closed set, whose entries make sense, whose tests exist, whose pages are current."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ptycho import cli
+from ptycho.errors import LedgerError
+from ptycho.findings import ledger, pages
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+NOT_PINNED_YET = {
+    "DATALOADER-SCALE-001",
+    "DEBUG-SIM-LINES-DOSE-001/D6-range",
+    "LINES256-IMPORT-PROVENANCE-001",
+    "METRICS-NAMING-001",
+    "MODULE-SINGLETON-001",
+    "NEW-LOGSCALE-STALE",
+    "NEW-MSSSIM-NEG",
+    "POISSON-NORM-001",
+    "POISSON-SCALE-001",
+    "PREVIEW-PHASE-001",
+    "REASSEMBLY-M-CONTRACT-001",
+    "TF-REPEATED-MODEL-OOM-001",
+    "TORCH-HEAD-SILU-ESCAPE-001",
+    "TORCH-INTENSITY-SCALE-DEAD-001",
+    "TORCH-N128-FLAT-AMP-001",
+}
+"""Live findings without a test. This set may only shrink."""
+ENTRY = {
+    "id": "A-001",
+    "title": "Something",
+    "stage": "stitch",
+    "tier": "unit",
+    "source": "here",
+    "symptom": "seen",
+    "mechanism": "how",
+    "invariant": "what",
+    "remedy": "do it",
+}
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    return stop.value.code
+
+
+def written(folder, *entries):
+    lines = []
+    for entry in entries:
+        lines += ["[[finding]]", *(f"{name} = {json.dumps(value)}" for name, value in entry.items())]
+    path = folder / "ledger.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+class TestTheSet:
+    def test_it_is_as_large_as_it_was_promised(self):
+        findings = ledger.read()
+        assert len(findings) >= 106
+        assert sum(entry.status == "live" for entry in findings) >= 88
+
+    def test_every_marker_names_a_finding(self):
+        unknown = set(ledger.collect(REPOSITORY / "tests")) - {entry.id for entry in ledger.read()}
+        assert not unknown
+
+    def test_what_is_not_pinned_yet_is_known(self):
+        pinned = set(ledger.collect(REPOSITORY / "tests"))
+        assert {e.id for e in ledger.read() if e.status == "live"} - pinned == NOT_PINNED_YET
+
+    def test_the_tests_that_the_package_names_are_those_that_carry_the_marker(self):
+        """Update with: ptycho findings collect tests."""
+        assert ledger.selectors() == ledger.collect(REPOSITORY / "tests")
+
+    def test_the_pages_are_current(self, tmp_path):
+        """Update with: ptycho findings pages docs/findings."""
+        pages.write(tmp_path)
+        current = {path.name: path.read_text() for path in (REPOSITORY / "docs" / "findings").iterdir()}
+        assert current == {path.name: path.read_text() for path in tmp_path.iterdir()}
+
+    def test_no_two_findings_share_a_page(self):
+        names = [pages.file_name(entry) for entry in ledger.read()]
+        assert len(set(names)) == len(names)
+
+
+class TestCollecting:
+    def test_markers_of_functions_classes_and_several_on_one_test(self, tmp_path):
+        (tmp_path / "tests").mkdir()
+        (tmp_path / "tests" / "test_a.py").write_text(
+            "import pytest\n\n"
+            '@pytest.mark.finding("A")\n@pytest.mark.finding("B")\n@pytest.mark.parametrize("x", [1])\n'
+            "def test_one(x): ...\n\n"
+            '@pytest.mark.finding("C")\nclass TestTwo:\n'
+            '    def test_inner(self): ...\n    @pytest.mark.finding("A")\n    def test_other(self): ...\n'
+            "    def helper(self): ...\n"
+        )
+        assert ledger.collect(tmp_path / "tests") == {
+            "A": ["tests/test_a.py::test_one", "tests/test_a.py::TestTwo::test_other"],
+            "B": ["tests/test_a.py::test_one"],
+            "C": ["tests/test_a.py::TestTwo::test_inner", "tests/test_a.py::TestTwo::test_other"],
+        }
+
+
+class TestNonsense:
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"stage": "stich"}, "A-001: stage 'stich' must be one of run, scan, geometry"),
+            ({"tier": "quick"}, "A-001: tier"),
+            ({"status": "not_applicable"}, "a reason belongs to a finding that does not apply"),
+            ({"reason": "because"}, "a reason belongs to a finding that does not apply"),
+            ({"symptom": ""}, "A-001: symptom"),
+            ({"faults": "x"}, "A-001: faults"),
+        ],
+    )
+    def test_an_entry_that_makes_no_sense_is_named(self, change, words, tmp_path):
+        with pytest.raises(LedgerError, match=words):
+            ledger.read(written(tmp_path, {**ENTRY, **change}))
+
+    @pytest.mark.parametrize("lost", ["title", "remedy", "stage"])
+    def test_a_part_that_is_missing(self, lost, tmp_path):
+        with pytest.raises(LedgerError, match=f"A-001: {lost}: Field required"):
+            ledger.read(written(tmp_path, {name: value for name, value in ENTRY.items() if name != lost}))
+
+    def test_an_entry_that_stands_there_twice(self, tmp_path):
+        with pytest.raises(LedgerError, match="A-001 stands there twice"):
+            ledger.read(written(tmp_path, ENTRY, ENTRY))
+
+    @pytest.mark.parametrize("text", ["", "x = 1", "finding = 3", "[finding]\nid = 'A'"])
+    def test_a_file_that_is_no_ledger(self, text, tmp_path):
+        (tmp_path / "ledger.toml").write_text(text)
+        with pytest.raises(LedgerError, match="expected"):
+            ledger.read(tmp_path / "ledger.toml")
+
+
+class TestCommand:
+    def test_it_lists_a_stage_as_json_with_the_tests(self, capsys):
+        assert call("findings", "--stage", "split", "--json") == 0
+        entries = json.loads(capsys.readouterr().out)
+        assert {entry["stage"] for entry in entries} == {"split"}
+        assert {entry["id"] for entry in entries} == {"NEW-SPLIT-ALIGN", "SPLIT-SHARE-001"}
+        for entry in entries:
+            assert all((REPOSITORY / test.split("::")[0]).exists() for test in entry["tests"])
+            assert entry["tests"]
+
+    def test_it_lists_a_status(self, capsys):
+        assert call("findings", "--status", "not_applicable", "--json") == 0
+        assert [entry["id"] for entry in json.loads(capsys.readouterr().out)] == ["ACCEPTANCE-001"]
+
+    def test_it_explains_a_finding(self, capsys):
+        assert call("findings", "show", "REASSEMBLY-BRIDGE-001/axis") == 0
+        said = capsys.readouterr().out
+        entry = ledger.named("REASSEMBLY-BRIDGE-001/axis")
+        for words in (
+            entry.title,
+            entry.symptom,
+            entry.mechanism,
+            entry.invariant,
+            entry.remedy,
+            "tests/unit/",
+        ):
+            assert words in said
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["show", "CONFIG-01"], "no finding 'CONFIG-01'; did you mean CONFIG-001?"),
+            (["--stage", "stich"], "no finding has the stage 'stich'"),
+            (["--status", "dead"], "no finding has the status 'dead' (known: live, not_applicable)"),
+        ],
+    )
+    def test_what_is_unknown_is_refused(self, arguments, words, capsys):
+        assert call("findings", *arguments) == 2
+        assert words in capsys.readouterr().err
