@@ -50,6 +50,10 @@ class LedgerError(PtychoError):
     """The ledger of findings is malformed, or a finding is unknown."""
 
 
+class FaultError(PtychoError):
+    """A fault is unknown, or what it replaces is not there."""
+
+
 class InvariantError(PtychoError):
     """A stage computed what must not be: a bug of ours, whatever the input was."""
 

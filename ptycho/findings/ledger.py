@@ -122,7 +122,11 @@ def collect(tests: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(tests.rglob("test_*.py")):
         file = path.relative_to(tests.parent).as_posix()
-        _collect_from(ast.parse(path.read_text(encoding="utf-8")).body, file, [], found)
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError) as error:
+            raise LedgerError(f"{path}: cannot be read as Python: {error}") from None
+        _collect_from(tree.body, file, [], found)
     return {name: found[name] for name in sorted(found)}
 
 

@@ -51,6 +51,7 @@ def in_frame(reconstruction, image):
 
 
 class TestOracle:
+    @pytest.mark.finding("REASSEMBLY-BRIDGE-001/axis")
     @pytest.mark.finding("REASSEMBLY-METRIC-FRAME-001")
     @pytest.mark.finding("PTYCHOVIT-ASSEMBLY-001")
     def test_true_patches_give_the_object_in_the_objects_own_pixels(self):

@@ -156,6 +156,8 @@ def test_every_loss_trains_every_architecture(architecture):
     assert all(np.isfinite(row[f"loss_{name}"]) for name in losses)
     total = sum(weight * row[f"loss_{name}"] for name, weight in losses.items())
     assert row["loss"] == pytest.approx(total, rel=1e-5)
+    # What training is judged by is the data error, whatever the loss is.
+    assert bundle.untrained_error == bundle.history[0]["val_error"] != bundle.history[0]["val_loss"]
 
 
 def test_gridsize_two_reconstructs_in_the_units_of_the_truth():

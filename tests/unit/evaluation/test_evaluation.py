@@ -9,6 +9,7 @@ from ptycho import coords, stitching
 from ptycho.config import Config, EvaluationConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError
+from ptycho.evaluation import frames
 from ptycho.evaluation.frames import Comparison, apply_shift, compare_frames, find_shift
 from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
 from ptycho.evaluation.summary import evaluate
@@ -57,6 +58,22 @@ def test_a_frame_error_of_two_pixels_is_seen_and_registration_finds_it(scene):
     assert found.registered["pearson"] > 0.999
     assert found.registered["shift_x_px"] == pytest.approx(-2, abs=0.05)
     assert found.registered["shift_y_px"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.finding("EVALUATE-COVERAGE-001")
+def test_what_was_not_lit_changes_no_number(scene):
+    from dataclasses import replace
+
+    obj, scan, result, probe = scene
+    lit = stitching.lit_canvas(scan.positions, probe, result.origin_xy, result.object.shape).weight
+    noise = 100 * np.exp(1j * np.arange(result.object.shape[1]))
+    garbage = np.where(lit.astype(np.float32) > 0.1, result.object, noise)
+    plain = evaluate(result, obj, scan, probe, EvaluationConfig())
+    found = evaluate(
+        replace(result, object=garbage.astype(np.complex64)), obj, scan, probe, EvaluationConfig()
+    )
+    assert found.direct == pytest.approx(plain.direct, rel=1e-6)
+    assert found.structure == pytest.approx(plain.structure, rel=1e-6)
 
 
 def test_a_factor_of_two_is_a_ratio_of_two(scene):
@@ -130,6 +147,17 @@ def test_frc_does_not_see_a_global_phase(scene, phase):
 
 
 @pytest.mark.finding("FRC-PHASE-001")
+def test_frc_does_not_see_a_constant():
+    """The mask's own spectrum times the mean would drown the first rings otherwise."""
+    rng = np.random.default_rng(8)
+    a, b = (rng.normal(size=(91, 120)) for _ in range(2))
+    mask = np.zeros((91, 120), bool)
+    mask[20:70, 15:100] = True
+    _, plain = fourier_ring_correlation(Comparison(a, b, mask, (0, 0)))
+    _, raised = fourier_ring_correlation(Comparison(a + 50, b + 20, mask, (0, 0)))
+    np.testing.assert_allclose(raised, plain, atol=1e-6)
+
+
 def test_frc_sees_a_phase_that_is_not_global(scene):
     """Half of the object turned by half a turn is no object with another global phase."""
     obj, _, result, _ = scene
@@ -156,3 +184,12 @@ def test_without_a_truth_only_the_data_speak(scene):
     assert not found.compared
     with_truth = evaluate(result, scan.object_guess, scan, probe, Config().evaluation)
     assert found.data == with_truth.data, "what the data say does not depend on a truth"
+
+
+@pytest.mark.parametrize("border", [0, 1, 3])
+def test_the_border_is_left_out_on_all_four_sides(border):
+    inside = frames.inner((9, 12), border)
+    for row in range(9):
+        for column in range(12):
+            nearest = min(row, 8 - row, column, 11 - column)
+            assert inside[row, column] == (nearest >= border)

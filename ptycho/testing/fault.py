@@ -1,0 +1,116 @@
+"""A fault: a small named mutation that puts a known bug back, and putting it in."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from ptycho.errors import FaultError
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A mutation of one function.
+
+    Attributes
+    ----------
+    finding : str
+        ID of the finding that it puts back.
+    name : str
+        Short name; `finding:name` is the fault's ID.
+    target : str
+        ``module:attribute`` or ``module:Class.attribute``: the function that is replaced.
+    make : callable
+        From the original to its replacement.
+    """
+
+    finding: str
+    name: str
+    target: str
+    make: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+    @property
+    def id(self) -> str:
+        """Name of the fault among all."""
+        return f"{self.finding}:{self.name}"
+
+
+@dataclass
+class Reach:
+    """How often the replacement was called."""
+
+    calls: int = field(default=0)
+
+
+@contextlib.contextmanager
+def injected(fault: Fault) -> Iterator[Reach]:
+    """Put a fault in as long as the block lasts; every name that is bound to the original is bound to the replacement.
+
+    Raises
+    ------
+    FaultError
+        The target is no function of a module that can be imported.
+    """
+    holder, attribute = find_target(fault)
+    raw = vars(holder)[attribute]
+    original = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
+    original = original.fget if isinstance(original, property) else original
+    if not callable(original):
+        raise FaultError(f"fault {fault.id}: {fault.target} is no function")
+    reach = Reach()
+    replacement = _counted(fault.make(original), original, reach)
+    wrapped: Any = property(replacement) if isinstance(raw, property) else replacement
+    wrapped = type(raw)(replacement) if isinstance(raw, (staticmethod, classmethod)) else wrapped
+    setattr(holder, attribute, wrapped)
+    others = _rebind(raw, wrapped)
+    try:
+        yield reach
+    finally:
+        setattr(holder, attribute, raw)
+        for module, name in others:
+            setattr(module, name, raw)
+
+
+def find_target(fault: Fault) -> tuple[Any, str]:
+    """Return the module or class that holds a fault's target, and the attribute's name."""
+    module, _, path = fault.target.partition(":")
+    *parents, attribute = path.split(".")
+    try:
+        holder: Any = importlib.import_module(module)
+        for part in parents:
+            holder = getattr(holder, part)
+        vars(holder)[attribute]
+    except (ImportError, AttributeError, KeyError) as error:
+        raise FaultError(f"fault {fault.id}: there is no {fault.target}: {error}") from None
+    return holder, attribute
+
+
+def _counted(
+    replacement: Callable[..., Any], original: Callable[..., Any], reach: Reach
+) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        reach.calls += 1
+        return replacement(*args, **kwargs)
+
+    return call
+
+
+def _rebind(original: Any, replacement: Any) -> list[tuple[ModuleType, str]]:
+    """Bind names that other modules took of the original (``from module import name``) to the replacement."""
+    found = [
+        (module, name)
+        for module in list(sys.modules.values())
+        if isinstance(module, ModuleType)
+        for name, value in list(vars(module).items())
+        if value is original
+    ]
+    for module, name in found:
+        setattr(module, name, replacement)
+    return found

@@ -1,0 +1,160 @@
+"""Faults of what judges: evaluation, gates, schedules, run directories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ptycho.testing.fault import Fault
+
+
+def _centre_of_the_truth(original: Any) -> Any:
+    """Crop the truth about its own centre."""
+
+    def compare_frames(reconstruction: Any, truth: Any, *rest: Any) -> Any:
+        height, width = reconstruction.object.shape
+        centre = ((truth.shape[1] - width) // 2, (truth.shape[0] - height) // 2)
+        return original(replace(reconstruction, origin_xy=centre), truth, *rest)
+
+    return compare_frames
+
+
+def _global_phase_kept(original: Any) -> Any:
+    """Let the FRC see the global phase."""
+
+    def fourier_ring_correlation(pair: Any) -> Any:
+        frequencies, frc = original(pair)
+        product = pair.prediction[pair.mask] * np.conj(pair.truth[pair.mask])
+        return frequencies, frc * np.cos(np.angle(product.sum()))
+
+    return fourier_ring_correlation
+
+
+def _shift_negated(original: Any) -> Any:
+    def find_shift(pair: Any, upsampling: int) -> Any:
+        x, y = original(pair, upsampling)
+        return -x, -y
+
+    return find_shift
+
+
+def _flat_is_fine(_: Any) -> Any:
+    """Score degenerate images."""
+    return lambda a, b: float(np.nan_to_num(np.corrcoef(a, b)[0, 1], nan=1.0)) if a.std() * b.std() else 1.0
+
+
+def _cropped_side(original: Any) -> Any:
+    """Fit with one side taken at another scale."""
+    return lambda prediction, truth: original(prediction / 4.7, truth)
+
+
+def _groups_with_themselves(original: Any) -> Any:
+    """Compare the number of groups with itself."""
+
+    def judge(
+        reconstruction: Any, evaluation: Any, found: Any, bundle: Any, requested: int, config: Any
+    ) -> Any:
+        return original(reconstruction, evaluation, found, bundle, reconstruction.n_patches, config)
+
+    return judge
+
+
+def _nothing_to_learn(original: Any) -> Any:
+    """Let every training pass."""
+
+    def learned(bundle: Any, noise: float, most: float) -> Any:
+        return original(replace(bundle, trained_error=0.0 * bundle.untrained_error), noise, most)
+
+    return learned
+
+
+def _given_is_right(original: Any) -> Any:
+    """Believe the scan's geometry."""
+
+    def geometry(found: Any, least: float) -> Any:
+        if not found.errors:
+            return original(found, least)
+        from ptycho.geometry import GIVEN
+
+        errors = {
+            name: value if name == GIVEN else 9 * found.errors[GIVEN] for name, value in found.errors.items()
+        }
+        return original(replace(found, errors=errors), least)
+
+    return geometry
+
+
+def _capped_at_patterns(_: Any) -> Any:
+    """Forget oversampling after the first epoch."""
+    return lambda count, channels, config, include_seed=None: count
+
+
+def _outliers_train(_: Any) -> Any:
+    """Let patterns far from their neighbours train."""
+    return lambda grouped, patterns, side: np.ones(len(patterns), bool)
+
+
+def _everywhere(original: Any) -> Any:
+    """Compare pixels that no probe reached."""
+
+    def compare_frames(reconstruction: Any, truth: Any, threshold: float, border_px: int = 0) -> Any:
+        return original(reconstruction, truth, -1.0, border_px)
+
+    return compare_frames
+
+
+def _folder_taken(_: Any) -> Any:
+    """Write over whatever lies there."""
+    return lambda place, metadata, check_run, resume: None
+
+
+def _no_file_check(_: Any) -> Any:
+    return lambda place, inputs: None
+
+
+def _never_ambiguous(_: Any) -> Any:
+    return lambda probe, tolerance=0.02: False
+
+
+def _inherited_groups(_: Any) -> Any:
+    """Keep the training run's number of groups for inference."""
+
+    def of_bundle(bundle: Any, about: Any, overrides: Any, everything: bool, source: str) -> Any:
+        from ptycho import layers
+
+        own = {"N": bundle.N, "gridsize": bundle.gridsize}
+        extra = ["split.method=none"] if everything else []
+        return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)
+
+    return of_bundle
+
+
+FAULTS = (
+    Fault(
+        "REASSEMBLY-METRIC-FRAME-001",
+        "centre-of-the-truth",
+        "ptycho.evaluation.frames:compare_frames",
+        _centre_of_the_truth,
+    ),
+    Fault(
+        "FRC-PHASE-001",
+        "phase-kept",
+        "ptycho.evaluation.metrics:fourier_ring_correlation",
+        _global_phase_kept,
+    ),
+    Fault("DEBUG-SIM-LINES-DOSE-001/REG-4", "negated", "ptycho.evaluation.frames:find_shift", _shift_negated),
+    Fault("POISSON-LADDER-001", "flat-is-fine", "ptycho.evaluation.metrics:pearson", _flat_is_fine),
+    Fault("VARPRO-SOLVE-UNITS-001", "one-side-scaled", "ptycho.scaling:least_squares_factor", _cropped_side),
+    Fault("GATE-SELF-001", "groups-with-themselves", "ptycho.gates:judge", _groups_with_themselves),
+    Fault("TRAINED-NOTHING-001", "always-learned", "ptycho.gates:_learned", _nothing_to_learn),
+    Fault("FALSE-GEOMETRY-001", "given-is-right", "ptycho.gates:_geometry", _given_is_right),
+    Fault("OVERSAMPLING-LOST-001", "capped", "ptycho.grouping:most_groups", _capped_at_patterns),
+    Fault("SPARSE-TEST-OVERLAP", "outliers-train", "ptycho.schedule:near_enough", _outliers_train),
+    Fault("EVALUATE-COVERAGE-001", "everywhere", "ptycho.evaluation.frames:compare_frames", _everywhere),
+    Fault("LOST-RUN-001", "folder-taken", "ptycho.claim:check_contents", _folder_taken),
+    Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),
+    Fault("TWIN-IMAGE-001", "never-ambiguous", "ptycho.simulate.probes:is_twin_ambiguous", _never_ambiguous),
+    Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.request:of_bundle", _inherited_groups),
+)

@@ -1,0 +1,167 @@
+"""Faults of configs, files and simulated scans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ptycho.testing.fault import Fault
+
+
+def _amplitude_noise(original: Any) -> Any:
+    """Draw Poisson noise on the amplitude."""
+
+    def observe(obj: Any, where: Any, probe: Any, nphotons: float, rng: Any) -> Any:
+        clean, s = original(obj, where, probe, nphotons, None)
+        return (clean if rng is None else (rng.poisson(clean * s) / s).astype(np.float32)), s
+
+    return observe
+
+
+def _unscaled(original: Any) -> Any:
+    """Leave the photon scale in the amplitudes."""
+
+    def observe(*args: Any) -> Any:
+        amplitudes, s = original(*args)
+        return (amplitudes * s).astype(np.float32), s
+
+    return observe
+
+
+def _fixed_counts(original: Any) -> Any:
+    """Dose by a fixed number of counts a pixel and keep the request in the metadata."""
+    return lambda obj, where, probe, nphotons, rng: original(
+        obj, where, probe, 108.0 * probe.shape[-1] ** 2, rng
+    )
+
+
+def _lit_truth(original: Any) -> Any:
+    """Store what the probe lights as the object."""
+
+    def simulate_scan(config: Any) -> Any:
+        raw = original(config)
+        return replace(raw, object_guess=raw.object_guess * np.abs(raw.probe).max())
+
+    return simulate_scan
+
+
+def _masked(_: Any) -> Any:
+    """Mask unless told otherwise."""
+
+    def prepare_probe(probe: Any, config: Any) -> Any:
+        from ptycho.simulate import probes
+
+        return (probe * probes.normalization_mask(probe.shape[-1])).astype(np.complex64)
+
+    return prepare_probe
+
+
+def _mask_first(original: Any) -> Any:
+    """Mask, then smooth."""
+
+    def prepare_probe(probe: Any, config: Any) -> Any:
+        from ptycho.simulate import probes
+
+        if config.mask and config.smoothing_sigma_px:
+            probe = probe * probes.normalization_mask(probe.shape[-1])
+            return original(probe, config.model_copy(update={"mask": False}))
+        return original(probe, config)
+
+    return prepare_probe
+
+
+def _divided_twice(original: Any) -> Any:
+    return lambda probe, scale: original(probe, scale) / scale
+
+
+def _guess_by_size(_: Any) -> Any:
+    return lambda stack, count: np.moveaxis(stack, -1, 0) if stack.shape[0] < stack.shape[-1] else stack
+
+
+def _never_moved(_: Any) -> Any:
+    return lambda stack, count: stack
+
+
+def _intensity_written(original: Any) -> Any:
+    return lambda path, raw: original(path, replace(raw, diff3d=raw.diff3d**2))
+
+
+def _nominal_positions(original: Any) -> Any:
+    """Read both positions from the same key."""
+
+    def take(path: Any, arrays: Any, metadata: Any, intensity: bool) -> Any:
+        arrays = {**arrays, "xcoords_start": arrays["xcoords"], "ycoords_start": arrays["ycoords"]}
+        return original(path, arrays, metadata, intensity)
+
+    return take
+
+
+def _frame_unchecked(_: Any) -> Any:
+    return lambda positions, shape, margin_px=0.0: np.ones(len(positions), bool)
+
+
+def _positions_unsliced(original: Any) -> Any:
+    """Slice patterns and leave positions as they were."""
+
+    def take(self: Any, rows: Any) -> Any:
+        part = original(self, rows)
+        return replace(part, xcoords=self.xcoords[: len(part)], ycoords=self.ycoords[: len(part)])
+
+    return take
+
+
+def _complement(original: Any) -> Any:
+    """Take the share that trains for the one that tests."""
+
+    def run(inputs: Any, params: Any, execution: Any) -> Any:
+        found = original(inputs, params, execution)
+        return replace(found, train_rows=found.test_rows, test_rows=found.train_rows)
+
+    return run
+
+
+def _bool_of_text(original: Any) -> Any:
+    """Read booleans with bool()."""
+
+    def parse_override(text: str) -> Any:
+        path, value = original(text)
+        return path, bool(text.partition("=")[2]) if isinstance(value, bool) else value
+
+    return parse_override
+
+
+def _profile_wins(original: Any) -> Any:
+    """Forget the overrides."""
+    return lambda values, profile=None, overrides=(), source="scenario": original(values, profile, (), source)
+
+
+FAULTS = (
+    Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.simulate.scan:observe", _amplitude_noise),
+    Fault("PTY-AT-020", "scale-left-in", "ptycho.simulate.scan:observe", _unscaled),
+    Fault("SYNTH-POISSON-DOSE-001", "fixed-counts", "ptycho.simulate.scan:observe", _fixed_counts),
+    Fault("SIM-LABELS-ILLUMINATED-001", "lit-truth", "ptycho.simulate.scan:simulate_scan", _lit_truth),
+    Fault("PROBE-MASK-DEFAULT-001", "always-masked", "ptycho.simulate.probes:prepare_probe", _masked),
+    Fault(
+        "GRIDLINES-PROBE-PIPELINE-001",
+        "mask-before-smoothing",
+        "ptycho.simulate.probes:prepare_probe",
+        _mask_first,
+    ),
+    Fault(
+        "RECT-PROBE-SCALE-DOUBLE-DIV-001",
+        "divided-twice",
+        "ptycho.simulate.probes:normalize_probe",
+        _divided_twice,
+    ),
+    Fault("FORMAT-001", "guess-by-size", "ptycho.io.npz:canonical_stack", _guess_by_size),
+    Fault("FORMAT-001", "never-moved", "ptycho.io.npz:canonical_stack", _never_moved),
+    Fault("DATA-001", "intensity-written", "ptycho.io.npz:write_npz", _intensity_written),
+    Fault("TF-LOADER-COORDS-001", "one-key-for-both", "ptycho.io.npz:_build", _nominal_positions),
+    Fault("PTYCHOVIT-FRAME-001", "unchecked", "ptycho.coords:inside_object", _frame_unchecked),
+    Fault("NEW-SPLIT-ALIGN", "positions-unsliced", "ptycho.data:RawData.take", _positions_unsliced),
+    Fault("SPLIT-SHARE-001", "complement", "ptycho.stages.split:run", _complement),
+    Fault("NEW-CLI-PRECEDENCE", "bool-of-text", "ptycho.layers:parse_override", _bool_of_text),
+    Fault("NEW-CLI-PRECEDENCE", "overrides-forgotten", "ptycho.layers:resolve", _profile_wins),
+)

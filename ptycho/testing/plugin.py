@@ -1,0 +1,229 @@
+"""The pytest plugin: the `finding` marker, ``--prove`` and ``--fault``.
+
+It is loaded with every pytest run of an environment that has the package, so that it imports nothing but pytest until it
+is asked for something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FORBIDDEN = ("force_regen", "update_snapshots", "regen_all")
+"""Options that make golden files agree with whatever runs; under a fault that would be the fault."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, and where a project keeps its ledger and its faults."""
+    group = parser.getgroup("findings", "regression tests that are proven")
+    group.addoption(
+        "--prove",
+        action="store_true",
+        help="run every finding's tests clean and under each of its faults: at least one must fail under each",
+    )
+    group.addoption(
+        "--finding",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="with --prove: only this finding; repeatable",
+    )
+    group.addoption("--prove-json", metavar="FILE", help="with --prove: write what happened as JSON")
+    group.addoption(
+        "--prove-limit",
+        type=float,
+        default=300,
+        metavar="SECONDS",
+        help="with --prove: of a finding's tests under a fault",
+    )
+    group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
+    parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
+    parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; refuse what cannot be meant; the prover has its own processes instead of xdist's."""
+    config.addinivalue_line("markers", "finding(id): pins an entry of the findings ledger, named by its ID")
+    if not config.option.prove:
+        return
+    for name in FORBIDDEN:
+        if getattr(config.option, name, False):
+            raise pytest.UsageError(
+                f"--prove and --{name.replace('_', '-')}: golden files would agree with any fault"
+            )
+    if config.option.fault:
+        raise pytest.UsageError("--prove puts every fault in by itself; leave --fault out")
+    for name, value in (("dist", "no"), ("disable_unused_snapshots", True)):
+        if hasattr(config.option, name):
+            setattr(config.option, name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_fault(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --fault, the fault is in before any other fixture is built."""
+    name = request.config.option.fault
+    if not name:
+        yield
+        return
+    from ptycho.testing import fault as faults
+
+    with faults.injected(_fault_named(request.config, name)):
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Prove instead of running."""
+    if not session.config.option.prove or session.config.option.collectonly:
+        return None
+    if session.testsfailed:
+        raise session.Interrupted(f"{session.testsfailed} errors during collection: nothing can be proven")
+    proof = _prove(session)
+    session.testsfailed = len(proof.complaints)
+    session.config.stash[PROOF] = proof
+    return True
+
+
+PROOF = pytest.StashKey[Any]()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table finding x fault x killed by, and what is not proven."""
+    proof = config.stash.get(PROOF, None)
+    if proof is None:
+        return
+    terminalreporter.section("findings x faults x killed by")
+    for trial in proof.faulty:
+        killers = ", ".join(test.rpartition("/")[2] for test in trial.killed_by[:2]) or "NOTHING"
+        more = f" and {len(trial.killed_by) - 2} more" if len(trial.killed_by) > 2 else ""
+        terminalreporter.write_line(f"{trial.fault}  <-  {killers}{more}")
+    proven = {trial.finding for trial in proof.faulty} - {text.split(":")[0] for text in proof.complaints}
+    terminalreporter.section(f"{len(proven)} findings proven, {len(proof.complaints)} complaints")
+    for complaint in proof.complaints:
+        terminalreporter.write_line(complaint, red=True)
+
+
+def _prove(session: pytest.Session) -> Any:
+    from ptycho import provenance
+    from ptycho.testing import prover
+
+    config = session.config
+    entries, registered = _ledger(config), _faults(config)
+    tests = _tests_by_finding(session, {entry.id for entry in entries})
+    _check_faults(registered, {entry.id for entry in entries})
+    demanded = [
+        entry.id
+        for entry in entries
+        if entry.status == "live" and (entry.tier != "scenario" or tests.get(entry.id))
+    ]
+    wanted = config.option.finding
+    for name in wanted:
+        if name not in demanded:
+            raise pytest.UsageError(f"--finding {name}: no live finding of that ID")
+    demanded = [name for name in demanded if not wanted or name in wanted]
+    limit, jobs = config.option.prove_limit, _jobs(config)
+
+    def starts(with_faults: bool) -> Iterator[Any]:
+        for name in demanded:
+            items = tests.get(name, [])
+            for fault in [f for f in registered if f.finding == name] if with_faults else [None]:
+                if items:
+                    yield lambda i=items, f=fault, n=name: prover.run_in_child(session, i, f, n, limit)
+
+    _load_frameworks(session)
+    clean = tuple(prover.in_parallel(starts(False), jobs))
+    faulty = tuple(prover.in_parallel(starts(True), jobs))
+    ids = {name: [item.nodeid for item in items] for name, items in tests.items()}
+    proof = prover.Proof(clean, faulty, prover.complaints_of(demanded, ids, clean, faulty))
+    if config.option.prove_json:
+        record = {"provenance": provenance.provenance(), **proof.to_dict()}
+        Path(config.option.prove_json).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return proof
+
+
+def _load_frameworks(session: pytest.Session) -> None:
+    """Import a framework that tests will need once, before the processes fork: it takes seconds, and does nothing yet."""
+    needs = ("finished", "run")
+    if any(set(needs) & set(getattr(item, "fixturenames", ())) for item in session.items):
+        import importlib
+
+        for name in ("keras", "tensorflow"):
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                return
+
+
+def _jobs(config: pytest.Config) -> int:
+    """Return how many processes at once: as xdist's -n says, else one a core."""
+    asked = getattr(config.option, "numprocesses", None)
+    return int(asked) if isinstance(asked, int) and asked > 0 else os.cpu_count() or 1
+
+
+def _tests_by_finding(session: pytest.Session, known: set[str]) -> dict[str, list[pytest.Item]]:
+    found: dict[str, list[pytest.Item]] = {}
+    for item in session.items:
+        for mark in item.iter_markers("finding"):
+            name = mark.args[0] if mark.args else None
+            if name not in known:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: marker finding({name!r}): the ledger has no such entry"
+                )
+            if item not in found.setdefault(name, []):
+                found[name].append(item)
+    return found
+
+
+def _check_faults(registered: Any, known: set[str]) -> None:
+    from ptycho.errors import FaultError
+    from ptycho.testing import fault as faults
+
+    names = [fault.id for fault in registered]
+    for fault in registered:
+        try:
+            faults.find_target(fault)
+        except FaultError as error:
+            raise pytest.UsageError(str(error)) from None
+        if fault.finding not in known:
+            raise pytest.UsageError(f"fault {fault.id}: the ledger has no finding {fault.finding}")
+        if names.count(fault.id) > 1:
+            raise pytest.UsageError(f"fault {fault.id} is registered twice")
+
+
+def _ledger(config: pytest.Config) -> Any:
+    from ptycho.errors import PtychoError
+    from ptycho.findings import ledger
+
+    own = config.getini("findings_ledger")
+    try:
+        return ledger.read(config.rootpath / own if own else None)
+    except PtychoError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _faults(config: pytest.Config) -> Any:
+    import importlib
+
+    name = config.getini("findings_faults") or "ptycho.testing.faults"
+    try:
+        return importlib.import_module(name).FAULTS
+    except (ImportError, AttributeError) as error:
+        raise pytest.UsageError(f"findings_faults = {name}: {error}") from None
+
+
+def _fault_named(config: pytest.Config, name: str) -> Any:
+    registered = {fault.id: fault for fault in _faults(config)}
+    if name not in registered:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, registered, n=1, cutoff=0.3)
+        raise pytest.UsageError(
+            f"--fault {name}: no such fault{f'; did you mean {near[0]}?' if near else ''}"
+        )
+    return registered[name]

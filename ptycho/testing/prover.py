@@ -1,0 +1,208 @@
+"""Proving tests: each runs clean, and under every fault of its finding in a process where nothing was made clean.
+
+The process forks: a child has everything imported and nothing built, so that under a fault every fixture of any scope is
+built anew. What a child finds comes back through a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytest
+
+from ptycho.errors import PtychoError
+from ptycho.testing import fault as faults
+from ptycho.testing.fault import Fault
+
+KILLING = (AssertionError, PtychoError, pytest.fail.Exception)
+"""What counts as a test's own failure; anything else is an accident."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a test in a child: `passed`, `failed` (by its own assertion or by our error), or an accident."""
+
+    test: str
+    status: str
+    why: str = ""
+    reached: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The tests of a finding under one of its faults (or none)."""
+
+    finding: str
+    fault: str
+    outcomes: tuple[Outcome, ...]
+    seconds: float = 0.0
+
+    @property
+    def killed_by(self) -> tuple[str, ...]:
+        """Tests that failed on their own assertion while the fault was reached."""
+        return tuple(o.test for o in self.outcomes if o.status == "failed" and o.reached)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All trials, and what is wrong with them."""
+
+    clean: tuple[Trial, ...]
+    faulty: tuple[Trial, ...]
+    complaints: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+class Watch:
+    """A pytest plugin of a child: notes each test's outcome, and how often the fault was reached in it."""
+
+    def __init__(self, reach: faults.Reach) -> None:
+        self.reach, self.outcomes, self.before = reach, [], 0  # type: ignore[var-annotated]
+        self.trouble: dict[str, tuple[str, str]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
+        """Tell a test's own failure from an accident."""
+        report = yield
+        if call.excinfo is not None and item.nodeid not in self.trouble:
+            error = call.excinfo.value
+            if isinstance(error, pytest.skip.Exception):
+                self.trouble[item.nodeid] = "skipped", str(error)
+            else:
+                own = all(isinstance(part, KILLING) for part in _leaves(error))
+                first = str(error).strip().splitlines()
+                words = f"{call.when}: {type(error).__name__}: {first[0] if first else ''}"
+                self.trouble[item.nodeid] = "failed" if own else "accident", words[:300]
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Count the calls of the fault within one test, its fixtures included."""
+        before = self.reach.calls
+        result = yield
+        status, why = self.trouble.get(item.nodeid, ("passed", ""))
+        self.outcomes.append(Outcome(item.nodeid, status, why, self.reach.calls - before))
+        return result
+
+
+def run_in_child(
+    session: pytest.Session, items: Sequence[pytest.Item], fault: Fault | None, finding: str, limit_s: float
+) -> Callable[[], Trial]:
+    """Fork a child that runs some tests, and return what waits for it and reads what it found."""
+    began = time.monotonic()
+    handle, path = tempfile.mkstemp(prefix="ptycho-proof-")
+    os.close(handle)
+    child = os.fork()
+    if child == 0:
+        _be_the_child(session, items, fault, path, limit_s)  # never returns
+    name = fault.id if fault else ""
+
+    def wait() -> Trial:
+        _, status = os.waitpid(child, 0)
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        os.unlink(path)
+        if text:
+            outcomes = tuple(Outcome(**values) for values in json.loads(text))
+        else:
+            why = f"the process ended with {os.waitstatus_to_exitcode(status)} (a limit of {limit_s:.0f} s, or a crash)"
+            outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
+        return Trial(finding, name, outcomes, time.monotonic() - began)
+
+    return wait
+
+
+def _be_the_child(
+    session: pytest.Session, items: Sequence[pytest.Item], fault: Fault | None, path: str, limit_s: float
+) -> None:
+    code = 1
+    try:
+        import signal
+
+        signal.alarm(int(limit_s))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        manager = session.config.pluginmanager
+        for name in ("terminalreporter", "junitxml"):
+            plugin = manager.get_plugin(name)
+            if plugin is not None:
+                manager.unregister(plugin)
+        put = faults.injected(fault) if fault else contextlib.nullcontext(faults.Reach())
+        with put as reach:
+            watch = Watch(reach)
+            manager.register(watch)
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump([asdict(outcome) for outcome in watch.outcomes], stream)
+        code = 0
+    finally:
+        # No atexit, no pytest teardown of the parent's: the child is a dead end.
+        os._exit(code)
+
+
+def in_parallel(starts: Iterable[Callable[[], Callable[[], Trial]]], jobs: int) -> Iterator[Trial]:
+    """Start children, `jobs` at once, and yield their trials in order."""
+    running: list[Callable[[], Trial]] = []
+    for start in starts:
+        if len(running) >= jobs:
+            yield running.pop(0)()
+        running.append(start())
+    for wait in running:
+        yield wait()
+
+
+def complaints_of(
+    live: Iterable[str], tests: Mapping[str, Sequence[str]], clean: Sequence[Trial], faulty: Sequence[Trial]
+) -> tuple[str, ...]:
+    """Return what keeps each live finding from being proven."""
+    said = []
+    for trial in clean:
+        said += [
+            f"{trial.finding}: {o.test} does not pass clean: {o.status}: {o.why}"
+            for o in trial.outcomes
+            if o.status not in ("passed", "skipped")
+        ]
+    # What is skipped here proves nothing here, and is not asked to.
+    skipped = {o.test for trial in clean for o in trial.outcomes if o.status == "skipped"}
+    tests = {name: [test for test in all_of if test not in skipped] for name, all_of in tests.items()}
+    for name in live:
+        trials = [trial for trial in faulty if trial.finding == name]
+        if not tests.get(name):
+            said.append(f"{name}: has no test")
+        if not trials:
+            said.append(f"{name}: has no fault")
+        for trial in trials:
+            if not any(outcome.reached for outcome in trial.outcomes):
+                said.append(f"{trial.fault}: is never reached by the finding's tests")
+            elif not trial.killed_by:
+                accidents = {o.why for o in trial.outcomes if o.status == "accident"}
+                said.append(
+                    f"{trial.fault}: survives{'; accidents: ' + '; '.join(sorted(accidents)) if accidents else ''}"
+                )
+        if trials:
+            reached = {o.test for trial in trials for o in trial.outcomes if o.reached}
+            said += [
+                f"{name}: {test} is reached by none of its faults"
+                for test in tests.get(name, ())
+                if test not in reached
+            ]
+    return tuple(said)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors of a group, or the one that there is."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]

@@ -1,0 +1,305 @@
+"""The prover, on a small project that has everything that could fool it."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from ptycho.errors import FaultError
+from ptycho.testing import fault as faults
+from ptycho.testing import faults as registered
+from ptycho.testing.fault import Fault
+
+LEDGER = """
+[[finding]]
+id = "{id}"
+title = "about {id}"
+stage = "stitch"
+tier = "unit"
+source = "here"
+symptom = "seen"
+mechanism = "how"
+invariant = "what"
+remedy = "do it"
+"""
+PRODUCT = """
+def double(x):
+    return 2 * x
+
+def triple(x):
+    return 3 * x
+
+class Scale:
+    def __init__(self, by):
+        self.by = by
+
+    @property
+    def inverse(self):
+        return 1 / self.by
+
+    @staticmethod
+    def of(x):
+        return Scale(x)
+"""
+FAULTS = """
+from ptycho.testing.fault import Fault
+
+def raises(error):
+    def make(original):
+        def broken(*_):
+            raise error
+        return broken
+    return make
+
+FAULTS = (
+    Fault("KILLED", "wrong", "product:double", lambda f: lambda x: 2 * x + 1),
+    Fault("BLIND", "wrong", "product:double", lambda f: lambda x: 2 * x + 1),
+    Fault("UNREACHED", "wrong", "product:triple", lambda f: lambda x: 0),
+    Fault("SESSION", "wrong", "product:triple", lambda f: lambda x: 0),
+    Fault("PARAMETRISED", "wrong", "product:double", lambda f: lambda x: 2 * x + (x == 3)),
+    Fault("ORDER", "wrong", "product:double", lambda f: lambda x: 0),
+    Fault("ACCIDENT", "types", "product:double", raises(TypeError("no"))),
+    Fault("ACCIDENT", "imports", "product:double", raises(ImportError("no"))),
+    Fault("OWN", "wrong", "product:Scale.inverse", lambda f: lambda self: 0),
+    Fault("STATIC", "wrong", "product:Scale.of", lambda f: lambda x: f(x + 1)),
+    Fault("CRASH", "ends", "product:double", lambda f: lambda x: __import__("os")._exit(7)),
+)
+"""
+TESTS = """
+import pytest
+import product
+from product import double   # taken by name, as tests do
+
+@pytest.fixture(scope="session")
+def made_clean():
+    return product.triple(2)
+
+@pytest.mark.finding("KILLED")
+def test_killed():
+    assert double(2) == 4
+
+@pytest.mark.finding("BLIND")
+def test_blind():
+    assert double(2) > 0
+
+@pytest.mark.finding("UNREACHED")
+def test_elsewhere():
+    assert double(2) == 4
+
+def test_that_builds_the_fixture_first(made_clean):
+    assert made_clean == 6
+
+@pytest.mark.finding("SESSION")
+def test_session(made_clean):
+    assert made_clean == 6
+
+@pytest.mark.finding("PARAMETRISED")
+@pytest.mark.parametrize("x", [1, 2, 3])
+def test_parametrised(x):
+    assert double(x) == x + x
+
+SEEN = []
+
+def test_first():
+    SEEN.append(1)
+
+@pytest.mark.finding("ORDER")
+def test_only_after_the_first():
+    assert SEEN and double(1) == 2
+
+@pytest.mark.finding("ACCIDENT")
+def test_accident():
+    assert double(2) == 4
+
+@pytest.mark.finding("OWN")
+def test_property():
+    assert product.Scale(4).inverse == 0.25
+
+@pytest.mark.finding("STATIC")
+def test_static():
+    assert product.Scale.of(3).by == 3
+
+@pytest.mark.finding("CRASH")
+def test_crash():
+    assert double(2) == 4
+
+@pytest.mark.finding("SKIPPED")
+@pytest.mark.skip(reason="not here")
+def test_skipped():
+    assert double(2) == 4
+"""
+ALL = [
+    *("KILLED", "BLIND", "UNREACHED", "SESSION", "PARAMETRISED", "ORDER"),
+    *("ACCIDENT", "OWN", "STATIC", "CRASH", "SKIPPED", "NOTEST"),
+]
+
+
+def project(folder, tests=TESTS, findings=ALL, fault_text=FAULTS):
+    (folder / "ledger.toml").write_text("".join(LEDGER.format(id=name) for name in findings))
+    (folder / "product.py").write_text(PRODUCT)
+    (folder / "faulty.py").write_text(fault_text)
+    (folder / "test_it.py").write_text(tests)
+    (folder / "pytest.ini").write_text(
+        "[pytest]\npythonpath = .\nfindings_ledger = ledger.toml\nfindings_faults = faulty\naddopts = -p no:cacheprovider\n"
+    )
+    return folder
+
+
+def prove(folder, *options):
+    plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
+    environment = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--prove", "--prove-json", "proof.json", *plugin, *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    file = folder / "proof.json"
+    return done.returncode, done.stdout + done.stderr, json.loads(file.read_text()) if file.exists() else None
+
+
+def _registered():
+    """Whether the environment's entry points load the plugin already."""
+    from importlib.metadata import entry_points
+
+    return any(point.value == "ptycho.testing.plugin" for point in entry_points(group="pytest11"))
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory):
+    folder = project(tmp_path_factory.mktemp("project"))
+    code, text, record = prove(folder)
+    assert record is not None, text
+    return code, text, record
+
+
+def complaints(proof, name):
+    return [text for text in proof[2]["complaints"] if text.startswith(f"{name}:")]
+
+
+def trial(proof, fault):
+    (found,) = [t for t in proof[2]["faulty"] if t["fault"] == fault]
+    return found
+
+
+def test_everything_that_fools_a_prover_is_told_apart(proof):
+    code, text, _ = proof
+    assert code == 1
+    for name in ("KILLED", "SESSION", "PARAMETRISED", "OWN", "STATIC"):
+        assert complaints(proof, name) == [], name
+    assert complaints(proof, "BLIND") == ["BLIND:wrong: survives"]
+    assert "UNREACHED:wrong: is never reached by the finding's tests" in complaints(proof, "UNREACHED")
+    assert "UNREACHED: test_it.py::test_elsewhere is reached by none of its faults" in complaints(
+        proof, "UNREACHED"
+    )
+    assert any("does not pass clean: failed" in words for words in complaints(proof, "ORDER"))
+    assert [words.split(";")[0] for words in complaints(proof, "ACCIDENT")] == [
+        "ACCIDENT:types: survives",
+        "ACCIDENT:imports: survives",
+    ]
+    assert "TypeError" in complaints(proof, "ACCIDENT")[0]
+    assert "is never reached" in complaints(proof, "CRASH")[0]
+    assert trial(proof, "CRASH:ends")["outcomes"][0]["why"].startswith("the process ended with 7")
+    assert complaints(proof, "NOTEST") == ["NOTEST: has no test", "NOTEST: has no fault"]
+    assert complaints(proof, "SKIPPED") == ["SKIPPED: has no test", "SKIPPED: has no fault"]
+    assert "5 findings proven" in text
+
+
+def test_a_parametrised_test_is_killed_where_the_fault_shows(proof):
+    statuses = {o["test"][-3:]: o["status"] for o in trial(proof, "PARAMETRISED:wrong")["outcomes"]}
+    assert statuses == {"[1]": "passed", "[2]": "passed", "[3]": "failed"}
+
+
+def test_the_record_says_which_source_ran(proof):
+    assert Path(proof[2]["provenance"]["package_file"]).name == "__init__.py"
+    assert len(proof[2]["provenance"]["source_hash"]) == 64
+
+
+def test_a_project_that_is_proven_passes_and_a_finding_can_be_chosen(tmp_path):
+    code, text, record = prove(project(tmp_path), "--finding", "KILLED", "--finding", "SESSION", "-n", "2")
+    assert code == 0, text
+    assert record["complaints"] == []
+    assert "2 findings proven, 0 complaints" in text
+    assert "KILLED:wrong  <-  test_it.py::test_killed" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "words"),
+    [
+        (["--finding", "KILED"], {}, "--finding KILED: no live finding of that ID"),
+        (["--finding", "KILLED", "-k", "blind"], {}, "KILLED: has no test"),
+        (["--force-regen"], {}, "golden files would agree with any fault"),
+        (["--fault", "KILLED:wrong"], {}, "leave --fault out"),
+        ([], {"findings": ALL[1:]}, "the ledger has no such entry"),
+        ([], {"fault_text": "FAULTS = ()\nraise ImportError('gone')"}, "findings_faults = faulty: gone"),
+        ([], {"tests": "import nothing_of_that_name"}, "nothing can be proven"),
+        (
+            [],
+            {"fault_text": FAULTS.replace('"product:triple"', '"product:quadruple"')},
+            "there is no product:quadruple",
+        ),
+    ],
+)
+def test_bad_use_is_never_a_wrong_green(options, changed, words, tmp_path):
+    code, text, _ = prove(project(tmp_path, **changed), *options)
+    assert code != 0
+    assert words in " ".join(text.split())
+
+
+def test_a_fault_can_be_put_into_a_plain_run(tmp_path):
+    folder = project(tmp_path, tests=textwrap.dedent(TESTS))
+    plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            *plugin,
+            "--fault",
+            "SESSION:wrong",
+            "-k",
+            "session or killed",
+        ],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if "XDIST" not in name},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+
+
+class TestInjection:
+    def test_every_name_that_is_bound_to_the_original_is_replaced_and_put_back(self):
+        from ptycho import coords
+        from ptycho.coords import translate as by_name
+
+        globals()["elsewhere"] = by_name
+        fault = Fault("A", "b", "ptycho.coords:translate", lambda f: lambda *_: "replaced")
+        with faults.injected(fault) as reach:
+            assert coords.translate(1, 2) == "replaced"
+            assert globals()["elsewhere"](1, 2) == "replaced"
+            assert reach.calls == 2
+        assert coords.translate is by_name
+        assert globals().pop("elsewhere") is by_name
+
+    @pytest.mark.parametrize(
+        "target", ["ptycho.nowhere:f", "ptycho.coords:nothing", "ptycho.coords:RELATIVE_SIGN"]
+    )
+    def test_what_is_not_there_or_no_function_is_refused(self, target):
+        with pytest.raises(FaultError, match="A:b"), faults.injected(Fault("A", "b", target, lambda f: f)):
+            pass
+
+    @pytest.mark.parametrize("fault", registered.FAULTS, ids=lambda fault: fault.id)
+    def test_every_target_of_a_registered_fault_exists(self, fault):
+        holder, attribute = faults.find_target(fault)
+        assert callable(vars(holder)[attribute])
+        assert registered.FAULTS.count(fault) == 1
