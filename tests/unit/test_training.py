@@ -61,8 +61,17 @@ def test_a_loaded_bundle_predicts_what_the_trained_one_does(run, tmp_path):
     assert identity.digest(again) == identity.digest(bundle)
     patches = [inference.predict(which, test).patches for which in (bundle, again)]
     np.testing.assert_array_equal(*patches)
+    # Two models that both forgot their weights would agree too: what predicts holds the trained ones.
+    held = bundles.get_weights(inference.build_model(again, 32))
+    assert held.keys() == bundle.weights.keys()
+    for name, value in held.items():
+        np.testing.assert_array_equal(value, bundle.weights[name])
+    assert any(np.abs(value).max() > 0 for name, value in held.items() if name.endswith("last/kernel")), (
+        "corrections start at zero and have been trained"
+    )
 
 
+@pytest.mark.finding("KERAS3-BUNDLE-LOAD (bug 2026-02-11)")
 def test_a_changed_weight_is_damage(run, tmp_path):
     path = tmp_path / "bundle.npz"
     save_bundle(path, run[1])
@@ -74,6 +83,7 @@ def test_a_changed_weight_is_damage(run, tmp_path):
         load_bundle(path)
 
 
+@pytest.mark.finding("KERAS3-BUNDLE-LOAD (bug 2026-02-11)")
 def test_a_missing_weight_is_damage(run, tmp_path):
     weights = dict(run[1].weights)
     weights.popitem()

@@ -1,0 +1,127 @@
+"""Faults of the network and of training: frameworks are imported only where a fault runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ptycho.testing.fault import Fault
+
+
+def _stale_scale(original: Any) -> Any:
+    """Start every scale from the first one's."""
+    kept: list[float] = []
+
+    def init(self: Any, start: float, trainable: bool, **named: Any) -> None:
+        kept.append(start)
+        original(self, kept[0], trainable, **named)
+
+    return init
+
+
+def _never_trained(original: Any) -> Any:
+    return lambda self, start, trainable, **named: original(self, start, False, **named)
+
+
+def _wrong_way(_: Any) -> Any:
+    """Multiply on the way in."""
+
+    def call(self: Any, amplitude: Any) -> Any:
+        from keras import ops
+
+        return amplitude * ops.exp(self.log_scale)
+
+    return call
+
+
+def _unbounded(original: Any) -> Any:
+    """Add a branch without bounds to the amplitude head."""
+
+    def heads(self: Any, a: Any, b: Any) -> Any:
+        amplitude, phase = original(self, a, b)
+        return amplitude + a, phase
+
+    return heads
+
+
+def _ends_at_one(_: Any) -> Any:
+    """End at 1, as a bare sigmoid does, whatever the data's amplitude is."""
+
+    def heads(self: Any, a: Any, b: Any) -> Any:
+        import math
+
+        from keras import ops
+
+        return ops.sigmoid(a), math.pi * ops.tanh(b)
+
+    return heads
+
+
+def _real_and_imaginary(_: Any) -> Any:
+    """Take amplitude and phase for real and imaginary part."""
+    return lambda amplitude, phase: (amplitude, phase)
+
+
+def _bare_logarithm(_: Any) -> Any:
+    def poisson_nll(rate: Any, counts: Any) -> Any:
+        from keras import ops
+
+        return ops.mean(rate - counts * ops.log(rate))
+
+    return poisson_nll
+
+
+def _squared_prediction(original: Any) -> Any:
+    """Square the prediction and not the data."""
+    return lambda predicted, measured: original(predicted * predicted, measured)
+
+
+def _weights_not_set(_: Any) -> Any:
+    """Rebuild a model and forget its weights."""
+    return lambda model, weights, source="bundle": None
+
+
+def _initial_scale_saved(original: Any) -> Any:
+    from dataclasses import replace
+
+    def save_bundle(path: Any, bundle: Any, about: Any = None) -> None:
+        original(path, replace(bundle, trained_photon_scale=bundle.scales.photon_scale), about)
+
+    return save_bundle
+
+
+def _unchecked_damage(_: Any) -> Any:
+    return lambda path, arrays, expected: None
+
+
+FAULTS = (
+    Fault("NEW-LOGSCALE-STALE", "first-scale", "ptycho.model.network:PhotonScale.__init__", _stale_scale),
+    Fault(
+        "TORCH-INTENSITY-SCALE-DEAD-001",
+        "never-trained",
+        "ptycho.model.network:PhotonScale.__init__",
+        _never_trained,
+    ),
+    Fault("TORCH-INTENSITY-SCALE-DEAD-001", "wrong-way", "ptycho.model.network:PhotonScale.call", _wrong_way),
+    Fault("TORCH-HEAD-SILU-ESCAPE-001", "unbounded", "ptycho.model.unet:ClassicNetwork.heads", _unbounded),
+    Fault(
+        "DEBUG-SIM-LINES-DOSE-001/D6-range",
+        "ends-at-one",
+        "ptycho.model.unet:ClassicNetwork.heads",
+        _ends_at_one,
+    ),
+    Fault("MATH-POLAR-001", "real-and-imaginary", "ptycho.model.unet:polar", _real_and_imaginary),
+    Fault("PTY-AT-021", "bare-logarithm", "ptycho.model.losses:poisson_nll", _bare_logarithm),
+    Fault(
+        "RECT-MAE-UNITS-001", "squared-prediction", "ptycho.model.losses:absolute_error", _squared_prediction
+    ),
+    Fault("SINGLETON-SAVE-001", "weights-not-set", "ptycho.model.bundle:set_weights", _weights_not_set),
+    Fault(
+        "INTENSITY-SCALE-SAVE-001", "initial-scale", "ptycho.model.bundle:save_bundle", _initial_scale_saved
+    ),
+    Fault(
+        "KERAS3-BUNDLE-LOAD (bug 2026-02-11)",
+        "damage-unchecked",
+        "ptycho.model.bundle:_check_digests",
+        _unchecked_damage,
+    ),
+)
