@@ -50,3 +50,22 @@ def test_heads_combine_as_a_complex_exponential():
         keras.ops.convert_to_numpy(imaginary)
     )
     np.testing.assert_allclose(found, [-1.0, 2 * np.exp(0.5j)], atol=1e-6)
+
+
+def test_total_variation_counts_steps_between_lit_pixels_only():
+    """By loops; the object ends at the edge of the light in a step that is none of its own."""
+    rng = np.random.default_rng(6)
+    real, imaginary = rng.normal(size=(2, 1, 5, 7)).astype(np.float32)
+    weight = np.zeros((1, 5, 7), np.float32)
+    weight[0, 1:4, 2:6] = 0.5
+    weight[0, 2, 3] = 0.05  # too dark to count
+    total, lit = 0.0, weight[0] > 0.1
+    for part in (real[0], imaginary[0]):
+        for y in range(5):
+            for x in range(7):
+                for down, right in ((y + 1, x), (y, x + 1)):
+                    if down < 5 and right < 7 and lit[y, x] and lit[down, right]:
+                        total += abs(part[down, right] - part[y, x])
+    pair = keras.ops.convert_to_tensor(real), keras.ops.convert_to_tensor(imaginary)
+    found = value(losses.total_variation(pair, keras.ops.convert_to_tensor(weight), 1.5))
+    assert found == pytest.approx(total / (1.5 * lit.sum()), rel=1e-5)
