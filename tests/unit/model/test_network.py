@@ -95,3 +95,35 @@ def test_the_heads_keep_their_range_and_reach_it_in_units_of_the_data(highest):
     assert phase[[0, -1]] == pytest.approx([-math.pi, math.pi], rel=1e-6)
     if highest > 1:
         assert amplitude[2] == pytest.approx(2.5), "it starts at the mean amplitude of the data"
+
+
+def test_single_patterns_are_merged_as_stitching_merges_them():
+    """Gridsize 1, judged in clusters: each pattern alone, then sum w O / sum w with the probe's intensity, by loops."""
+    rng = np.random.default_rng(9)
+    members, probe = 3, oracles.lopsided_probe(N)
+    relative = np.array([[[-3, 1, 2], [2, -3, 1]]], float)[:, None]  # (1, 1, 2, 3), whole pixels
+    batch = {
+        "amplitude": rng.uniform(0, 900, (1, N, N, members)).astype(np.float32),
+        "positions": relative.astype(np.float32),
+    }
+    config, units = ModelConfig(**SMALL), {"photon_scale": 988.21, "object_unit": 1.5, "seed": 3}
+    wide = networks.PtychoModel(config, LossConfig(), channels=1, canvas_px=N + 8, **units)
+    alone = networks.PtychoModel(config, LossConfig(), channels=1, canvas_px=N, **units)
+    out = wide.predict_on_batch(networks.model_inputs(batch, probe))
+    weight = (np.abs(probe) ** 2).sum(axis=0)
+    weight = weight / weight.max()
+    total, light = np.zeros((N + 8, N + 8), complex), np.zeros((N + 8, N + 8))
+    for member in range(members):
+        one = {
+            "amplitude": batch["amplitude"][..., member : member + 1],
+            "positions": np.zeros((1, 1, 2, 1), np.float32),
+        }
+        single = alone.predict_on_batch(networks.model_inputs(one, probe))
+        patch = np.asarray(single["real"])[0] + 1j * np.asarray(single["imaginary"])[0]
+        column, row = (int(4 - relative[0, 0, axis, member]) for axis in (0, 1))
+        total[row : row + N, column : column + N] += weight * patch
+        light[row : row + N, column : column + N] += weight
+    found = np.asarray(out["real"])[0] + 1j * np.asarray(out["imaginary"])[0]
+    lit = light > 1e-3
+    np.testing.assert_allclose(found[lit], (total / np.maximum(light, 1e-9))[lit], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(out["weight"])[0], light, atol=1e-5)
