@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -246,35 +245,22 @@ def test_a_project_that_is_proven_passes_and_a_finding_can_be_chosen(tmp_path):
         ),
     ],
 )
-def test_bad_use_is_never_a_wrong_green(options, changed, words, tmp_path):
-    code, text, _ = prove(project(tmp_path, **changed), *options)
-    assert code != 0
-    assert words in " ".join(text.split())
-
-
-def test_a_fault_can_be_put_into_a_plain_run(tmp_path):
-    folder = project(tmp_path, tests=textwrap.dedent(TESTS))
+def test_bad_use_is_never_a_wrong_green(options, changed, words, pytester):
+    # In this process: all of these end before anything forks.
+    project(pytester.path, **changed)
     plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            *plugin,
-            "--fault",
-            "SESSION:wrong",
-            "-k",
-            "session or killed",
-        ],
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if "XDIST" not in name},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert "1 failed, 1 passed" in done.stdout
+    done = pytester.runpytest_inprocess("--prove", "-p", "no:syrupy", "-p", "no:xdist", *plugin, *options)
+    text = " ".join("\n".join([*done.outlines, *done.errlines]).split())
+    assert done.ret != 0
+    assert words in text
+
+
+def test_a_fault_can_be_put_into_a_plain_run(pytester):
+    project(pytester.path)
+    plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
+    chosen = ["--fault", "SESSION:wrong", "-k", "session or killed"]
+    done = pytester.runpytest_inprocess("-p", "no:syrupy", "-p", "no:xdist", *plugin, *chosen)
+    done.assert_outcomes(failed=1, passed=1, deselected=13)
 
 
 class TestInjection:
