@@ -123,6 +123,14 @@ def test_an_evaluation_fails_one_gate(name, part, change):
     assert failing(verdicts(evaluation=evaluation)) == {name}
 
 
+@pytest.mark.parametrize(("patches", "light"), [(0.97, 1.0), (1.0, 0.9), (0.97, 0.9)])
+def test_the_canvas_reports_the_smaller_of_both_shares(patches, light):
+    evaluation = replace(EVALUATION, coverage={**EVALUATION.coverage, "kept_fraction": light})
+    found = verdicts(replace(RECONSTRUCTION, kept_fraction=patches), evaluation)
+    assert failing(found) == {"fits_canvas"}
+    assert found["fits_canvas"].value == min(patches, light)
+
+
 def test_the_networks_own_error_is_no_gate():
     data = {**EVALUATION.data, "network_error": math.nan}
     assert not failing(verdicts(evaluation=replace(EVALUATION, data=data)))

@@ -118,7 +118,7 @@ def _never_ambiguous(_: Any) -> Any:
     return lambda probe, tolerance=0.02: False
 
 
-def _inherited_groups(_: Any) -> Any:
+def inherited_groups(_: Any) -> Any:
     """Keep the training run's number of groups for inference."""
 
     def of_bundle(bundle: Any, about: Any, overrides: Any, everything: bool, source: str) -> Any:
@@ -156,5 +156,5 @@ FAULTS = (
     Fault("LOST-RUN-001", "folder-taken", "ptycho.claim:check_contents", _folder_taken),
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),
     Fault("TWIN-IMAGE-001", "never-ambiguous", "ptycho.simulate.probes:is_twin_ambiguous", _never_ambiguous),
-    Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.request:of_bundle", _inherited_groups),
+    Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.request:of_bundle", inherited_groups),
 )
