@@ -231,10 +231,10 @@ def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
 
     def step(self, epoch, number, data, rows):
         visited.append((epoch, number, rows.tolist()))
-        return {"loss": 1.0}
+        return {"loss": float(number)}
 
     monkeypatch.setattr(training._Trainer, "_step", step)
-    trained_with(groups, scaled, config)
+    bundle, _ = trained_with(groups, scaled, config)
     planned = schedule.make_schedule(groups, config)
     batch = 8 // planned.side**2
     expected = []
@@ -246,6 +246,11 @@ def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
             for number in range(len(order) // batch)
         ]
     assert visited == expected
+    steps = len(expected) // 2
+    assert steps > 1
+    assert [row["loss"] for row in bundle.history[1:]] == [(steps - 1) / 2] * 2, (
+        "the mean over the epoch's steps"
+    )
 
 
 class TestPatience:
