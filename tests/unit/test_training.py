@@ -253,6 +253,11 @@ def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
     )
 
 
+def size_of(weights):
+    """A number by which weights are told apart."""
+    return float(sum(np.abs(value).sum() for value in weights.values()))
+
+
 class TestPatience:
     @pytest.fixture
     def scripted(self, monkeypatch):
@@ -261,7 +266,7 @@ class TestPatience:
 
         def validate(self, epoch):
             seen.append(bundles.get_weights(self.model))
-            return {"val_loss": losses[epoch], "val_error": losses[epoch]}
+            return {"val_loss": losses[epoch], "val_error": size_of(seen[-1])}
 
         seen = []
         monkeypatch.setattr(training._Trainer, "_validate", validate)
@@ -278,6 +283,9 @@ class TestPatience:
             np.testing.assert_array_equal(value, scripted[2][name])
             if name.endswith("kernel"):
                 assert not np.array_equal(value, scripted[5][name])
+        # What is told of the training is told of the weights that are kept, not of the last.
+        assert bundle.untrained_error == size_of(scripted[0])
+        assert bundle.trained_error == size_of(bundle.weights) != bundle.history[-1]["val_error"]
 
     def test_a_resumed_one_remembers_the_best(self, scripted, tmp_path):
         class Stop(Exception):
