@@ -193,3 +193,30 @@ def test_the_border_is_left_out_on_all_four_sides(border):
         for column in range(12):
             nearest = min(row, 8 - row, column, 11 - column)
             assert inside[row, column] == (nearest >= border)
+
+
+def test_ssim_by_loops_over_windows_that_lie_in_the_mask():
+    """Wang et al. (2004): uniform 7 x 7 windows, sample covariance, the truth's range."""
+    rng = np.random.default_rng(3)
+    truth = np.abs(lines_object(60, 4)[:31, :41].real)
+    prediction = truth + 0.3 * rng.normal(size=truth.shape)
+    mask = np.zeros(truth.shape, bool)
+    mask[4:27, 6:33] = True
+    mask[10:14, 25:33] = False
+    prediction = np.abs(prediction)
+    span = np.ptp(truth[mask])
+    one, two = (0.01 * span) ** 2, (0.03 * span) ** 2
+    values = []
+    for row in range(3, 28):
+        for column in range(3, 38):
+            window = (slice(row - 3, row + 4), slice(column - 3, column + 4))
+            if mask[window].all():
+                a, t = prediction[window].ravel(), truth[window].ravel()
+                (va, cov), (_, vt) = np.cov(a, t)
+                values.append(
+                    (2 * a.mean() * t.mean() + one)
+                    * (2 * cov + two)
+                    / ((a.mean() ** 2 + t.mean() ** 2 + one) * (va + vt + two))
+                )
+    found = all_metrics(Comparison(prediction.astype(complex), truth.astype(complex), mask, (0, 0)))
+    assert found["ssim"] == pytest.approx(np.mean(values), rel=1e-6)
