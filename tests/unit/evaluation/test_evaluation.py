@@ -220,3 +220,24 @@ def test_ssim_by_loops_over_windows_that_lie_in_the_mask():
                 )
     found = all_metrics(Comparison(prediction.astype(complex), truth.astype(complex), mask, (0, 0)))
     assert found["ssim"] == pytest.approx(np.mean(values), rel=1e-6)
+
+
+@pytest.mark.parametrize("phase", [0.7, 2.9, -1.8])
+def test_a_global_phase_alone_is_no_phase_error(scene, phase):
+    obj, _, result, _ = scene
+    pair = compare_frames(result, obj, 0.1, 2)
+    found = all_metrics(Comparison(pair.truth * np.exp(1j * phase), pair.truth, pair.mask, (0, 0)))
+    assert found["phase_mae"] == pytest.approx(0, abs=1e-5)
+    assert found["phase_rmse"] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_shift_keeps_the_pixels_that_came_from_counted_ones():
+    mask = np.zeros((12, 15), bool)
+    mask[2:10, 3:13] = True
+    mask[5, 7] = False
+    image = np.arange(180.0).reshape(12, 15).astype(complex)
+    moved = apply_shift(Comparison(image, image, mask, (0, 0)), (2.0, -1.0))
+    for row in range(12):
+        for column in range(15):
+            source = row + 1 < 12 and column >= 2 and mask[row + 1, column - 2]
+            assert moved.mask[row, column] == (mask[row, column] and source)
