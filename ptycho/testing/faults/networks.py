@@ -93,7 +93,24 @@ def _unchecked_damage(_: Any) -> Any:
     return lambda path, arrays, expected: None
 
 
+def _unequal_support(_: Any) -> Any:
+    """Divide whole patches by a count of central windows."""
+
+    def merge_patches(patches: Any, weight: Any, placement: Any, total: Any) -> Any:
+        from keras import ops
+
+        return placement.place(patches * ops.ones_like(weight)) / (ops.cast(total > 0.5, "float32") + 1e-3)
+
+    return merge_patches
+
+
 FAULTS = (
+    Fault(
+        "TORCH-GS2-CENTRAL-MASK-MERGE-001",
+        "unequal-support",
+        "ptycho.model.physics:merge_patches",
+        _unequal_support,
+    ),
     Fault("NEW-LOGSCALE-STALE", "first-scale", "ptycho.model.network:PhotonScale.__init__", _stale_scale),
     Fault(
         "TORCH-INTENSITY-SCALE-DEAD-001",

@@ -79,17 +79,6 @@ def _tiled_offsets(_: Any) -> Any:
     return member_positions
 
 
-def _unequal_support(_: Any) -> Any:
-    """Divide whole patches by a count of central windows."""
-
-    def merge_patches(patches: Any, weight: Any, placement: Any, total: Any) -> Any:
-        from keras import ops
-
-        return placement.place(patches * ops.ones_like(weight)) / (ops.cast(total > 0.5, "float32") + 1e-3)
-
-    return merge_patches
-
-
 def _batch_in_one_canvas(original: Any) -> Any:
     """Sum a batch's objects."""
 
@@ -142,12 +131,6 @@ FAULTS = (
     Fault("BASELINE-OFFSET-001", "frame-at-zero", "ptycho.coords:canvas_frame", _frame_at_zero),
     Fault("TORCH-REASSEMBLY-COM-STALE-001", "first-frame", "ptycho.coords:canvas_frame", _first_frame),
     Fault("TF-XLA-BATCH-BROADCAST-001", "modulo", "ptycho.coords:member_positions", _tiled_offsets),
-    Fault(
-        "TORCH-GS2-CENTRAL-MASK-MERGE-001",
-        "unequal-support",
-        "ptycho.model.physics:merge_patches",
-        _unequal_support,
-    ),
     Fault("NEW-GROUP-INDEPENDENCE", "one-canvas", "ptycho.inference:_predict_rows", _batch_in_one_canvas),
     Fault("XLA-INFERENCE-BUG", "remainder-dropped", "ptycho.inference:_predict_rows", _remainder_dropped),
     Fault("PINN-CHUNKED-001", "rows-ignored", "ptycho.data:GroupedData.diffraction", _rows_ignored),
