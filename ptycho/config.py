@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ptycho import errors
 from ptycho.errors import ConfigError
 
 SUPPORTED_N = (32, 64, 128, 256)
@@ -316,8 +316,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         path = ".".join(str(p) for p in item["loc"])
         if item["type"] == "extra_forbidden":
-            near = get_close_matches(path, leaf_paths(), n=1, cutoff=0.4)
-            parts.append(f"unknown key {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            parts.append(f"unknown key {path!r}{errors.hint(path, leaf_paths(), 0.4)}")
         elif path:
             message = item["msg"][0].lower() + item["msg"][1:]
             parts.append(f"{path} = {shown(item['input'])}: {message}")

@@ -6,6 +6,15 @@ line and exit code 2. Anything else that escapes is a bug of ours, as is an :cla
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def hint(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return what a message about an unknown `name` adds where a known one is near: "; did you mean ...?"."""
+    near = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]}?" if near else ""
+
 
 class PtychoError(Exception):
     """Base of all errors of this package; a message is one line, whatever stood in the input that it quotes."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from ptycho import config as configs
-from ptycho import machine
+from ptycho import errors, machine
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 
@@ -98,8 +97,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {configs.shown(text)}: expected path=value, for example training.epochs=20")
     known = sorted(configs.leaf_paths())
     if path not in known:
-        near = get_close_matches(path, known, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = errors.hint(path, known, 0.4)
         raise ConfigError(f"--set {configs.shown(text)}: no parameter {configs.shown(path)}{hint}")
     if raw.lower() in ("true", "false"):
         return path, raw.lower() == "true"

@@ -10,11 +10,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from ptycho import identity, params, progress, provenance
+from ptycho import errors, identity, params, progress, provenance
 from ptycho.config import Config
 from ptycho.errors import DataContractError, InvariantError, PtychoError, StageError
 from ptycho.params import Params
@@ -200,9 +199,7 @@ def stage_named(name: str) -> Stage:
         if stage.name == name:
             return stage
     names = [stage.name for stage in STAGES]
-    near = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise StageError(f"no stage {name!r}{hint} (the stages: {', '.join(names)})")
+    raise StageError(f"no stage {name!r}{errors.hint(name, names)} (the stages: {', '.join(names)})")
 
 
 def run_pipeline(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from ptycho import layers, pipeline
+from ptycho import errors, layers, pipeline
 from ptycho.config import Section
 from ptycho.errors import LedgerError
 
@@ -97,8 +96,7 @@ def named(name: str, findings: Iterable[Finding] | None = None) -> Finding:
     entries = {entry.id: entry for entry in (read() if findings is None else findings)}
     if name in entries:
         return entries[name]
-    near = get_close_matches(name, entries, n=1, cutoff=0.4)
-    raise LedgerError(f"no finding {name!r}{f'; did you mean {near[0]}?' if near else ''}")
+    raise LedgerError(f"no finding {name!r}{errors.hint(name, entries, 0.4)}")
 
 
 def select(stage: str | None = None, status: str | None = None) -> tuple[Finding, ...]:

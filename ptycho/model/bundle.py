@@ -106,8 +106,7 @@ def save_bundle(path: Path, bundle: Bundle, about: Mapping[str, Any] | None = No
         "about": dict(about or {}),
     }
     text = json.dumps(atomic.plain(description))
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    atomic.write_arrays(path, {**arrays, "_bundle": np.array(text), "_seal": np.array(seal)})
+    atomic.write_arrays(path, {**arrays, "_bundle": np.array(text), "_seal": np.array(seal_of(text))})
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -162,7 +161,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise BundleError(
             f"{path}: bundle format is {configs.shown(form)}; this version reads {FORMAT!r}; train again"
         )
-    if hashlib.sha256(written.encode()).hexdigest() != seal:
+    if seal_of(written) != seal:
         raise BundleError(
             f"{path}: its description does not match its checksum; the file was changed or damaged"
         )
@@ -172,6 +171,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def _number(value: float | None) -> float:
     """Undo JSON's null for what is not a number."""
     return math.nan if value is None else float(value)
+
+
+def seal_of(text: str) -> str:
+    """Return the SHA-256 of a description as it is written."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest(array: np.ndarray) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ptycho import layers
+from ptycho import errors, layers
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 
@@ -34,8 +33,7 @@ def scenario_table(name: str) -> tuple[dict[str, Any], str]:
         path = Path(name)
         return {"name": path.stem, **layers.load_toml(path)}, name
     if name not in scenario_names():
-        near = get_close_matches(name, scenario_names(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = errors.hint(name, scenario_names())
         raise ConfigError(
             f"no scenario {name!r}{hint} (known: {', '.join(scenario_names())}, or a path to a .toml file)"
         )
@@ -73,4 +71,4 @@ def load_scenario(name: str, profile: str | None = None, overrides: Iterable[str
             f"{DATA_DIR} = {os.environ[DATA_DIR]}: there is no {MEASURED_PROBE} in it; unset the variable to take the "
             "built-in probe, or give one with --set probe.file=FILE"
         )
-    return layers.resolve(table, profile, [*overrides, f'probe.file="{measured.as_posix()}"'], source)
+    return Config.from_dict(layers.merge(config.to_dict(), {"probe": {"file": str(measured)}}), source)

@@ -60,10 +60,7 @@ def injected(fault: Fault) -> Iterator[Reach]:
     """
     holder, attribute = find_target(fault)
     raw = vars(holder)[attribute]
-    original = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
-    original = original.fget if isinstance(original, property) else original
-    if not callable(original):
-        raise FaultError(f"fault {fault.id}: {fault.target} is no function")
+    original = _function_in(raw)
     reach = Reach()
     replacement = _counted(fault.make(original), original, reach)
     wrapped: Any = property(replacement) if isinstance(raw, property) else replacement
@@ -79,7 +76,10 @@ def injected(fault: Fault) -> Iterator[Reach]:
 
 
 def find_target(fault: Fault) -> tuple[Any, str]:
-    """Return the module or class that holds a fault's target, and the attribute's name."""
+    """Return the module or class that holds a fault's target, and the attribute's name.
+
+    Raises FaultError where there is none, or it is no function.
+    """
     module, _, path = fault.target.partition(":")
     *parents, attribute = path.split(".")
     try:
@@ -89,7 +89,16 @@ def find_target(fault: Fault) -> tuple[Any, str]:
         vars(holder)[attribute]
     except (ImportError, AttributeError, KeyError) as error:
         raise FaultError(f"fault {fault.id}: there is no {fault.target}: {error}") from None
+    if not callable(_function_in(vars(holder)[attribute])):
+        raise FaultError(f"fault {fault.id}: {fault.target} is no function")
     return holder, attribute
+
+
+def _function_in(raw: Any) -> Any:
+    """Return the function of a static or class method or a property, and of anything else itself."""
+    if isinstance(raw, property):
+        return raw.fget
+    return raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
 
 
 def _counted(

@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
     parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
     parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
+    parser.addini("findings_preload", "modules that --prove imports before its processes fork", type="args")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -136,7 +137,7 @@ def _prove(session: pytest.Session) -> Any:
                 if items:
                     yield lambda i=items, f=fault, n=name: prover.run_in_child(session, i, f, n, limit)
 
-    _load_frameworks(session)
+    _preload(session)
     clean = tuple(prover.in_parallel(starts(False), jobs))
     faulty = tuple(prover.in_parallel(starts(True), jobs))
     ids = {name: [item.nodeid for item in items] for name, items in tests.items()}
@@ -147,17 +148,14 @@ def _prove(session: pytest.Session) -> Any:
     return proof
 
 
-def _load_frameworks(session: pytest.Session) -> None:
-    """Import a framework that tests will need once, before the processes fork: it takes seconds, and does nothing yet."""
-    needs = ("finished", "run")
-    if any(set(needs) & set(getattr(item, "fixturenames", ())) for item in session.items):
-        import importlib
+def _preload(session: pytest.Session) -> None:
+    """Import once, before the processes fork, what takes every one of them seconds and does nothing yet."""
+    import contextlib
+    import importlib
 
-        for name in ("keras", "tensorflow"):
-            try:
-                importlib.import_module(name)
-            except ImportError:
-                return
+    for name in session.config.getini("findings_preload"):
+        with contextlib.suppress(ImportError):  # those who need it will say so
+            importlib.import_module(name)
 
 
 def _jobs(config: pytest.Config) -> int:
@@ -220,10 +218,7 @@ def _faults(config: pytest.Config) -> Any:
 def _fault_named(config: pytest.Config, name: str) -> Any:
     registered = {fault.id: fault for fault in _faults(config)}
     if name not in registered:
-        from difflib import get_close_matches
+        from ptycho import errors
 
-        near = get_close_matches(name, registered, n=1, cutoff=0.3)
-        raise pytest.UsageError(
-            f"--fault {name}: no such fault{f'; did you mean {near[0]}?' if near else ''}"
-        )
+        raise pytest.UsageError(f"--fault {name}: no such fault{errors.hint(name, registered, 0.3)}")
     return registered[name]

@@ -1,7 +1,7 @@
 """Proving tests: each runs clean, and under every fault of its finding in a process where nothing was made clean.
 
 The process forks: a child has everything imported and nothing built, so that under a fault every fixture of any scope is
-built anew. What a child finds comes back through a pipe.
+built anew. What a child finds comes back in a file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -67,7 +68,8 @@ class Watch:
     """A pytest plugin of a child: notes each test's outcome, and how often the fault was reached in it."""
 
     def __init__(self, reach: faults.Reach) -> None:
-        self.reach, self.outcomes, self.before = reach, [], 0  # type: ignore[var-annotated]
+        self.reach = reach
+        self.outcomes: list[Outcome] = []
         self.trouble: dict[str, tuple[str, str]] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -127,8 +129,6 @@ def _be_the_child(
 ) -> None:
     code = 1
     try:
-        import signal
-
         signal.alarm(int(limit_s))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

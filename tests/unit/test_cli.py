@@ -11,17 +11,12 @@ import time
 
 import numpy as np
 import pytest
+from command import call
 
 import ptycho
 from ptycho import cli, identity, pipeline
 from ptycho.errors import InvariantError
 from ptycho.model import bundle as bundles
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(list(arguments))
-    return stop.value.code
 
 
 @pytest.mark.parametrize(

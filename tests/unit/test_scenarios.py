@@ -20,6 +20,15 @@ def test_the_variable_brings_the_measured_probe_in(with_probe):
     assert scenarios.load_scenario("gs1_custom").probe.file == with_probe / scenarios.MEASURED_PROBE
 
 
+def test_any_folder_will_do(tmp_path, monkeypatch):
+    """A quotation mark in a path once came back escaped in none of the right ways."""
+    file = tmp_path / 'a "b" \\ c' / scenarios.MEASURED_PROBE
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    monkeypatch.setenv("PTYCHO_DATA_DIR", str(tmp_path / 'a "b" \\ c'))
+    assert scenarios.load_scenario("gs1_custom").probe.file == file
+
+
 def test_it_does_so_for_a_scenario_of_ones_own(with_probe, tmp_path):
     (tmp_path / "own.toml").write_text('[probe]\nkind = "custom"\n')
     config = scenarios.load_scenario(str(tmp_path / "own.toml"))

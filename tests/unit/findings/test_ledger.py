@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from command import call
 
-from ptycho import cli
 from ptycho.errors import LedgerError
 from ptycho.findings import ledger, pages
 
@@ -34,12 +34,6 @@ ENTRY = {
     "invariant": "what",
     "remedy": "do it",
 }
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(list(arguments))
-    return stop.value.code
 
 
 def written(folder, *entries):

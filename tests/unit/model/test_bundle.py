@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 
+import damage
 import numpy as np
 import pytest
 from hypothesis import given
@@ -132,13 +133,8 @@ def test_a_sealed_description_that_makes_no_sense(change, words, file, tmp_path)
 
 @given(st.data())
 def test_any_damage_is_an_error_of_ours(file, tmp_path_factory, data):
-    whole = bytearray(file.read_bytes())
-    if data.draw(st.booleans()):
-        whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    else:
-        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
     path = tmp_path_factory.mktemp("damaged") / "bundle.npz"
-    path.write_bytes(whole)
+    path.write_bytes(data.draw(damage.damaged(file.read_bytes())))
     try:
         found = bundles.load_bundle(path)
     except BundleError:
