@@ -1,6 +1,7 @@
 """Training, bundles and inference on a scan small enough for the fast tier."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -38,9 +39,28 @@ def trained(config, **options):
     return test, training.train(groups, scaled.scales, scaled.probe, config, key="k", **options)
 
 
+def keep_checkpoint(folder, before, where):
+    """A listener that copies what lies in a training's folder when it tells of an epoch: a kill there would leave that."""
+
+    def listener(progress):
+        if before in progress.message and not where.exists():
+            shutil.copytree(folder, where)
+
+    return listener
+
+
 @pytest.fixture(scope="module")
-def run():
-    return trained(tiny())
+def states(tmp_path_factory):
+    """Where the run below keeps its checkpoints: the last, and the one that a kill in epoch 2 would leave."""
+    folder = tmp_path_factory.mktemp("states")
+    return folder / "last", folder / "killed"
+
+
+@pytest.fixture(scope="module")
+def run(states):
+    last, killed = states
+    last.mkdir()
+    return trained(tiny(), state_dir=last, listener=keep_checkpoint(last, "epoch 2/2", killed))
 
 
 @pytest.mark.finding("CONFIG-LOGGER-001")
@@ -116,17 +136,9 @@ def test_a_bundle_of_another_gridsize_is_refused(run):
         inference.predict(run[1], test)
 
 
-def test_a_resumed_training_repeats_what_it_would_have_done(run, tmp_path):
-    class Stop(Exception):
-        pass
-
-    def interrupt(progress):
-        if "epoch 2/2" in progress.message:
-            raise Stop
-
-    with pytest.raises(Stop):
-        trained(tiny(), state_dir=tmp_path, listener=interrupt)
-    _, bundle = trained(tiny(), state_dir=tmp_path, resume=True)
+def test_a_resumed_training_repeats_what_it_would_have_done(run, states, tmp_path):
+    shutil.copytree(states[1], tmp_path / "state")
+    _, bundle = trained(tiny(), state_dir=tmp_path / "state", resume=True)
     for name, value in run[1].weights.items():
         np.testing.assert_array_equal(value, bundle.weights[name], err_msg=name)
     assert bundle.history == run[1].history
@@ -258,64 +270,74 @@ def size_of(weights):
     return float(sum(np.abs(value).sum() for value in weights.values()))
 
 
+def scripted(patch, losses):
+    """Tell validation losses by epoch to a real training; return the weights that they were told of."""
+
+    def validate(self, epoch):
+        seen.append(bundles.get_weights(self.model))
+        return {"val_loss": losses[epoch], "val_error": size_of(seen[-1])}
+
+    seen = []
+    patch.setattr(training._Trainer, "_validate", validate)
+    return seen
+
+
+LOSSES = (9.0, 5.0, 4.0, 6.0, 7.0, 8.0, 3.0)
+"""Validation losses by epoch: the best is that of epoch 2."""
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """(weights by epoch, bundle, the checkpoint that a kill in epoch 5 would leave) of a training that stopped early."""
+    folder = tmp_path_factory.mktemp("patient")
+    state, killed = folder / "state", folder / "killed"
+    state.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        seen = scripted(patch, LOSSES)
+        listener = keep_checkpoint(state, "epoch 5/6", killed)
+        _, bundle = trained(tiny(epochs=6, patience=3), state_dir=state, listener=listener)
+    return seen, bundle, killed
+
+
 class TestPatience:
-    @pytest.fixture
-    def scripted(self, monkeypatch):
-        """Validation losses by epoch, told to a real training."""
-        losses = [9.0, 5.0, 4.0, 6.0, 7.0, 8.0, 3.0]
-
-        def validate(self, epoch):
-            seen.append(bundles.get_weights(self.model))
-            return {"val_loss": losses[epoch], "val_error": size_of(seen[-1])}
-
-        seen = []
-        monkeypatch.setattr(training._Trainer, "_validate", validate)
-        return seen
-
     @pytest.mark.finding("H-NEPOCHS-001")
-    def test_the_best_weights_are_kept_and_the_rest_is_not_run(self, scripted):
-        _, bundle = trained(tiny(epochs=6, patience=3))
+    def test_the_best_weights_are_kept_and_the_rest_is_not_run(self, patient):
+        seen, bundle, _ = patient
         assert [row["epoch"] for row in bundle.history] == [0, 1, 2, 3, 4, 5]
         assert bundle.stopped.startswith(
             "stopped after epoch 5: the validation loss has not improved on 4.0000e+00 of epoch 2"
         )
         for name, value in bundle.weights.items():
-            np.testing.assert_array_equal(value, scripted[2][name])
+            np.testing.assert_array_equal(value, seen[2][name])
             if name.endswith("kernel"):
-                assert not np.array_equal(value, scripted[5][name])
+                assert not np.array_equal(value, seen[5][name])
         # What is told of the training is told of the weights that are kept, not of the last.
-        assert bundle.untrained_error == size_of(scripted[0])
+        assert bundle.untrained_error == size_of(seen[0])
         assert bundle.trained_error == size_of(bundle.weights) != bundle.history[-1]["val_error"]
 
-    def test_a_resumed_one_remembers_the_best(self, scripted, tmp_path):
-        class Stop(Exception):
-            pass
-
-        def interrupt(progress):
-            if "epoch 5/6" in progress.message:
-                raise Stop
-
-        with pytest.raises(Stop):
-            trained(tiny(epochs=6, patience=3), state_dir=tmp_path, listener=interrupt)
-        _, bundle = trained(tiny(epochs=6, patience=3), state_dir=tmp_path, resume=True)
+    def test_a_resumed_one_remembers_the_best(self, patient, monkeypatch, tmp_path):
+        seen, _, killed = patient
+        shutil.copytree(killed, tmp_path / "state")
+        scripted(monkeypatch, LOSSES)
+        _, bundle = trained(tiny(epochs=6, patience=3), state_dir=tmp_path / "state", resume=True)
         for name, value in bundle.weights.items():
-            np.testing.assert_array_equal(value, scripted[2][name])
+            np.testing.assert_array_equal(value, seen[2][name])
 
     @pytest.mark.finding("H-NEPOCHS-001")
-    def test_without_patience_the_last_weights_are_kept(self, scripted):
+    def test_without_patience_the_last_weights_are_kept(self, monkeypatch):
+        seen = scripted(monkeypatch, LOSSES)
         _, bundle = trained(tiny(epochs=4))
         assert len(bundle.history) == 5
         for name, value in bundle.weights.items():
-            np.testing.assert_array_equal(value, scripted[-1][name])
+            np.testing.assert_array_equal(value, seen[-1][name])
 
 
 @pytest.mark.parametrize("lost", ["_state", "optimizer/0003"])
-def test_a_damaged_checkpoint_is_named(lost, tmp_path):
-    trained(tiny(epochs=1), state_dir=tmp_path)
-    arrays = read_arrays(tmp_path / training.CHECKPOINT)
+def test_a_damaged_checkpoint_is_named(lost, run, states, tmp_path):
+    arrays = read_arrays(states[0] / training.CHECKPOINT)
     del arrays[lost]
     atomic.write_arrays(tmp_path / training.CHECKPOINT, arrays)
     with pytest.raises(
         RunDirectoryError, match=r"checkpoint\.npz: is .*damaged.*; take it away to train anew"
     ):
-        trained(tiny(epochs=1), state_dir=tmp_path, resume=True)
+        trained(tiny(), state_dir=tmp_path, resume=True)

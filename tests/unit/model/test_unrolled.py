@@ -156,16 +156,54 @@ def test_shared_weights_are_one_network(share, count):
     assert len(network(steps=3, share_weights=share)._nets) == count
 
 
-def test_nothing_is_learned_through_the_warm_steps(scene):
-    """The photon scale divides what comes in; after warm steps only the last steps see it."""
-    config = ModelConfig(filters=4, levels=1, warm_steps=1, steps=1)
+def test_the_photon_scale_divides_what_comes_in_and_multiplies_what_goes_out():
+    layer = networks.PhotonScale(2.5, trainable=True)
+    scaled = numpy_of(layer(keras.ops.convert_to_tensor(np.array([5.0], np.float32))))
+    assert scaled == pytest.approx(2.0)
+    assert numpy_of(layer.undo(keras.ops.convert_to_tensor(scaled))) == pytest.approx(5.0)
+
+
+def with_trainable_scale(scene):
+    """(model with one warm step and one after it, its inputs): all that trains is the photon scale, by plain descent."""
+    config = ModelConfig(filters=4, levels=1, warm_steps=1, steps=1, trainable_photon_scale=True)
     model = networks.PtychoModel(
         config, LossConfig(), channels=4, canvas_px=CANVAS, photon_scale=2.5, object_unit=1.7, seed=1
     )
-    assert model.trained_photon_scale == pytest.approx(2.5)
-    scaled = numpy_of(model.photon_scale(keras.ops.convert_to_tensor(np.array([5.0], np.float32))))
-    assert scaled == pytest.approx(2.0)
-    assert numpy_of(model.photon_scale.undo(keras.ops.convert_to_tensor(scaled))) == pytest.approx(5.0)
+    model.compile(keras.optimizers.SGD(1.0), loss=None, jit_compile=False)
+    positions = np.ascontiguousarray(-MEMBERS.T[None, None]).astype(np.float32)
+    amplitude = 2.5 * np.moveaxis(scene.measured, 0, -1)[None].astype(np.float32)
+    return model, networks.model_inputs({"amplitude": amplitude, "positions": positions}, scene.probe)
+
+
+def slope(scene):
+    """Central difference of the loss by the logarithm of the photon scale."""
+    model, inputs = with_trainable_scale(scene)
+    losses = []
+    for change in (0.01, -0.01):
+        model.photon_scale.log_scale.assign(np.log(2.5) + change)
+        losses.append(float(model.test_on_batch(inputs, return_dict=True)["loss"]))
+    return (losses[0] - losses[1]) / 0.02
+
+
+def test_nothing_is_learned_through_the_warm_steps(scene, monkeypatch):
+    """What the photon scale learns is the slope of the loss with the object after the warm steps held still."""
+    model, inputs = with_trainable_scale(scene)
+    before = float(numpy_of(model.photon_scale.log_scale))
+    model.train_on_batch(inputs)
+    learned = before - float(numpy_of(model.photon_scale.log_scale))
+    through = slope(scene)
+    still = physics.shift_detector(scene.measured[None].astype(np.float32))
+    calls, gradient_step = [], physics.gradient_step
+
+    def first_held_still(obj, amplitude, *others):
+        calls.append(amplitude)
+        return gradient_step(obj, still if len(calls) == 1 else amplitude, *others)
+
+    monkeypatch.setattr("ptycho.model.physics.gradient_step", first_held_still)
+    held = slope(scene)
+    assert len(calls) == 2, "the graph is made once: a warm step and the one after it"
+    assert abs(through - held) > 0.1 * abs(held), "what is to be told apart differs"
+    assert learned == pytest.approx(held, rel=0.02)
 
 
 def test_large_seeds_are_seeds(scene):
