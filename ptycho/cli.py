@@ -6,19 +6,24 @@ terminated. Whatever goes wrong is one line.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from ptycho import request
+from ptycho import cache_commands, request
 from ptycho.config import Config
 from ptycho.errors import ConfigError, InvariantError, PtychoError
 from ptycho.findings import commands
+
+logger = logging.getLogger(__name__)
 
 app = App(
     name="ptycho",
@@ -26,8 +31,7 @@ app = App(
     help_on_error=False,
     suppress_keyboard_interrupt=False,
 )
-cache_app = App(name="cache", help="Artifacts that are kept from run to run.")
-app.command(cache_app)
+app.command(cache_commands.app)
 app.command(commands.app)
 
 Overrides = Annotated[
@@ -133,6 +137,16 @@ def scenarios() -> int:
     return 0
 
 
+@commands.app.command(name="faults")
+def list_faults() -> int:
+    """List the faults that `ptycho run --fault ID` and `pytest --fault ID` put in, and what each does."""
+    from ptycho import terminal
+    from ptycho.testing import faults
+
+    terminal.grid(("fault", "what it does"), [(f.id, inspect.getdoc(f.make) or "") for f in faults.FAULTS])
+    return 0
+
+
 @app.command
 def stages() -> int:
     """List the stages: what each takes, which parameters it reads, what it is."""
@@ -159,6 +173,7 @@ def run(
     swap: Swaps = (),
     resume: Flag = False,
     prediction_scale: str | None = None,
+    fault: str | None = None,
     reading: Reading = Reading(),
     how: How = How(),
 ) -> int:
@@ -178,6 +193,8 @@ def run(
         Go on with the run in the directory.
     prediction_scale
         none, recorded or least_squares: a diagnostic rescaling.
+    fault
+        ID of a known bug that is put back for this run, to see what it does; see `ptycho findings faults`.
     """
     from ptycho import rundir, terminal
     from ptycho.report import write as report
@@ -185,8 +202,8 @@ def run(
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
     config, given = _asked(scenario, data, profile, [*set_, *extra], seed, reading)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
-    with request.about(data), terminal.Bars() as listen:
-        execution = _execution(how, listen, resume)
+    with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
+        execution = replace(_execution(how, listen, resume), fault=name)
         given |= rundir.swapped(swap, config, execution, given)
         request.say_what_is_idle(config, [*set_, *extra], given)
         result = rundir.execute(config, folder, execution, given=given, until=until)
@@ -298,36 +315,6 @@ def evaluate(
     return 0 if result.passed else 1
 
 
-@cache_app.command
-def info(*, cache: str | None = None) -> int:
-    """Say where the cache lies and what is in it."""
-    from ptycho import terminal
-
-    store = request.store_named(cache)
-    if store is None:
-        raise ConfigError("--cache none names no folder")
-    found = store.info()
-    total = sum(size for _, size in found.values())
-    terminal.say(f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB")
-    terminal.grid(
-        ("stage", "artifacts", "MiB"),
-        [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in found.items()],
-    )
-    return 0
-
-
-@cache_app.command
-def clear(*, cache: str | None = None) -> int:
-    """Throw away everything in the cache."""
-    from ptycho import terminal
-
-    store = request.store_named(cache)
-    if store is None:
-        raise ConfigError("--cache none names no folder")
-    terminal.say(f"{store.clear()} artifacts thrown away from {store.folder}")
-    return 0
-
-
 def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
     """Run the table as far as `until` and return its artifact."""
     from ptycho import pipeline, terminal
@@ -342,6 +329,22 @@ def _wrote(path: Path) -> int:
 
     terminal.say(f"wrote {path}")
     return 0
+
+
+@contextlib.contextmanager
+def _put_in(fault: str | None) -> Iterator[str]:
+    """Put a fault in as long as the block lasts, give its ID, and say where the program never came by it."""
+    if fault is None:
+        yield ""
+        return
+    from ptycho.testing import fault as room
+    from ptycho.testing import faults
+
+    found = room.named(fault, faults.FAULTS)
+    with room.injected(found) as reach:
+        yield found.id
+    if not reach.calls:
+        logger.warning("--fault %s: this run never called %s, so that it shows nothing", fault, found.target)
 
 
 def _execution(how: How, listener: Any, resume: bool = False) -> Any:

@@ -176,6 +176,8 @@ class PipelineResult:
     config: Config
     artifacts: Artifacts
     records: Mapping[str, Record]
+    fault: str = ""
+    """ID of a fault that was put into the program for this run."""
 
     @property
     def judged(self) -> bool:
@@ -264,7 +266,9 @@ class _Run:
     """One run while it lasts."""
 
     def __init__(self, config: Config, execution: Execution, given: Mapping[str, Any]) -> None:
-        self.config, self.execution, self.given = config, execution, given
+        # Identities tell of config and data: what a faulty program made must not pass for what a sound one makes.
+        self.execution = replace(execution, cache=None) if execution.fault else execution
+        self.config, self.given = config, given
         self.artifacts = Artifacts()
         self.records: dict[str, Record] = {}
 
@@ -272,7 +276,7 @@ class _Run:
         self, rows: list[Stage], settled: Callable[[Stage, PipelineResult], None] | None
     ) -> PipelineResult:
         """Settle the rows in order."""
-        result = PipelineResult(self.config, self.artifacts, self.records)
+        result = PipelineResult(self.config, self.artifacts, self.records, self.execution.fault)
         for stage in rows:
             if stage.name not in self.given:
                 stage.check()

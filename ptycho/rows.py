@@ -36,6 +36,9 @@ class Execution:
         Where artifacts are kept from run to run; None computes everything.
     key : str
         Of the stage that is running; set by the pipeline.
+    fault : str
+        ID of a fault that has been put into the program, see :mod:`ptycho.testing`. It does change the result, which
+        is why such a run neither takes anything from the cache nor leaves anything in it, and says so.
     """
 
     listener: Listener | None = None
@@ -44,6 +47,7 @@ class Execution:
     resume: bool = False
     cache: Any = None
     key: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)

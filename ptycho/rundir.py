@@ -45,8 +45,13 @@ def execute(
     RunDirectoryError
         The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
-    writer = _Writer(folder, config, execution.cache)
-    with claim.folder(folder, METADATA, lambda: _check_same_config(folder, config), execution.resume):
+    writer = _Writer(folder, config, None if execution.fault else execution.cache)
+
+    def check() -> None:
+        _check_same_config(folder, config)
+        _check_same_fault(folder, execution.fault)
+
+    with claim.folder(folder, METADATA, check, execution.resume):
         try:
             result = pipeline.run_pipeline(
                 config, replace(execution, folder=folder), given=given, until=until, settled=writer.settled
@@ -66,6 +71,15 @@ def _check_same_config(folder: Path, config: Config) -> None:
         raise RunDirectoryError(
             f"--out {folder}: holds a run of another config ({path} was {old!r} and is now {new!r}); use the "
             "same one, or another folder: what has not changed comes from the cache"
+        )
+
+
+def _check_same_fault(folder: Path, fault: str) -> None:
+    """Raise RunDirectoryError where the run in a folder had another fault put in, or none: its parts are not to be mixed."""
+    had = read_metadata(folder).get("fault", "")
+    if had != fault:
+        raise RunDirectoryError(
+            f"--out {folder}: holds a run {f'with the fault {had}' if had else 'without a fault'}; use another folder"
         )
 
 
@@ -128,6 +142,7 @@ def describe(result: PipelineResult, files: Mapping[str, list[str]]) -> dict[str
     return {
         "name": result.config.name,
         "passed": result.passed if result.judged else None,
+        "fault": result.fault,
         "notes": list(result.notes),
         "stages": {
             name: {**asdict(record), "files": files.get(name, [])} for name, record in result.records.items()

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
+from rich.text import Text
 
 from ptycho import pipeline
 from ptycho.errors import PtychoError
@@ -147,6 +148,8 @@ def _stderr_shut() -> Iterator[None]:
 def show(result: PipelineResult) -> None:
     """Print notes, headline tables and where the artifacts came from."""
     console = out()
+    if result.fault:
+        say(f"made with the fault {result.fault} put into the program: not a result", "red")
     for note in result.notes:
         say(note, "yellow")
     for name in result.records:
@@ -155,7 +158,7 @@ def show(result: PipelineResult) -> None:
                 table = Table(*found.columns)
                 for row in found.rows:
                     style = next((STYLES[cell] for cell in row if cell in STYLES), "")
-                    table.add_row(*map(report.number, row), style=style)
+                    table.add_row(*(Text(report.number(cell)) for cell in row), style=style)
                 console.print(table)
     for how in ("given", "loaded", "computed"):
         names = [record.stage for record in result.records.values() if record.how == how]
@@ -170,7 +173,7 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # a cell is text: square brackets in it are no markup
     out().print(table)
 
 

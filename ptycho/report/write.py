@@ -100,6 +100,7 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
         description=result.config.description,
         verdict=verdict(result),
         outcome="" if not result.judged else "pass" if result.passed else "fail",
+        fault=result.fault,
         notes=result.notes,
         headlines=[table for table in tables if table.headline],
         tables=[table for table in tables if not table.headline],

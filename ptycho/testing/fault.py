@@ -7,11 +7,12 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from ptycho import errors
 from ptycho.errors import FaultError
 
 
@@ -47,6 +48,17 @@ class Reach:
     """How often the replacement was called."""
 
     calls: int = field(default=0)
+
+
+def named(name: str, faults: Iterable[Fault]) -> Fault:
+    """Return a fault by its ID, or by its finding's where that has one only; raise FaultError for an unknown one."""
+    known = {fault.id: fault for fault in faults}
+    of_finding = [fault for fault in known.values() if fault.finding == name]
+    if name in known or len(of_finding) == 1:
+        return known[name] if name in known else of_finding[0]
+    if of_finding:
+        raise FaultError(f"finding {name} has several faults: {', '.join(fault.id for fault in of_finding)}")
+    raise FaultError(f"no fault {name!r}{errors.hint(name, known, 0.3)}")
 
 
 @contextlib.contextmanager

@@ -216,9 +216,10 @@ def _faults(config: pytest.Config) -> Any:
 
 
 def _fault_named(config: pytest.Config, name: str) -> Any:
-    registered = {fault.id: fault for fault in _faults(config)}
-    if name not in registered:
-        from ptycho import errors
+    from ptycho.errors import FaultError
+    from ptycho.testing import fault as faults
 
-        raise pytest.UsageError(f"--fault {name}: no such fault{errors.hint(name, registered, 0.3)}")
-    return registered[name]
+    try:
+        return faults.named(name, _faults(config))
+    except FaultError as error:
+        raise pytest.UsageError(f"--fault: {error}") from None

@@ -54,10 +54,11 @@ STOREY = {
     "terminal": 11,
     "idle": 10,
     "request": 12,
-    "cli": 13,
-    "__main__": 14,
-    "findings": 14,
-    "testing": 14,
+    "cache_commands": 13,
+    "cli": 14,
+    "__main__": 15,
+    "findings": 15,
+    "testing": 15,
 }
 OUTSIDE = ("findings", "testing")
 """Rooms that look at everything and that nothing in the product looks at."""

@@ -33,6 +33,8 @@ def _global_phase_kept(original: Any) -> Any:
 
 
 def _shift_negated(original: Any) -> Any:
+    """Register the wrong way."""
+
     def find_shift(pair: Any, upsampling: int) -> Any:
         x, y = original(pair, upsampling)
         return -x, -y
@@ -111,10 +113,12 @@ def _folder_taken(_: Any) -> Any:
 
 
 def _no_file_check(_: Any) -> Any:
+    """Write over whatever file lies there."""
     return lambda place, inputs: None
 
 
 def _never_ambiguous(_: Any) -> Any:
+    """Take no probe for one under which an object and its twin look the same."""
     return lambda probe, tolerance=0.02: False
 
 

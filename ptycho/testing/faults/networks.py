@@ -19,6 +19,7 @@ def _stale_scale(original: Any) -> Any:
 
 
 def _never_trained(original: Any) -> Any:
+    """Make the photon scale one that is never trained."""
     return lambda self, start, trainable, **named: original(self, start, False, **named)
 
 
@@ -62,6 +63,8 @@ def _real_and_imaginary(_: Any) -> Any:
 
 
 def _bare_logarithm(_: Any) -> Any:
+    """Take the logarithm of a rate that may be zero."""
+
     def poisson_nll(rate: Any, counts: Any) -> Any:
         from keras import ops
 
@@ -81,6 +84,7 @@ def _weights_not_set(_: Any) -> Any:
 
 
 def _initial_scale_saved(original: Any) -> Any:
+    """Save the photon scale that training began with."""
     from dataclasses import replace
 
     def save_bundle(path: Any, bundle: Any, about: Any = None) -> None:
@@ -90,6 +94,7 @@ def _initial_scale_saved(original: Any) -> Any:
 
 
 def _unchecked_damage(_: Any) -> Any:
+    """Believe whatever a bundle holds."""
     return lambda path, arrays, expected: None
 
 

@@ -38,6 +38,8 @@ def _probe_for_each_sample(original: Any) -> Any:
 
 
 def _normalised_twice(original: Any) -> Any:
+    """Normalise what has been normalised."""
+
     def fed(self: Any, rows: Any = slice(None)) -> Any:
         return original(self, rows) * np.float32(self.scales.statistical)
 

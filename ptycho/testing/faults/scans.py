@@ -73,18 +73,22 @@ def _mask_first(original: Any) -> Any:
 
 
 def _divided_twice(original: Any) -> Any:
+    """Divide the probe by its scale twice."""
     return lambda probe, scale: original(probe, scale) / scale
 
 
 def _guess_by_size(_: Any) -> Any:
+    """Take the shorter axis of a stack for the number of patterns."""
     return lambda stack, count: np.moveaxis(stack, -1, 0) if stack.shape[0] < stack.shape[-1] else stack
 
 
 def _never_moved(_: Any) -> Any:
+    """Take every stack for one whose patterns come first."""
     return lambda stack, count: stack
 
 
 def _intensity_written(original: Any) -> Any:
+    """Write intensities under the name of amplitudes."""
     return lambda path, raw: original(path, replace(raw, diff3d=raw.diff3d**2))
 
 
@@ -99,6 +103,7 @@ def _nominal_positions(original: Any) -> Any:
 
 
 def _frame_unchecked(_: Any) -> Any:
+    """Take every position for one inside the object."""
     return lambda positions, shape, margin_px=0.0: np.ones(len(positions), bool)
 
 

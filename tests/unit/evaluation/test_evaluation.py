@@ -9,7 +9,7 @@ from ptycho import coords, stitching
 from ptycho.config import Config, EvaluationConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError
-from ptycho.evaluation import frames
+from ptycho.evaluation import frames, metrics
 from ptycho.evaluation.frames import Comparison, apply_shift, compare_frames, find_shift
 from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
 from ptycho.evaluation.summary import evaluate
@@ -87,6 +87,16 @@ def test_a_factor_of_two_is_a_ratio_of_two(scene):
 
 
 @pytest.mark.finding("POISSON-LADDER-001")
+@pytest.mark.parametrize(
+    ("ripple", "correlation"), [(1e-3, 1.0), (1e-5, 1.0), (1e-7, math.nan), (0.0, math.nan)]
+)
+def test_how_flat_is_too_flat_to_correlate(ripple, correlation):
+    """A faint image is one; what is left of a constant after rounding is none."""
+    x = np.linspace(-1, 1, 50)
+    assert metrics.pearson(5 * (1 + ripple * x), x + 2) == pytest.approx(correlation, nan_ok=True)
+    assert metrics.pearson(x + 2, 5 * (1 + ripple * x)) == pytest.approx(correlation, nan_ok=True)
+
+
 def test_a_flat_object_has_no_correlation(scene):
     from dataclasses import replace
 

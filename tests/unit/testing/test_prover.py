@@ -1,5 +1,6 @@
 """The prover, on a small project that has everything that could fool it."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -289,3 +290,7 @@ class TestInjection:
         holder, attribute = faults.find_target(fault)
         assert callable(vars(holder)[attribute])
         assert registered.FAULTS.count(fault) == 1
+
+    @pytest.mark.parametrize("fault", registered.FAULTS, ids=lambda fault: fault.id)
+    def test_every_registered_fault_says_what_it_does(self, fault):
+        assert inspect.getdoc(fault.make)

@@ -1,0 +1,40 @@
+"""`ptycho cache`: what is kept from run to run."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from ptycho import request
+from ptycho.errors import ConfigError
+
+app = App(name="cache", help="Artifacts that are kept from run to run.")
+
+
+@app.command
+def info(*, cache: str | None = None) -> int:
+    """Say where the cache lies and what is in it."""
+    from ptycho import terminal
+
+    store = request.store_named(cache)
+    if store is None:
+        raise ConfigError("--cache none names no folder")
+    found = store.info()
+    total = sum(size for _, size in found.values())
+    terminal.say(f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB")
+    terminal.grid(
+        ("stage", "artifacts", "MiB"),
+        [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in found.items()],
+    )
+    return 0
+
+
+@app.command
+def clear(*, cache: str | None = None) -> int:
+    """Throw away everything in the cache."""
+    from ptycho import terminal
+
+    store = request.store_named(cache)
+    if store is None:
+        raise ConfigError("--cache none names no folder")
+    terminal.say(f"{store.clear()} artifacts thrown away from {store.folder}")
+    return 0
