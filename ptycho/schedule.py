@@ -143,7 +143,7 @@ def near_enough(grouped: GroupedData, patterns: np.ndarray, side: int) -> np.nda
 def merging_distance(N: int, side: int) -> float:
     """Return how far, in px, a seed's neighbours may lie so that no member is more than N from a cluster's centre.
 
-    The worst case has one of n members at a distance d on one side, and all others but the seed on the other.
+    The worst case has one of n members at a distance d on one side, and all others on the other.
     """
     return N / (2 - 2 / side**2)
 

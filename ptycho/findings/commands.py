@@ -54,6 +54,35 @@ def write_pages(folder: Path) -> int:
 
 
 @app.command
+def new(
+    name: str,
+    *,
+    ledger: Path = Path("ptycho/findings/ledger.toml"),
+    tests: Path = Path("tests/unit"),
+    faults: Path = Path("ptycho/testing/faults"),
+) -> int:
+    """Write entry, test and fault of a new finding; they fail until they are filled in.
+
+    Parameters
+    ----------
+    name
+        Its ID.
+    ledger
+        The TOML file that gets the entry.
+    tests
+        The folder that gets the test.
+    faults
+        The folder that gets the fault.
+    """
+    from ptycho import terminal
+    from ptycho.findings import scaffold
+
+    for what, path in scaffold.new(name, ledger, tests, faults).items():
+        terminal.say(f"{what}: {path}")
+    return 0
+
+
+@app.command
 def collect(tests: Path) -> int:
     """Note in the package which tests below a folder carry which finding's marker."""
     from ptycho import terminal

@@ -18,6 +18,8 @@ from ptycho.errors import LedgerError
 WHOLE_RUN = "run"
 """Stage of a finding that concerns the run as a whole."""
 LEDGER, SELECTORS = "ledger.toml", "selectors.json"
+TO_BE_WRITTEN = "TODO"
+"""What stands in a new entry, test and fault; nobody may leave it there."""
 Words = Field(min_length=3)
 
 
@@ -54,6 +56,9 @@ class Finding(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
+        unwritten = [name for name, value in self if isinstance(value, str) and TO_BE_WRITTEN in value]
+        if unwritten:
+            raise ValueError(f"{', '.join(unwritten)}: still to be written ({TO_BE_WRITTEN})")
         known = [WHOLE_RUN, *(stage.name for stage in pipeline.STAGES)]
         if self.stage not in known:
             raise ValueError(f"stage {self.stage!r} must be one of {', '.join(known)}")

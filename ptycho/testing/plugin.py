@@ -1,4 +1,4 @@
-"""The pytest plugin: the `finding` marker, ``--prove`` and ``--fault``.
+"""The pytest plugin: the `finding` marker, ``--prove``, ``--findings-report`` and ``--fault``.
 
 It is loaded with every pytest run of an environment that has the package, so that it imports nothing but pytest until it
 is asked for something.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=300,
         metavar="SECONDS",
         help="with --prove: of a finding's tests under a fault",
+    )
+    group.addoption(
+        "--findings-report",
+        action="store_true",
+        help="run no test: print for each stage how many findings are live, tested and proven",
     )
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
     parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
@@ -79,23 +84,74 @@ def _one_fault(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note which findings have tests before any are deselected."""
+    if config.option.findings_report:
+        config.stash[TESTED] = set(_tests_by_finding(items, {entry.id for entry in _ledger(config)}))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Prove instead of running."""
-    if not session.config.option.prove or session.config.option.collectonly:
+    """Prove instead of running; or report and run nothing."""
+    if session.config.option.collectonly:
         return None
+    if not session.config.option.prove:
+        return True if session.config.option.findings_report else None
     if session.testsfailed:
         raise session.Interrupted(f"{session.testsfailed} errors during collection: nothing can be proven")
     proof = _prove(session)
     session.testsfailed = len(proof.complaints)
     session.config.stash[PROOF] = proof
+    _remember(session.config, proof)
     return True
 
 
 PROOF = pytest.StashKey[Any]()
+TESTED = pytest.StashKey[set[str]]()
+PROVEN = "ptycho/proven"
+"""Where pytest's cache keeps, by finding, the hash of the sources that it was proven with."""
+
+
+def _remember(config: pytest.Config, proof: Any) -> None:
+    """Keep what was proven, for --findings-report."""
+    from ptycho.testing import census
+
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        tried = {trial.finding for trial in (*proof.clean, *proof.faulty)}
+        kept = {name: of for name, of in cache.get(PROVEN, {}).items() if name not in tried}
+        of = census.source_hash(_faults(config))
+        cache.set(PROVEN, kept | dict.fromkeys(sorted(_proven(proof)), of))
+
+
+def _proven(proof: Any) -> set[str]:
+    return {trial.finding for trial in proof.faulty} - {text.split(":")[0] for text in proof.complaints}
+
+
+def _report_findings(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the table stage x live x tested x proven."""
+    from ptycho.testing import census
+
+    cache = getattr(config, "cache", None)
+    known = cache.get(PROVEN, {}) if cache is not None else {}
+    source = census.source_hash(_faults(config))
+    rows, stale = census.census(_ledger(config), config.stash.get(TESTED, None) or set(), known, source)
+    terminalreporter.section("findings")
+    terminalreporter.write_line(f"{'stage':<14}{'live':>6}{'tested':>8}{'proven':>8}")
+    for row in rows:
+        complete = row.live == row.tested == row.proven
+        line = f"{row.stage:<14}{row.live:>6}{row.tested:>8}{row.proven:>8}"
+        terminalreporter.write_line(line, green=complete, yellow=not complete)
+    if stale:
+        terminalreporter.write_line(
+            f"{stale} were proven with other sources and do not count: run pytest --prove"
+        )
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the table finding x fault x killed by, and what is not proven."""
+    if config.option.findings_report:
+        _report_findings(terminalreporter, config)
     proof = config.stash.get(PROOF, None)
     if proof is None:
         return
@@ -104,8 +160,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         killers = ", ".join(test.rpartition("/")[2] for test in trial.killed_by[:2]) or "NOTHING"
         more = f" and {len(trial.killed_by) - 2} more" if len(trial.killed_by) > 2 else ""
         terminalreporter.write_line(f"{trial.fault}  <-  {killers}{more}")
-    proven = {trial.finding for trial in proof.faulty} - {text.split(":")[0] for text in proof.complaints}
-    terminalreporter.section(f"{len(proven)} findings proven, {len(proof.complaints)} complaints")
+    terminalreporter.section(f"{len(_proven(proof))} findings proven, {len(proof.complaints)} complaints")
     for complaint in proof.complaints:
         terminalreporter.write_line(complaint, red=True)
 
@@ -116,7 +171,7 @@ def _prove(session: pytest.Session) -> Any:
 
     config = session.config
     entries, registered = _ledger(config), _faults(config)
-    tests = _tests_by_finding(session, {entry.id for entry in entries})
+    tests = _tests_by_finding(session.items, {entry.id for entry in entries})
     _check_faults(registered, {entry.id for entry in entries})
     demanded = [
         entry.id
@@ -164,9 +219,9 @@ def _jobs(config: pytest.Config) -> int:
     return int(asked) if isinstance(asked, int) and asked > 0 else os.cpu_count() or 1
 
 
-def _tests_by_finding(session: pytest.Session, known: set[str]) -> dict[str, list[pytest.Item]]:
+def _tests_by_finding(items: Sequence[pytest.Item], known: set[str]) -> dict[str, list[pytest.Item]]:
     found: dict[str, list[pytest.Item]] = {}
-    for item in session.items:
+    for item in items:
         for mark in item.iter_markers("finding"):
             name = mark.args[0] if mark.args else None
             if name not in known:

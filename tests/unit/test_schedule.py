@@ -153,3 +153,21 @@ class TestSingles:
         d = schedule.merging_distance(N, side)
         members = np.array([[0.0, 0], [d, 0], *[[-d, 0]] * (side**2 - 2)])
         assert np.abs(members - members.mean(axis=0)).max() <= N + 1e-9
+        # No smaller than it need be: with the seed on the far side too, the lone member lies exactly N away.
+        members[0] = -d, 0
+        assert np.abs(members - members.mean(axis=0)).max() == pytest.approx(N)
+
+    def test_members_are_drawn_among_two_neighbours_more_than_are_needed(self):
+        where = lattice(10, 10)
+        found = schedule.make_schedule(singles(where), config(overlap=2, validation_fraction=0))
+        distances = np.linalg.norm(where[:, None] - where[None], axis=2)
+        ranks = np.argsort(np.argsort(distances, axis=1), axis=1)
+        seen = [ranks[seed, member] for seed, *others in found.first for member in others]
+        assert set(seen) == set(range(1, 7))
+
+    @pytest.mark.parametrize(("far", "side"), [(34, 2), (38, 1)])
+    def test_half_of_the_patterns_must_have_neighbours(self, far, side):
+        """36 that may be merged, and more or fewer than as many that lie alone."""
+        alone = 1000.0 + 200 * np.stack([np.arange(far), np.arange(far) % 5], axis=1)
+        groups = singles(np.concatenate([lattice(6, 6), alone]))
+        assert schedule.cluster_side(groups, config(overlap=2)) == side

@@ -341,3 +341,27 @@ def test_a_damaged_checkpoint_is_named(lost, run, states, tmp_path):
         RunDirectoryError, match=r"checkpoint\.npz: is .*damaged.*; take it away to train anew"
     ):
         trained(tiny(), state_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("schedule_name", "last"), [("cosine", 0.01), ("constant", 1.0)])
+def test_the_learning_rate_falls_along_a_cosine_to_a_hundredth(schedule_name, last, monkeypatch):
+    """By the formula, at the end of each epoch; steps are counted and not made."""
+    scripted(monkeypatch, [1.0] * 9)
+
+    def step(self, epoch, number, data, rows):
+        self.model.optimizer.iterations.assign_add(1)
+        return {"loss": 0.0}
+
+    monkeypatch.setattr(training._Trainer, "_step", step)
+    _, bundle = trained(tiny(epochs=4, schedule=schedule_name, learning_rate=0.02))
+    at = np.arange(5) / 4
+    expected = 0.02 * (last + (1 - last) * (1 + np.cos(np.pi * at)) / 2)
+    assert [row["learning_rate"] for row in bundle.history] == pytest.approx(list(expected), rel=1e-5)
+
+
+def test_gradients_are_clipped_by_their_norm_over_all_weights(monkeypatch):
+    """Clipped weight by weight they would point elsewhere."""
+    found = []
+    monkeypatch.setattr(training._Trainer, "run", lambda self, resume: found.append(self.model.optimizer))
+    trained(tiny(clip_norm=0.25))
+    assert (found[0].global_clipnorm, found[0].clipnorm, found[0].clipvalue) == (0.25, None, None)

@@ -1,12 +1,12 @@
-"""All faults: each puts a known bug back."""
+"""All faults: each puts a known bug back. Every module of this package has a tuple ``FAULTS``."""
+
+import importlib
+import pkgutil
 
 from ptycho.testing.fault import Fault
-from ptycho.testing.faults import arrays, judging, networks, running, scans
 
-FAULTS: tuple[Fault, ...] = (
-    *scans.FAULTS,
-    *arrays.FAULTS,
-    *networks.FAULTS,
-    *running.FAULTS,
-    *judging.FAULTS,
+FAULTS: tuple[Fault, ...] = tuple(
+    fault
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__))
+    for fault in importlib.import_module(f"{__name__}.{module}").FAULTS
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from command import call
 
-from ptycho.errors import LedgerError
+from ptycho.errors import FaultError, LedgerError
 from ptycho.findings import ledger, pages
+from ptycho.testing import fault as faults
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 NOT_PINNED_YET = {
@@ -163,3 +164,68 @@ class TestCommand:
     def test_what_is_unknown_is_refused(self, arguments, words, capsys):
         assert call("findings", *arguments) == 2
         assert words in capsys.readouterr().err
+
+
+class TestNew:
+    """`ptycho findings new ID`: entry, test and fault that fail until they are filled in."""
+
+    @pytest.fixture
+    def place(self, tmp_path):
+        written(tmp_path, ENTRY)
+        (tmp_path / "tests").mkdir()
+        (tmp_path / "faults").mkdir()
+        return tmp_path
+
+    def new(self, place, name):
+        files = {"--ledger": "ledger.toml", "--tests": "tests", "--faults": "faults"}
+        return call(
+            "findings", "new", name, *(part for k, v in files.items() for part in (k, str(place / v)))
+        )
+
+    def test_three_files_that_must_be_filled_in(self, place, capsys):
+        assert self.new(place, "B-002/twice") == 0
+        assert str(place / "tests" / "test_b_002_twice.py") in capsys.readouterr().out.replace("\n", "")
+        with pytest.raises(LedgerError, match=r"B-002/twice: title, source, .* still to be written \(TODO\)"):
+            ledger.read(place / "ledger.toml")
+        assert ledger.collect(place / "tests") == {
+            "B-002/twice": ["tests/test_b_002_twice.py::test_b_002_twice"]
+        }
+        scope = {}
+        exec((place / "tests" / "test_b_002_twice.py").read_text(), scope)
+        with pytest.raises(pytest.fail.Exception, match="TODO: assert what must hold"):
+            scope["test_b_002_twice"]()
+        scope = {}
+        exec((place / "faults" / "b_002_twice.py").read_text(), scope)
+        (fault,) = scope["FAULTS"]
+        with pytest.raises(FaultError, match="there is no TODO:function"):
+            faults.find_target(fault)
+
+    def test_filled_in_it_is_an_entry_like_the_others(self, place):
+        self.new(place, "B-002")
+        path = place / "ledger.toml"
+        path.write_text(path.read_text().replace("TODO", "words"))
+        assert [entry.id for entry in ledger.read(path)] == ["A-001", "B-002"]
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("A-001", "has a finding A-001 already"),
+            ('B"\n', "cannot be the ID of a finding"),
+            ("2-fold", "cannot be the ID of a finding"),
+        ],
+    )
+    def test_what_cannot_be_new_is_refused_and_nothing_written(self, name, words, place, capsys):
+        before = (place / "ledger.toml").read_text()
+        assert self.new(place, name) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
+        assert (place / "ledger.toml").read_text() == before
+        assert not list((place / "tests").iterdir())
+        assert not list((place / "faults").iterdir())
+
+    @pytest.mark.parametrize("lost", ["ledger.toml", "tests", "faults"])
+    def test_a_place_that_is_not_there(self, lost, place, capsys):
+        path = place / lost
+        path.rmdir() if path.is_dir() else path.unlink()
+        assert self.new(place, "B-002") == 2
+        assert "no" in capsys.readouterr().err
+        assert not list(place.rglob("*b_002*"))

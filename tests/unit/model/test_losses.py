@@ -41,6 +41,20 @@ def test_the_best_global_scale_of_a_perfect_prediction_is_one(name):
     assert scales[int(np.argmin([loss(scale) for scale in scales]))] == pytest.approx(1.0)
 
 
+def test_errors_are_relative_to_the_whole_of_the_data():
+    """By numpy, with prediction and data apart, dark pixels, and batches of several patterns."""
+    rng = np.random.default_rng(3)
+    predicted, measured = rng.uniform(0, 5, (2, 3, 2, 4, 5)).astype(np.float32)
+    measured[0] = 0
+    pair = keras.ops.convert_to_tensor(predicted), keras.ops.convert_to_tensor(measured)
+    difference = predicted.astype(float) - measured
+    squared = np.sum(difference**2) / np.sum(measured.astype(float) ** 2)
+    assert value(losses.amplitude_error(*pair)) == pytest.approx(squared, rel=1e-5)
+    absolute = np.sum(np.abs(difference)) / np.sum(measured, dtype=float)
+    assert value(losses.absolute_error(*pair)) == pytest.approx(absolute, rel=1e-5)
+    assert np.isfinite(value(losses.absolute_error(pair[0], 0 * pair[1])))
+
+
 @pytest.mark.finding("MATH-POLAR-001")
 def test_heads_combine_as_a_complex_exponential():
     real, imaginary = unet.polar(
@@ -58,7 +72,7 @@ def test_total_variation_counts_steps_between_lit_pixels_only():
     real, imaginary = rng.normal(size=(2, 1, 5, 7)).astype(np.float32)
     weight = np.zeros((1, 5, 7), np.float32)
     weight[0, 1:4, 2:6] = 0.5
-    weight[0, 2, 3] = 0.05  # too dark to count
+    weight[0, 2, 3], weight[0, 1, 4] = 0.09, 0.11  # too dark to count, and just not
     total, lit = 0.0, weight[0] > 0.1
     for part in (real[0], imaginary[0]):
         for y in range(5):

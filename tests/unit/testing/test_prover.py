@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from ptycho.errors import FaultError
+from ptycho.findings import ledger
+from ptycho.testing import census
 from ptycho.testing import fault as faults
 from ptycho.testing import faults as registered
 from ptycho.testing.fault import Fault
@@ -227,6 +229,59 @@ def test_a_project_that_is_proven_passes_and_a_finding_can_be_chosen(tmp_path):
     assert record["complaints"] == []
     assert "2 findings proven, 0 complaints" in text
     assert "KILLED:wrong  <-  test_it.py::test_killed" in text
+
+
+class TestReport:
+    """`pytest --findings-report`: live, tested and proven, stage by stage, without running a test."""
+
+    def report(self, folder, *options):
+        plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
+        arguments = [sys.executable, "-m", "pytest", "--findings-report", "-o", "addopts=", *plugin, *options]
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=180)
+        return done.returncode, [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+    def test_what_was_proven_counts_as_long_as_the_sources_are_the_same(self, tmp_path):
+        folder = project(tmp_path, tests=TESTS.replace("def test_first", "def test_fails"))
+        code, lines = self.report(folder)
+        assert code == 0, "no test runs, so that none fails"
+        assert "stitch 12 11 0" in lines
+        prove(folder, "-o", "addopts=", "--finding", "KILLED", "--finding", "SESSION", "--finding", "BLIND")
+        assert "stitch 12 11 2" in self.report(folder)[1]
+        assert "all 12 11 2" in self.report(folder, "-k", "nothing_of_that_name")[1]
+        (folder / "product.py").write_text(PRODUCT + "\n# changed\n")
+        lines = self.report(folder)[1]
+        assert "stitch 12 11 0" in lines
+        assert "2 were proven with other sources and do not count: run pytest --prove" in lines
+
+    def test_a_finding_that_is_no_longer_proven_is_forgotten(self, tmp_path):
+        folder = project(tmp_path)
+        prove(folder, "-o", "addopts=", "--finding", "KILLED")
+        (folder / "test_it.py").write_text(TESTS.replace("assert double(2) == 4", "assert double(2) > 0"))
+        prove(folder, "-o", "addopts=", "--finding", "KILLED")
+        assert "stitch 12 11 0" in self.report(folder)[1]
+
+
+class TestCensus:
+    def test_live_tested_and_proven_are_told_apart(self):
+        def finding(name, stage, **more):
+            words = dict.fromkeys(["title", "source", "symptom", "mechanism", "invariant", "remedy"], "words")
+            return ledger.Finding(id=name, stage=stage, tier="unit", **words, **more)
+
+        findings = [
+            finding("A-1", "stitch"),
+            finding("B-1", "stitch"),
+            finding("C-1", "split"),
+            finding("D-1", "split", status="not_applicable", reason="none of ours"),
+        ]
+        rows, stale = census.census(
+            findings, {"A-1", "C-1", "D-1"}, {"A-1": "x", "B-1": "x", "C-1": "y"}, "x"
+        )
+        assert [(r.stage, r.live, r.tested, r.proven) for r in rows] == [
+            ("stitch", 2, 1, 1),
+            ("split", 1, 1, 0),
+            ("all", 3, 2, 1),
+        ]
+        assert stale == 1
 
 
 @pytest.mark.parametrize(
