@@ -75,8 +75,10 @@ def injected(fault: Fault) -> Iterator[Reach]:
     original = _function_in(raw)
     reach = Reach()
     replacement = _counted(fault.make(original), original, reach)
-    wrapped: Any = property(replacement) if isinstance(raw, property) else replacement
-    wrapped = type(raw)(replacement) if isinstance(raw, (staticmethod, classmethod)) else wrapped
+    kinds = (property, staticmethod, classmethod, functools.cached_property)
+    wrapped: Any = type(raw)(replacement) if isinstance(raw, kinds) else replacement
+    if isinstance(wrapped, functools.cached_property):
+        wrapped.__set_name__(holder, attribute)
     setattr(holder, attribute, wrapped)
     others = _rebind(raw, wrapped)
     try:
@@ -107,9 +109,11 @@ def find_target(fault: Fault) -> tuple[Any, str]:
 
 
 def _function_in(raw: Any) -> Any:
-    """Return the function of a static or class method or a property, and of anything else itself."""
+    """Return the function of a static or class method or a (cached) property, and of anything else itself."""
     if isinstance(raw, property):
         return raw.fget
+    if isinstance(raw, functools.cached_property):
+        return raw.func
     return raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 PROOF = pytest.StashKey[Any]()
-TESTED = pytest.StashKey[set[str]]()
+TESTED = pytest.StashKey[Collection[str]]()
 PROVEN = "ptycho/proven"
 """Where pytest's cache keeps, by finding, the hash of the sources that it was proven with."""
 
@@ -135,7 +135,7 @@ def _report_findings(terminalreporter: Any, config: pytest.Config) -> None:
     cache = getattr(config, "cache", None)
     known = cache.get(PROVEN, {}) if cache is not None else {}
     source = census.source_hash(_faults(config))
-    rows, stale = census.census(_ledger(config), config.stash.get(TESTED, None) or set(), known, source)
+    rows, stale = census.census(_ledger(config), config.stash.get(TESTED, ()), known, source)
     terminalreporter.section("findings")
     terminalreporter.write_line(f"{'stage':<14}{'live':>6}{'tested':>8}{'proven':>8}")
     for row in rows:

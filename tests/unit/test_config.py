@@ -123,7 +123,6 @@ class TestOneTable:
 
 
 class TestFrozen:
-    @pytest.mark.finding("CONFIG-001")
     @pytest.mark.parametrize("path", PATHS)
     def test_no_value_can_be_changed(self, path):
         *sections, name = path.split(".")
@@ -312,13 +311,11 @@ class TestRefused:
         with pytest.raises(ConfigError, match=rf"N must be one of 32, 64, 128, 256; got {N}$"):
             Config(N=64).from_dict({"N": N})
 
-    @pytest.mark.finding("PARAMS-N-DIV4-001")
     @pytest.mark.parametrize("N", c.SUPPORTED_N)
     def test_every_supported_size_has_a_centre_half(self, N):
         assert N // 2 + 2 * (N // 4) == N
         assert Config(N=N).N == N
 
-    @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/B1-A1b")
     def test_too_few_neighbours_for_a_group(self):
         with pytest.raises(ConfigError, match=r"grouping\.neighbor_count = 3 must be >= gridsize\^2 = 4"):
             Config.from_dict({"gridsize": 2, "grouping": {"neighbor_count": 3}})

@@ -357,6 +357,14 @@ class TestContainer:
         scales = scaling.measure(raw.diff3d[flat], raw.probe, photon_scale=raw.photon_scale, **options)
         return PtychoDataContainer(grouped, scales)
 
+    @pytest.mark.finding("DATALOADER-SCALE-001")
+    def test_a_batch_as_long_as_a_patterns_side_is_scaled_like_single_ones(self):
+        container = self.build(oracles.make_scan(), np.random.default_rng(4).integers(0, 23, (N, 4)))
+        at_once = container.batch(np.arange(N))["amplitude"]
+        singly = [container.batch(np.array([row]))["amplitude"][0] for row in range(N)]
+        np.testing.assert_allclose(at_once, singly, rtol=1e-6)
+
+    @pytest.mark.finding("POISSON-NORM-001")
     @pytest.mark.finding("NORMALIZATION-001")
     def test_the_fed_amplitudes_have_the_fixed_energy_and_type(self):
         fed = self.build(oracles.make_scan()).X()

@@ -255,6 +255,7 @@ def test_what_does_not_apply_is_no_number():
     assert math.isnan(numbers["pearson"])
 
 
+@pytest.mark.finding("PREVIEW-PHASE-001")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

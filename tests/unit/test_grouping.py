@@ -50,7 +50,6 @@ class TestShapes:
         assert [g.nn_indices.shape[1] for g in (first, other, again)] == [4, 1, 4]
         np.testing.assert_array_equal(first.nn_indices, again.nn_indices)
 
-    @pytest.mark.finding("INFERENCE-OVERSAMPLE-001")
     def test_by_default_there_is_one_group_for_each_pattern(self):
         raw = oracles.make_scan(count=23)
         assert len(grouping.group(raw, 1, GroupingConfig())) == 23

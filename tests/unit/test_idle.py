@@ -35,8 +35,8 @@ def lines(*overrides, given=(), until=None):
     ],
 )
 def test_what_cannot_act_is_named_with_the_reason(overrides, path):
-    (line,) = lines(*overrides)
-    assert line.startswith(f"--set {path} has no effect: ")
+    found = lines(*overrides)
+    assert [line.startswith(f"--set {path} has no effect: ") for line in found] == [True]
 
 
 @pytest.mark.finding("HYBRES-ALIGN-001")
@@ -59,14 +59,15 @@ def test_what_can_act_is_not(overrides):
 def test_what_only_a_given_artifact_would_have_read():
     assert "probe.mask" not in "".join(lines("probe.mask=true", given=["scan"]))
     for path in ("simulation.nphotons=1e6", "probe.scale=3"):
-        (line,) = lines(path, given=["scan"])
-        assert line == (
+        assert lines(path, given=["scan"]) == [
             f"--set {path.split('=')[0]} has no effect: no stage of this command reads it (scan given)"
-        )
-    (line,) = lines("model.filters=16", given=["scan", "train"], until="stitch")
-    assert "no stage of this command reads it (scan, train given)" in line
-    (line,) = lines("gates.min_ssim=0.1", until="train")
-    assert "no effect" in line
+        ]
+    assert lines("model.filters=16", given=["scan", "train"], until="stitch") == [
+        "--set model.filters has no effect: no stage of this command reads it (scan, train given)"
+    ]
+    assert [line.split(":")[0] for line in lines("gates.min_ssim=0.1", until="train")] == [
+        "--set gates.min_ssim has no effect"
+    ]
 
 
 def test_every_parameter_acts_somewhere_and_the_table_names_parameters():

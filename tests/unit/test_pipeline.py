@@ -198,6 +198,7 @@ class TestGiven:
                 finished.config, given={"train": dataclasses.replace(bundle, weights=broken)}
             )
 
+    @pytest.mark.finding("METRICS-NAMING-001")
     def test_an_unknown_stage_to_end_with_is_refused(self, finished):
         with pytest.raises(StageError, match="no stage 'evalute'; did you mean evaluate"):
             pipeline.run_pipeline(finished.config, until="evalute")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptycho import scaling
+from ptycho import identity, scaling
 from ptycho.errors import ScaleError
 from ptycho.scaling import Scales
 
@@ -248,6 +248,17 @@ class TestClosedForm:
         assert scaling.closed_form(1e9, 64) == pytest.approx(988.21, rel=1e-5)
         assert scaling.closed_form(1e9, 64) == pytest.approx(from_the_data(32.0**2), rel=1e-12)
         assert from_the_data(3281.0) == pytest.approx(552.07, rel=1e-4)
+
+
+@pytest.mark.finding("POISSON-SCALE-001")
+def test_where_the_photon_scale_comes_from_is_part_of_what_the_scales_are():
+    stack, probe = np.sqrt(patterns()), oracles.lopsided_probe(N)
+    recorded = scaling.measure(stack, probe, photon_scale=3.0)
+    formula = scaling.measure(stack, probe, photon_scale=3.0, nphotons=recorded.nphotons)
+    assert (recorded.source, formula.source) == ("recorded", "closed_form")
+    same = dataclasses.replace(formula, source="recorded", photon_scale=recorded.photon_scale, nphotons=1.0)
+    assert same == dataclasses.replace(recorded, nphotons=1.0), "nothing else tells them apart"
+    assert identity.digest(recorded) != identity.digest(dataclasses.replace(recorded, source="closed_form"))
 
 
 class TestLeastSquares:

@@ -50,6 +50,19 @@ def in_frame(reconstruction, image):
     return padded[y0 + 200 : y0 + 200 + height, x0 + 200 : x0 + 200 + width]
 
 
+@pytest.mark.finding("REASSEMBLY-M-CONTRACT-001")
+@pytest.mark.parametrize("side", [6, 8, 10])
+def test_patches_of_any_side_are_placed_whole(side):
+    """Two patches that touch at a corner: every pixel of both is there, the outermost too."""
+    patches = np.random.default_rng(side).normal(size=(2, side, side)).astype(np.complex64)
+    where = np.array([[20.0, 30.0], [20.0 + side, 30.0 + side]])
+    result = stitch(patches, np.ones(patches.shape, np.float32), where)
+    corner = where.astype(int) - side // 2 - result.origin_xy
+    for patch, (x, y) in zip(patches, corner, strict=True):
+        np.testing.assert_array_equal(result.object[y : y + side, x : x + side], patch)
+    assert result.kept_fraction == 1
+
+
 class TestOracle:
     @pytest.mark.finding("REASSEMBLY-BRIDGE-001/axis")
     @pytest.mark.finding("REASSEMBLY-METRIC-FRAME-001")

@@ -1,7 +1,9 @@
 """Training, bundles and inference on a scan small enough for the fast tier."""
 
+import gc
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -142,6 +144,22 @@ def test_a_resumed_training_repeats_what_it_would_have_done(run, states, tmp_pat
     for name, value in run[1].weights.items():
         np.testing.assert_array_equal(value, bundle.weights[name], err_msg=name)
     assert bundle.history == run[1].history
+
+
+@pytest.mark.finding("TF-REPEATED-MODEL-OOM-001")
+def test_a_second_training_repeats_the_first_and_leaves_no_model_behind(run, monkeypatch):
+    build, built = training._Trainer._build, []
+
+    def watched(self):
+        model = build(self)
+        built.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(training._Trainer, "_build", watched)
+    _, bundle = trained(tiny())
+    assert identity.digest(bundle) == identity.digest(run[1])
+    gc.collect()
+    assert [ref() for ref in built] == [None]
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):

@@ -1,4 +1,4 @@
-"""Faults of what moves arrays about: forward model, scales, groups, coordinates, stitching."""
+"""Faults of what moves arrays about: forward model, scales, groups, coordinates."""
 
 from __future__ import annotations
 
@@ -159,58 +159,6 @@ def _grid_canvas(original: Any) -> Any:
     return canvas_frame
 
 
-def _last_chunk_dropped(original: Any) -> Any:
-    """Drop the last, incomplete chunk of patches."""
-
-    def chunks(self: Any, count: int = 256) -> Any:
-        for chunk in original(self, count):
-            if len(chunk.patches) == count or count >= len(self.patches):
-                yield chunk
-
-    return chunks
-
-
-def _whole_chunks_modulo(original: Any) -> Any:
-    """Pair patch i with position i modulo the number of groups."""
-
-    def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        half = positions[: max(1, len(positions) // 2)]
-        return original(self, values, weights, np.resize(half, positions.shape))
-
-    return add
-
-
-def _outer_ring_dropped(original: Any) -> Any:
-    """Take a patch that ends at the canvas's edge for one that reaches beyond it."""
-
-    def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        size = values.shape[-1]
-        corner = np.asarray(positions) - size // 2 - np.asarray(self.origin_xy)
-        inside = (corner + size + 1 < np.array(self.shape)[::-1]).all(axis=1)
-        return original(self, values[inside], weights[inside], positions[inside])
-
-    return add
-
-
-def _averaged(original: Any) -> Any:
-    """Put the mean of all patches everywhere."""
-
-    def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        return original(self, np.broadcast_to(values.mean(axis=0), values.shape), weights, positions)
-
-    return add
-
-
-def _unweighted_count(_: Any) -> Any:
-    """Divide the sum by a count that has another support."""
-
-    def merged(self: Any) -> Any:
-        count = (self.weight > 0.5) + 1e-3
-        return self._sum[: self.shape[0], : self.shape[1]] / count
-
-    return merged
-
-
 def _slice_of_nothing(_: Any) -> Any:
     """Crop with x[c:-c]."""
 
@@ -234,6 +182,108 @@ def _shared_generator(original: Any) -> Any:
         return np.take_along_axis(candidates, order, axis=1)
 
     return choose
+
+
+def _probe_normalised(original: Any) -> Any:
+    """Normalise the probe within the forward model."""
+    return lambda patches, probe: original(patches, probe / np.abs(probe).max())
+
+
+def _sums_in_own_dtype(_: Any) -> Any:
+    """Sum products in the type that they come in."""
+
+    def least_squares_factor(prediction: Any, truth: Any) -> float:
+        return float((prediction * truth).sum() / (prediction * prediction).sum())
+
+    return least_squares_factor
+
+
+def _measured_twice(original: Any) -> Any:
+    """Normalise what is normalised, when the scales are measured."""
+
+    def measure(*args: Any, **named: Any) -> Any:
+        from dataclasses import replace
+
+        found = original(*args, **named)
+        return replace(found, photon_scale=found.photon_scale / found.statistical)
+
+    return measure
+
+
+def _source_unsaid(original: Any) -> Any:
+    """Say of every photon scale that it was recorded."""
+
+    def measure(*args: Any, **named: Any) -> Any:
+        from dataclasses import replace
+
+        return replace(original(*args, **named), source="recorded")
+
+    return measure
+
+
+def _no_statistics(_: Any) -> Any:
+    """Feed amplitudes as they are."""
+    return lambda energy, N: 1.0
+
+
+def _closed_form_undone(original: Any) -> Any:
+    """Undo the formula's photon scale, whatever the trained one is."""
+
+    def undo(self: Any, prediction: Any, trained_photon_scale: float) -> Any:
+        return original(self, prediction, self.photon_scale * 1.01)
+
+    return undo
+
+
+def _first_groups_again(original: Any) -> Any:
+    """Give the groups of the first call again."""
+    kept: list[Any] = []
+
+    def group(*args: Any, **named: Any) -> Any:
+        kept.append(original(*args, **named))
+        return kept[0]
+
+    return group
+
+
+def _filled_with_repeats(original: Any) -> Any:
+    """Fill groups up with repeats where there are too few patterns."""
+
+    def group(raw: Any, gridsize: int, config: Any, **named: Any) -> Any:
+        from ptycho.data import GroupedData
+        from ptycho.errors import GroupingError
+
+        try:
+            return original(raw, gridsize, config, **named)
+        except GroupingError:
+            return GroupedData(raw, gridsize, np.zeros((1, gridsize**2), int))
+
+    return group
+
+
+def _last_combination_missing(original: Any) -> Any:
+    """Draw one combination for several ranks."""
+    return lambda k, size, total, wanted, rng: original(k, size, total, wanted, rng) * 0 + np.arange(size)
+
+
+def _channel_major(_: Any) -> Any:
+    """Flatten groups channel by channel."""
+    return lambda groups: np.moveaxis(groups, -1, 0).reshape(-1, *groups.shape[1:3])
+
+
+def _to_the_first_member(_: Any) -> Any:
+    """Take offsets from a group's first member for those from its centre."""
+    return lambda coords: (coords[..., :1], -(coords - coords[..., :1]))
+
+
+def _frame_off_by_one(original: Any) -> Any:
+    """Begin every canvas a pixel later than it does."""
+
+    def canvas_frame(positions: Any, size: int) -> Any:
+        (x, y), shape = original(positions, size)
+        return (x + 1, y), shape
+
+    return canvas_frame
 
 
 FAULTS = (
@@ -268,16 +318,36 @@ FAULTS = (
     Fault("TORCH-REASSEMBLY-SIGN-001", "plus", "ptycho.coords:group_offsets", _plus_sign),
     Fault("NEW-TRANSLATE-SIGN", "minus", "ptycho.coords:translate", _to_smaller_indices),
     Fault("DEBUG-SIM-LINES-DOSE-001/C1", "grid-canvas", "ptycho.coords:canvas_frame", _grid_canvas),
-    Fault(
-        "REASSEMBLY-BATCH-001",
-        "last-chunk-dropped",
-        "ptycho.stitching:Prediction.chunks",
-        _last_chunk_dropped,
-    ),
-    Fault("TORCH-GS2-POSITION-OFFSETS-001", "modulo", "ptycho.stitching:Canvas.add", _whole_chunks_modulo),
-    Fault("REASSEMBLY-BRIDGE-001/ring", "strict-bound", "ptycho.stitching:Canvas.add", _outer_ring_dropped),
-    Fault("PTYCHOVIT-ASSEMBLY-001", "averaged", "ptycho.stitching:Canvas.add", _averaged),
-    Fault("TORCH-GS2-STITCH-001", "unequal-support", "ptycho.stitching:Canvas.merged", _unweighted_count),
     Fault("NEW-TRIM-ZERO", "minus-zero", "ptycho.coords:centre_crop", _slice_of_nothing),
     Fault("NEW-COMPLEX-DTYPE", "real-buffer", "ptycho.coords:extract_patches", _real_part),
+    Fault(
+        "CI-ABSOLUTE-SCALE-CONTRACT-001",
+        "probe-normalised",
+        "ptycho.forward:far_field_amplitude",
+        _probe_normalised,
+    ),
+    Fault(
+        "NORMALIZE-DATA-UINT16-001",
+        "fit-in-own-dtype",
+        "ptycho.scaling:least_squares_factor",
+        _sums_in_own_dtype,
+    ),
+    Fault("BUG-DOUBLE-NORMALIZATION-001", "measured-twice", "ptycho.scaling:measure", _measured_twice),
+    Fault("POISSON-SCALE-001", "source-unsaid", "ptycho.scaling:measure", _source_unsaid),
+    Fault("POISSON-NORM-001", "no-statistics", "ptycho.scaling:statistical_scale", _no_statistics),
+    Fault("DEBUG-SIM-LINES-DOSE-001/D4", "no-statistics", "ptycho.scaling:statistical_scale", _no_statistics),
+    Fault(
+        "DEBUG-SIM-LINES-DOSE-001/D4", "closed-form-undone", "ptycho.scaling:Scales.undo", _closed_form_undone
+    ),
+    Fault("CONFIG-001", "first-groups-again", "ptycho.grouping:group", _first_groups_again),
+    Fault("DEBUG-SIM-LINES-DOSE-001/B1-A1b", "repeats", "ptycho.grouping:group", _filled_with_repeats),
+    Fault(
+        "OVERSAMPLING-001",
+        "one-combination",
+        "ptycho.grouping:_distinct_combinations",
+        _last_combination_missing,
+    ),
+    Fault("BUG-TF-001", "channel-major", "ptycho.coords:channels_to_flat", _channel_major),
+    Fault("BASELINE-OFFSET-001", "first-member", "ptycho.coords:group_offsets", _to_the_first_member),
+    Fault("REASSEMBLY-METRIC-FRAME-001", "off-by-one", "ptycho.coords:canvas_frame", _frame_off_by_one),
 )

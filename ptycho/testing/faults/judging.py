@@ -135,6 +135,41 @@ def inherited_groups(_: Any) -> Any:
     return of_bundle
 
 
+def _turned_about_the_middle(original: Any) -> Any:
+    """Turn twins about the middle of the patch, wherever the light is."""
+
+    def twin_correlation(prediction: Any, truth: Any, illumination: Any, border_px: int = 0) -> Any:
+        return original(prediction, truth, np.ones_like(illumination), border_px)
+
+    return twin_correlation
+
+
+def _root_of_similarity(original: Any) -> Any:
+    """Raise the similarity to a fractional power."""
+
+    def ssim(pair: Any) -> float:
+        with np.errstate(invalid="ignore"):
+            return float(np.float64(original(pair)) ** 0.3)
+
+    return ssim
+
+
+def _any_heading(_: Any) -> Any:
+    """Head every run alike."""
+    return lambda verdicts: "PASS"
+
+
+def _across_the_edge(original: Any) -> Any:
+    """Look for structure on the whole canvas, the object's edge included."""
+
+    def structure(reconstruction: Any, scan: Any, threshold: float) -> Any:
+        found = original(reconstruction, scan, threshold)
+        whole = np.abs(np.pad(reconstruction.object, 8))
+        return {**found, "std_over_mean": float(whole.std() / whole.mean())}
+
+    return structure
+
+
 FAULTS = (
     Fault(
         "REASSEMBLY-METRIC-FRAME-001",
@@ -161,4 +196,15 @@ FAULTS = (
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),
     Fault("TWIN-IMAGE-001", "never-ambiguous", "ptycho.simulate.probes:is_twin_ambiguous", _never_ambiguous),
     Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.request:of_bundle", inherited_groups),
+    Fault(
+        "TWIN-IMAGE-001",
+        "about-the-middle",
+        "ptycho.evaluation.consistency:twin_correlation",
+        _turned_about_the_middle,
+    ),
+    Fault("NEW-MSSSIM-NEG", "fractional-power", "ptycho.evaluation.metrics:ssim", _root_of_similarity),
+    Fault("PREVIEW-PHASE-001", "any-heading", "ptycho.stages.gate:heading", _any_heading),
+    Fault(
+        "TORCH-N128-FLAT-AMP-001", "across-the-edge", "ptycho.evaluation.summary:structure", _across_the_edge
+    ),
 )

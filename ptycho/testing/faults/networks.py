@@ -109,6 +109,90 @@ def _unequal_support(_: Any) -> Any:
     return merge_patches
 
 
+def _squared_amplitude(original: Any) -> Any:
+    """Compare an intensity with an amplitude."""
+    return lambda predicted, measured: original(predicted * predicted, measured)
+
+
+def _amplitude_as_rate(original: Any) -> Any:
+    """Take the amplitude for the rate of counts."""
+
+    def poisson_nll(rate: Any, counts: Any) -> Any:
+        from keras import ops
+
+        return original(ops.sqrt(rate), counts)
+
+    return poisson_nll
+
+
+def _per_count(original: Any) -> Any:
+    """Divide the likelihood by the counts."""
+
+    def poisson_nll(rate: Any, counts: Any) -> Any:
+        from keras import ops
+
+        return original(rate, counts) / ops.maximum(ops.mean(counts), 1e-6)
+
+    return poisson_nll
+
+
+def _unsealed(_: Any) -> Any:
+    """Seal every description alike."""
+    return lambda text: "sealed"
+
+
+def _what_fits(original: Any) -> Any:
+    """Set those weights that are there."""
+
+    def set_weights(model: Any, weights: Any, source: str = "bundle") -> None:
+        known = {variable.path: variable.numpy() for variable in model.weights}
+        original(model, {**known, **{k: v for k, v in weights.items() if k in known}}, source)
+
+    return set_weights
+
+
+def _transposed_cut(original: Any) -> Any:
+    """Cut patches on the other side of the group's centre."""
+
+    def extract(self: Any, field: Any) -> Any:
+        from keras import ops
+
+        return ops.flip(original(self, ops.flip(field, axis=(1, 2))), axis=(2, 3))
+
+    return extract
+
+
+def _one_net_for_all(original: Any) -> Any:
+    """Use the first network that was ever built in every other."""
+    kept: list[Any] = []
+
+    def init(self: Any, *args: Any, **named: Any) -> None:
+        original(self, *args, **named)
+        kept.append(self._net)
+        self._net = kept[0]
+
+    return init
+
+
+def _unweighted(_: Any) -> Any:
+    """Add the terms of the loss without their weights."""
+
+    def compute_loss(
+        self: Any, x: Any = None, y: Any = None, y_pred: Any = None, *rest: Any, **named: Any
+    ) -> Any:
+        from ptycho.model import losses
+
+        obj = y_pred["real"], y_pred["imaginary"]
+        measured = y_pred["predicted"], y_pred["measured"]
+        terms = losses.loss_terms(self.loss_config, *measured, obj, y_pred["weight"], self.object_unit)
+        self.error_mean.update_state(losses.amplitude_error(*measured))
+        for name, value in terms.items():
+            self.term_means[name].update_state(value)
+        return sum(terms.values())
+
+    return compute_loss
+
+
 FAULTS = (
     Fault(
         "TORCH-GS2-CENTRAL-MASK-MERGE-001",
@@ -146,4 +230,16 @@ FAULTS = (
         "ptycho.model.bundle:_check_digests",
         _unchecked_damage,
     ),
+    Fault(
+        "RECT-MAE-UNITS-001", "squared-amplitude", "ptycho.model.losses:amplitude_error", _squared_amplitude
+    ),
+    Fault("RECT-MAE-UNITS-001", "amplitude-as-rate", "ptycho.model.losses:poisson_nll", _amplitude_as_rate),
+    Fault("POISSON-SCALE-001", "per-count", "ptycho.model.losses:poisson_nll", _per_count),
+    Fault("KERAS3-BUNDLE-LOAD (bug 2026-02-11)", "unsealed", "ptycho.model.bundle:seal_of", _unsealed),
+    Fault("KERAS3-BUNDLE-LOAD (bug 2026-02-11)", "what-fits", "ptycho.model.bundle:set_weights", _what_fits),
+    Fault("TORCH-REASSEMBLY-SIGN-001", "network", "ptycho.model.physics:Placement.extract", _transposed_cut),
+    Fault(
+        "MODULE-SINGLETON-001", "one-for-all", "ptycho.model.unet:ClassicNetwork.__init__", _one_net_for_all
+    ),
+    Fault("H-KERAS3-API", "unweighted", "ptycho.model.network:PtychoModel.compute_loss", _unweighted),
 )

@@ -117,6 +117,113 @@ def _everything_passes(original: Any) -> Any:
     return limit
 
 
+def _amplitude_only(original: Any) -> Any:
+    """Lose the phase."""
+
+    def predict_rows(*args: Any) -> Any:
+        out = original(*args)
+        return {**out, "object": np.abs(out["object"]).astype(np.complex64)}
+
+    return predict_rows
+
+
+def _neighbours_canvas(original: Any) -> Any:
+    """Give each group what belongs to the next of its batch."""
+
+    def predict_rows(*args: Any) -> Any:
+        return {name: np.roll(value, 1, axis=0) for name, value in original(*args).items()}
+
+    return predict_rows
+
+
+def _files_unnamed(original: Any) -> Any:
+    """Write files and tell nobody which."""
+
+    def export(*args: Any) -> Any:
+        original(*args)
+        return []
+
+    return export
+
+
+def _anything_is_a_run(original: Any) -> Any:
+    """Take any folder for a run."""
+
+    def read_metadata(folder: Any) -> Any:
+        from ptycho.errors import RunDirectoryError
+
+        try:
+            return original(folder)
+        except RunDirectoryError:
+            return {"stages": {}, "config": {}}
+
+    return read_metadata
+
+
+def _all_or_nothing(original: Any) -> Any:
+    """Give every figure up once one has failed."""
+    failed: list[Any] = []
+
+    def attempt(name: str, make: Any) -> Any:
+        found = original(name, make)
+        failed.extend([found] if found.error else [])
+        return failed[0] if failed else found
+
+    return attempt
+
+
+def _history_unwritten(_: Any) -> Any:
+    """Keep the history to oneself."""
+    return lambda self: None
+
+
+def _last_weights(original: Any) -> Any:
+    """Keep the last weights for the best."""
+
+    def consider_stopping(self: Any) -> None:
+        original(self)
+        self.best = {}
+
+    return consider_stopping
+
+
+def _always_impatient(original: Any) -> Any:
+    """Stop early where nobody asked for it."""
+
+    def consider_stopping(self: Any) -> None:
+        asked = self.config.training.patience
+        training = self.config.training.model_copy(update={"patience": asked or 1})
+        kept, self.config = self.config, self.config.model_copy(update={"training": training})
+        original(self)
+        self.config = kept
+
+    return consider_stopping
+
+
+def _models_kept(original: Any) -> Any:
+    """Keep every model that was ever built."""
+    kept: list[Any] = []
+
+    def build(self: Any) -> Any:
+        kept.append(original(self))
+        return kept[-1]
+
+    return build
+
+
+def _nothing_moves(original: Any) -> Any:
+    """Take every step back."""
+
+    def step(self: Any, *args: Any) -> Any:
+        before = [variable.numpy() for variable in self.model.trainable_variables]
+        logs = original(self, *args)
+        for variable, value in zip(self.model.trainable_variables, before, strict=True):
+            variable.assign(value)
+        return logs
+
+    return step
+
+
 FAULTS = (
     Fault("CONFIG-001", "generator-lives-on", "ptycho.simulate.scan:observe", _one_generator),
     Fault("DATA-SUP-001", "placeholders", "ptycho.data:GroupedData.object_patches", _placeholder_labels),
@@ -138,4 +245,16 @@ FAULTS = (
     Fault("PINN-CHUNKED-001", "rows-ignored", "ptycho.data:GroupedData.diffraction", _rows_ignored),
     Fault("TORCH-N128/gates", "everything-passes", "ptycho.gates:_limit", _everything_passes),
     Fault("MAINREF-CLI-001/#15", "inherited", "ptycho.request:of_bundle", judging.inherited_groups),
+    Fault("OUTPUT-COMPLEX-001", "amplitude-only", "ptycho.inference:_predict_rows", _amplitude_only),
+    Fault("TF-XLA-BATCH-BROADCAST-001", "neighbours", "ptycho.inference:_predict_rows", _neighbours_canvas),
+    Fault("TEST-CLI-001", "files-unnamed", "ptycho.rundir:_export", _files_unnamed),
+    Fault("TEST-CLI-001", "anything-is-a-run", "ptycho.rundir:read_metadata", _anything_is_a_run),
+    Fault(
+        "REPORTING-ARTIFACT-BOUNDARY-001", "all-or-nothing", "ptycho.report.write:_attempt", _all_or_nothing
+    ),
+    Fault("CONFIG-LOGGER-001", "unwritten", "ptycho.training:_Trainer._write_history", _history_unwritten),
+    Fault("H-NEPOCHS-001", "last-weights", "ptycho.training:_Trainer._consider_stopping", _last_weights),
+    Fault("H-NEPOCHS-001", "impatient", "ptycho.training:_Trainer._consider_stopping", _always_impatient),
+    Fault("TF-REPEATED-MODEL-OOM-001", "models-kept", "ptycho.training:_Trainer._build", _models_kept),
+    Fault("TRAINED-NOTHING-001", "nothing-moves", "ptycho.training:_Trainer._step", _nothing_moves),
 )

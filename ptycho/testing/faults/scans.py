@@ -142,6 +142,37 @@ def _profile_wins(original: Any) -> Any:
     return lambda values, profile=None, overrides=(), source="scenario": original(values, profile, (), source)
 
 
+def _corner_of_four(_: Any) -> Any:
+    """Put the mask's centre on a pixel."""
+
+    def normalization_mask(N: int) -> Any:
+        offset = np.arange(N) - N / 2
+        return np.hypot(offset[:, None], offset[None, :]) < N // 4
+
+    return normalization_mask
+
+
+def _masked_from_the_start(original: Any) -> Any:
+    """Cut the disk out of the probe when it is made."""
+
+    def zone_plate_probe(N: int) -> Any:
+        from ptycho.simulate import probes
+
+        return original(N) * probes.normalization_mask(N)
+
+    return zone_plate_probe
+
+
+def _height_for_width(original: Any) -> Any:
+    """Keep the buffer of the other axis."""
+    return lambda count, shape, buffer_px, seed: original(count, shape[::-1], buffer_px, seed)
+
+
+def _columns_of_groups(original: Any) -> Any:
+    """Run along columns."""
+    return lambda *args, **named: original(*args, **named)[:, ::-1]
+
+
 FAULTS = (
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.simulate.scan:observe", _amplitude_noise),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.simulate.scan:observe", _unscaled),
@@ -169,4 +200,20 @@ FAULTS = (
     Fault("SPLIT-SHARE-001", "complement", "ptycho.stages.split:run", _complement),
     Fault("NEW-CLI-PRECEDENCE", "bool-of-text", "ptycho.layers:parse_override", _bool_of_text),
     Fault("NEW-CLI-PRECEDENCE", "overrides-forgotten", "ptycho.layers:resolve", _profile_wins),
+    Fault(
+        "PROBE-MASK-DEFAULT-001", "on-a-pixel", "ptycho.simulate.probes:normalization_mask", _corner_of_four
+    ),
+    Fault(
+        "PROBE-MASK-DEFAULT-001",
+        "from-the-start",
+        "ptycho.simulate.probes:zone_plate_probe",
+        _masked_from_the_start,
+    ),
+    Fault(
+        "REASSEMBLY-BRIDGE-001/axis",
+        "buffer",
+        "ptycho.simulate.positions:nongrid_positions",
+        _height_for_width,
+    ),
+    Fault("BUG-TF-001", "along-columns", "ptycho.simulate.positions:grid_positions", _columns_of_groups),
 )

@@ -9,7 +9,7 @@ from ptycho import coords, stitching
 from ptycho.config import Config, EvaluationConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError
-from ptycho.evaluation import frames, metrics
+from ptycho.evaluation import frames, metrics, summary
 from ptycho.evaluation.frames import Comparison, apply_shift, compare_frames, find_shift
 from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
 from ptycho.evaluation.summary import evaluate
@@ -87,6 +87,26 @@ def test_a_factor_of_two_is_a_ratio_of_two(scene):
 
 
 @pytest.mark.finding("POISSON-LADDER-001")
+@pytest.mark.finding("NEW-MSSSIM-NEG")
+def test_an_image_and_its_negative_have_a_similarity_and_it_is_small():
+    truth = np.random.default_rng(8).uniform(1, 3, (40, 50)).astype(np.complex128)
+    pair = Comparison(4 - truth, truth, np.ones(truth.shape, bool), (0, 0))
+    assert -1 <= metrics.ssim(pair) < -0.5
+
+
+@pytest.mark.finding("TORCH-N128-FLAT-AMP-001")
+@pytest.mark.parametrize("size", [64, 128])
+def test_a_flat_field_is_found_out_at_every_size(size):
+    """Where it is scanned it has no structure, whatever lies beyond its edge; an object with some has it."""
+    rng = np.random.default_rng(1)
+    where = size / 2 + rng.uniform(0, 40, (30, 2))
+    scan = RawData(where[:, 0], where[:, 1], np.ones((30, size, size)), np.ones((size, size)))
+    side = size + 40
+    for obj, flat in ((np.full((side, side), 2.0), True), (1 + rng.uniform(0, 1, (side, side)), False)):
+        result = stitching.Reconstruction(obj.astype(np.complex64), np.ones((side, side)), (0, 0), 1.0, 30)
+        assert (summary.structure(result, scan, 0.5)["std_over_mean"] < 0.01) == flat
+
+
 @pytest.mark.parametrize(
     ("ripple", "correlation"), [(1e-3, 1.0), (1e-5, 1.0), (1e-7, math.nan), (0.0, math.nan)]
 )

@@ -233,6 +233,7 @@ class TestCounts:
 
 
 class TestAmplitudeOrIntensity:
+    @pytest.mark.finding("POISSON-NORM-001")
     def test_counts_draw_a_warning_with_the_remedy(self, save, caplog):
         counts = np.random.default_rng(0).poisson(400, (5, N, N)).astype(np.uint16)
         raw = npz.read_npz(save(diff3d=counts))

@@ -55,6 +55,18 @@ def test_errors_are_relative_to_the_whole_of_the_data():
     assert np.isfinite(value(losses.absolute_error(pair[0], 0 * pair[1])))
 
 
+@pytest.mark.finding("POISSON-SCALE-001")
+def test_the_slope_of_the_likelihood_goes_with_the_square_of_the_photon_scale():
+    intensity = np.random.default_rng(5).uniform(1, 9, (1, 2, 8, 8)).astype(np.float32)
+
+    def slope(s):
+        counts = s**2 * intensity
+        low, high = (value(losses.poisson_nll(change * counts, counts)) for change in (1.2, 1.3))
+        return high - low
+
+    assert slope(6.0) / slope(2.0) == pytest.approx(9, rel=1e-3)
+
+
 @pytest.mark.finding("MATH-POLAR-001")
 def test_heads_combine_as_a_complex_exponential():
     real, imaginary = unet.polar(

@@ -94,7 +94,6 @@ class TestPhotons:
         assert counts.std() > 0.01 * nphotons  # one scale for the scan, not one a pattern
 
     @pytest.mark.finding("PTY-AT-020")
-    @pytest.mark.finding("SIM-LABELS-ILLUMINATED-001")
     def test_amplitudes_stay_in_the_units_of_probe_times_object(self):
         dim, _, clean = self.observe(1e4)
         bright, _, _ = self.observe(1e9)
