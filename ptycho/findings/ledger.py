@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Literal, Self
@@ -31,7 +31,7 @@ class Finding(Section):
     id : str
         Its name in the ledger, in markers and in faults.
     stage : str
-        A row of the stage table, or `run`.
+        Where it shows: in this package a row of the stage table, or `run`.
     tier : str
         The cheapest tier that shows it.
     symptom, mechanism, invariant, remedy : str
@@ -44,7 +44,7 @@ class Finding(Section):
 
     id: str = Words
     title: str = Words
-    stage: str
+    stage: str = Words
     tier: Literal["unit", "golden", "scenario"]
     source: str = Words
     symptom: str = Words
@@ -59,16 +59,19 @@ class Finding(Section):
         unwritten = [name for name, value in self if isinstance(value, str) and TO_BE_WRITTEN in value]
         if unwritten:
             raise ValueError(f"{', '.join(unwritten)}: still to be written ({TO_BE_WRITTEN})")
-        known = [WHOLE_RUN, *(stage.name for stage in pipeline.STAGES)]
-        if self.stage not in known:
-            raise ValueError(f"stage {self.stage!r} must be one of {', '.join(known)}")
         if (self.status == "not_applicable") != bool(self.reason.strip()):
             raise ValueError("a reason belongs to a finding that does not apply, and to no other")
         return self
 
 
-def read(path: Path | None = None) -> tuple[Finding, ...]:
-    """Return the entries of a ledger, by default the package's.
+def read(path: Path | None = None, stages: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Return the entries of a ledger, by default the package's, whose stages are the rows of the table.
+
+    Parameters
+    ----------
+    path : Path, optional
+    stages : collection of str, optional
+        Stages that an entry may name; default any.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def read(path: Path | None = None) -> tuple[Finding, ...]:
     """
     if path is None:
         with resources.as_file(resources.files("ptycho.findings") / LEDGER) as own:
-            return read(own)
+            return read(own, (WHOLE_RUN, *(stage.name for stage in pipeline.STAGES)))
     table = layers.load_toml(path)
     entries = table.get("finding")
     if set(table) != {"finding"} or not isinstance(entries, list):
@@ -90,6 +93,8 @@ def read(path: Path | None = None) -> tuple[Finding, ...]:
         except ValidationError as error:
             says = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise LedgerError(f"{path}: {name}: {says.removeprefix(': Value error, ')}") from None
+        if stages and entry.stage not in stages:
+            raise LedgerError(f"{path}: {entry.id}: stage {entry.stage!r} must be one of {', '.join(stages)}")
         if entry.id in found:
             raise LedgerError(f"{path}: {entry.id} stands there twice")
         found[entry.id] = entry

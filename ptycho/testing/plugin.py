@@ -49,6 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
     parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
     parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
+    parser.addini(
+        "findings_errors",
+        "base class of the project's own errors, module:Class (default: ptycho's); a test that fails on one is killed",
+    )
     parser.addini("findings_preload", "modules that --prove imports before its processes fork", type="args")
 
 
@@ -183,14 +187,16 @@ def _prove(session: pytest.Session) -> Any:
         if name not in demanded:
             raise pytest.UsageError(f"--finding {name}: no live finding of that ID")
     demanded = [name for name in demanded if not wanted or name in wanted]
-    limit, jobs = config.option.prove_limit, _jobs(config)
+    limit, jobs, killing = config.option.prove_limit, _jobs(config), (*prover.KILLING, _own_errors(config))
 
     def starts(with_faults: bool) -> Iterator[Any]:
         for name in demanded:
             items = tests.get(name, [])
             for fault in [f for f in registered if f.finding == name] if with_faults else [None]:
                 if items:
-                    yield lambda i=items, f=fault, n=name: prover.run_in_child(session, i, f, n, limit)
+                    yield lambda i=items, f=fault, n=name: prover.run_in_child(
+                        session, i, f, n, limit, killing
+                    )
 
     _preload(session)
     clean = tuple(prover.in_parallel(starts(False), jobs))
@@ -268,6 +274,20 @@ def _faults(config: pytest.Config) -> Any:
         return importlib.import_module(name).FAULTS
     except (ImportError, AttributeError) as error:
         raise pytest.UsageError(f"findings_faults = {name}: {error}") from None
+
+
+def _own_errors(config: pytest.Config) -> type[BaseException]:
+    import importlib
+
+    name = config.getini("findings_errors") or "ptycho.errors:PtychoError"
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise pytest.UsageError(f"findings_errors = {name}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
+        raise pytest.UsageError(f"findings_errors = {name}: is no class of errors")
+    return found
 
 
 def _fault_named(config: pytest.Config, name: str) -> Any:

@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 
-from ptycho.errors import PtychoError
 from ptycho.testing import fault as faults
 from ptycho.testing.fault import Fault
 
-KILLING = (AssertionError, PtychoError, pytest.fail.Exception)
-"""What counts as a test's own failure; anything else is an accident."""
+KILLING: tuple[type[BaseException], ...] = (AssertionError, pytest.fail.Exception)
+"""What counts as a test's own failure, beside the project's own errors; anything else is an accident."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Proof:
 class Watch:
     """A pytest plugin of a child: notes each test's outcome, and how often the fault was reached in it."""
 
-    def __init__(self, reach: faults.Reach) -> None:
-        self.reach = reach
+    def __init__(self, reach: faults.Reach, killing: tuple[type[BaseException], ...]) -> None:
+        self.reach, self.killing = reach, killing
         self.outcomes: list[Outcome] = []
         self.trouble: dict[str, tuple[str, str]] = {}
 
@@ -81,7 +80,7 @@ class Watch:
             if isinstance(error, pytest.skip.Exception):
                 self.trouble[item.nodeid] = "skipped", str(error)
             else:
-                own = all(isinstance(part, KILLING) for part in _leaves(error))
+                own = all(isinstance(part, self.killing) for part in _leaves(error))
                 first = str(error).strip().splitlines()
                 words = f"{call.when}: {type(error).__name__}: {first[0] if first else ''}"
                 self.trouble[item.nodeid] = "failed" if own else "accident", words[:300]
@@ -98,7 +97,12 @@ class Watch:
 
 
 def run_in_child(
-    session: pytest.Session, items: Sequence[pytest.Item], fault: Fault | None, finding: str, limit_s: float
+    session: pytest.Session,
+    items: Sequence[pytest.Item],
+    fault: Fault | None,
+    finding: str,
+    limit_s: float,
+    killing: tuple[type[BaseException], ...] = KILLING,
 ) -> Callable[[], Trial]:
     """Fork a child that runs some tests, and return what waits for it and reads what it found."""
     began = time.monotonic()
@@ -106,7 +110,7 @@ def run_in_child(
     os.close(handle)
     child = os.fork()
     if child == 0:
-        _be_the_child(session, items, fault, path, limit_s)  # never returns
+        _be_the_child(session, items, fault, path, limit_s, killing)  # never returns
     name = fault.id if fault else ""
 
     def wait() -> Trial:
@@ -125,7 +129,12 @@ def run_in_child(
 
 
 def _be_the_child(
-    session: pytest.Session, items: Sequence[pytest.Item], fault: Fault | None, path: str, limit_s: float
+    session: pytest.Session,
+    items: Sequence[pytest.Item],
+    fault: Fault | None,
+    path: str,
+    limit_s: float,
+    killing: tuple[type[BaseException], ...],
 ) -> None:
     code = 1
     try:
@@ -140,7 +149,7 @@ def _be_the_child(
                 manager.unregister(plugin)
         put = faults.injected(fault) if fault else contextlib.nullcontext(faults.Reach())
         with put as reach:
-            watch = Watch(reach)
+            watch = Watch(reach, killing)
             manager.register(watch)
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

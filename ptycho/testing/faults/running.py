@@ -224,6 +224,18 @@ def _nothing_moves(original: Any) -> Any:
     return step
 
 
+def _stale_scale(original: Any) -> Any:
+    """Undo the scales of another run."""
+
+    def run(inputs: Any, params: Any, execution: Any) -> Any:
+        from dataclasses import replace
+
+        found = original(inputs, params, execution)
+        return replace(found, patches=found.patches * np.float32(2.5))
+
+    return run
+
+
 FAULTS = (
     Fault("CONFIG-001", "generator-lives-on", "ptycho.simulate.scan:observe", _one_generator),
     Fault("DATA-SUP-001", "placeholders", "ptycho.data:GroupedData.object_patches", _placeholder_labels),
@@ -257,4 +269,5 @@ FAULTS = (
     Fault("H-NEPOCHS-001", "impatient", "ptycho.training:_Trainer._consider_stopping", _always_impatient),
     Fault("TF-REPEATED-MODEL-OOM-001", "models-kept", "ptycho.training:_Trainer._build", _models_kept),
     Fault("TRAINED-NOTHING-001", "nothing-moves", "ptycho.training:_Trainer._step", _nothing_moves),
+    Fault("SIM-LINES-CONFIG-001", "stale-scale", "ptycho.stages.infer:run", _stale_scale),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from command import call
 
+from ptycho import pipeline
 from ptycho.errors import FaultError, LedgerError
 from ptycho.findings import ledger, pages
 from ptycho.testing import fault as faults
@@ -86,7 +87,6 @@ class TestNonsense:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"stage": "stich"}, "A-001: stage 'stich' must be one of run, scan, geometry"),
             ({"tier": "quick"}, "A-001: tier"),
             ({"status": "not_applicable"}, "a reason belongs to a finding that does not apply"),
             ({"reason": "because"}, "a reason belongs to a finding that does not apply"),
@@ -97,6 +97,16 @@ class TestNonsense:
     def test_an_entry_that_makes_no_sense_is_named(self, change, words, tmp_path):
         with pytest.raises(LedgerError, match=words):
             ledger.read(written(tmp_path, {**ENTRY, **change}))
+
+    def test_a_stage_that_there_is_not(self, tmp_path):
+        path = written(tmp_path, {**ENTRY, "stage": "stich"})
+        assert ledger.read(path)[0].stage == "stich", "another project has stages of its own"
+        with pytest.raises(LedgerError, match="A-001: stage 'stich' must be one of run, stitch"):
+            ledger.read(path, ["run", "stitch"])
+
+    def test_the_packages_own_are_rows_of_the_table(self):
+        rows = {"run", *(stage.name for stage in pipeline.STAGES)}
+        assert {entry.stage for entry in ledger.read()} <= rows
 
     @pytest.mark.parametrize("lost", ["title", "remedy", "stage"])
     def test_a_part_that_is_missing(self, lost, tmp_path):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -233,6 +234,63 @@ def test_a_project_that_is_proven_passes_and_a_finding_can_be_chosen(tmp_path):
     assert "KILLED:wrong  <-  test_it.py::test_killed" in text
 
 
+class TestTheGuide:
+    """docs/plugin.md: followed to the letter in an empty folder."""
+
+    GUIDE = Path(__file__).resolve().parents[3] / "docs" / "plugin.md"
+    PRICES = "import math\n\ndef cents(value):\n    return math.floor(value + 0.5)\n"
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        text = self.GUIDE.read_text()
+        for name, language in (
+            ("findings.toml", "toml"),
+            ("faults.py", "python"),
+            ("test_prices.py", "python"),
+            ("pytest.ini", "ini"),
+        ):
+            _, _, after = text.partition(f"`{name}`")
+            _, _, block = after.partition(f"```{language}\n")
+            (tmp_path / name).write_text(block.partition("```")[0])
+        (tmp_path / "prices.py").write_text(self.PRICES)
+        return tmp_path
+
+    def test_its_example_is_proven(self, folder):
+        code, text, record = prove(folder)
+        assert code == 0, text
+        assert "ROUND-001:to-even  <-  test_prices.py::test_halves_are_rounded_up" in text
+        assert [trial["fault"] for trial in record["faulty"]] == ["ROUND-001:to-even"]
+
+    def test_and_would_not_be_if_its_test_were_blind(self, folder):
+        test = folder / "test_prices.py"
+        test.write_text(test.read_text().replace("cents(2.5) == 3", "cents(3.5) == 4"))
+        code, text, _ = prove(folder)
+        assert code == 1
+        assert "ROUND-001:to-even: survives" in text
+
+    def test_a_projects_own_errors_can_kill(self, folder):
+        (folder / "prices.py").write_text(self.PRICES + "\nclass Wrong(Exception): ...\n")
+        fault = "from prices import Wrong\nfrom ptycho.testing.fault import Fault\ndef make(original):\n"
+        fault += "    def cents(value):\n        raise Wrong(value)\n    return cents\n"
+        (folder / "faults.py").write_text(
+            fault + 'FAULTS = (Fault("ROUND-001", "raises", "prices:cents", make),)\n'
+        )
+        assert prove(folder)[0] == 1, "an error that nobody knows is an accident"
+        assert prove(folder, "-o", "findings_errors=prices:Wrong")[0] == 0
+
+    def test_every_command_and_setting_of_it_exists(self, pytestconfig):
+        words = set(re.findall(r"`pytest (--[a-z-]+)", self.GUIDE.read_text()))
+        words |= set(re.findall(r"(--[a-z]+-[a-z]+)", self.GUIDE.read_text()))
+        known = {
+            option for action in pytestconfig._parser.optparser._actions for option in action.option_strings
+        }
+        assert words
+        assert words <= known
+        assert set(re.findall(r"`(findings_[a-z]+)`", self.GUIDE.read_text())) <= set(
+            pytestconfig._parser._inidict
+        )
+
+
 class TestReport:
     """`pytest --findings-report`: live, tested and proven, stage by stage, without running a test."""
 
@@ -289,6 +347,12 @@ class TestCensus:
 @pytest.mark.parametrize(
     ("options", "changed", "words"),
     [
+        (
+            ["-o", "findings_errors=product:double"],
+            {},
+            "findings_errors = product:double: is no class of errors",
+        ),
+        (["-o", "findings_errors=product:No"], {}, "findings_errors = product:No:"),
         (["--finding", "KILED"], {}, "--finding KILED: no live finding of that ID"),
         (["--finding", "KILLED", "-k", "blind"], {}, "KILLED: has no test"),
         (["--force-regen"], {}, "golden files would agree with any fault"),
