@@ -134,7 +134,8 @@ def collect(tests: Path) -> dict[str, list[str]]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError) as error:
             raise LedgerError(f"{path}: cannot be read as Python: {error}") from None
-        _collect_from(tree.body, file, [], found)
+        every = [node.value for node in tree.body if isinstance(node, ast.Assign) and _is_pytestmark(node)]
+        _collect_from(tree.body, file, [name for value in every for name in _ids(ast.walk(value))], found)
     return {name: found[name] for name in sorted(found)}
 
 
@@ -150,10 +151,18 @@ def _collect_from(body: list[ast.stmt], prefix: str, above: list[str], found: di
                 found.setdefault(name, []).append(f"{prefix}::{node.name}")
 
 
+def _is_pytestmark(node: ast.Assign) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == "pytestmark" for target in node.targets)
+
+
 def _marked(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     """Return the IDs of a test's finding markers."""
+    return _ids(node.decorator_list)
+
+
+def _ids(nodes: Iterable[ast.AST]) -> list[str]:
     return [
         str(ast.literal_eval(item.args[0]))
-        for item in node.decorator_list
+        for item in nodes
         if isinstance(item, ast.Call) and ast.unparse(item.func) == "pytest.mark.finding"
     ]

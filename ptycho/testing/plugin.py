@@ -1,4 +1,4 @@
-"""The pytest plugin: the `finding` marker, ``--prove``, ``--findings-report`` and ``--fault``.
+"""The pytest plugin: the `finding` marker, ``--prove``, ``--findings-report``, ``--artifacts`` and ``--fault``.
 
 It is loaded with every pytest run of an environment that has the package, so that it imports nothing but pytest until it
 is asked for something.
@@ -46,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run no test: print for each stage how many findings are live, tested and proven",
     )
+    group.addoption(
+        "--artifacts",
+        metavar="DIR",
+        help="a folder for each failing test: what was expected and measured as pictures and arrays; and a page of all",
+    )
+    group.addoption("--artifacts-always", action="store_true", help="with --artifacts: for passing tests too")
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
     parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
     parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
@@ -60,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse what cannot be meant; the prover has its own processes instead of xdist's."""
     config.addinivalue_line("markers", "finding(id): pins an entry of the findings ledger, named by its ID")
+    _leave_artifacts(config)
     if not config.option.prove:
         return
     for name in FORBIDDEN:
@@ -72,6 +79,62 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, value in (("dist", "no"), ("disable_unused_snapshots", True)):
         if hasattr(config.option, name):
             setattr(config.option, name, value)
+
+
+def _leave_artifacts(config: pytest.Config) -> None:
+    if not config.option.artifacts:
+        if config.option.artifacts_always:
+            raise pytest.UsageError("--artifacts-always: say where with --artifacts DIR")
+        return
+    if config.option.prove:
+        raise pytest.UsageError(
+            "--prove leaves no artifacts; see one fault's with --fault ID --artifacts DIR"
+        )
+    from ptycho.testing import artifacts
+
+    root = (config.invocation_params.dir / config.option.artifacts).resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / ".writable").touch()
+        (root / ".writable").unlink()
+    except OSError as error:
+        raise pytest.UsageError(f"--artifacts {root}: cannot be written: {error.strerror}") from None
+    worker = hasattr(config, "workerinput")
+    plugin = artifacts.Artifacts(root, config.option.artifacts_always, _findings_of, worker)
+    config.pluginmanager.register(plugin, "ptycho-artifacts")
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Any:
+    """Keep what the test shows on request: ``compare(name, actual, expected)``, ``note(name=number)``, see --artifacts."""
+    from ptycho.testing import artifacts
+
+    return artifacts.evidence_of(request.node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
+    """Tell of a test that fails which finding it pins, what must hold, and what was measured instead."""
+    report: Any = yield
+    if report.failed and call.excinfo is not None and any(item.iter_markers("finding")):
+        from ptycho.testing import evidence
+
+        seen = evidence.Evidence()
+        seen.take_frames(call.excinfo.tb)
+        lines = [f"{f['id']} (stage {f['stage']}): {f['invariant']}" for f in _findings_of(item)]
+        report.sections.append(("findings", "\n".join([*lines, *evidence.measured(seen.compared)])))
+    return report
+
+
+def _findings_of(item: pytest.Item) -> list[dict[str, str]]:
+    """Return what the ledger says of a test's findings; of one that it does not know only the ID."""
+    known = {entry.id: entry for entry in _ledger(item.config)}
+    found = []
+    for mark in item.iter_markers("finding"):
+        entry = known.get(mark.args[0]) if mark.args else None
+        if entry is not None:
+            found.append({name: getattr(entry, name) for name in ("id", "title", "stage", "invariant")})
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

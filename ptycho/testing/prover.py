@@ -118,10 +118,12 @@ def run_in_child(
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
         os.unlink(path)
-        if text:
-            outcomes = tuple(Outcome(**values) for values in json.loads(text))
+        found = json.loads(text) if text else ""
+        if isinstance(found, list):
+            outcomes = tuple(Outcome(**values) for values in found)
         else:
-            why = f"the process ended with {os.waitstatus_to_exitcode(status)} (a limit of {limit_s:.0f} s, or a crash)"
+            code = os.waitstatus_to_exitcode(status)
+            why = f"the process ended with {code} ({found or f'a limit of {limit_s:.0f} s, or a crash'})"
             outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
         return Trial(finding, name, outcomes, time.monotonic() - began)
 
@@ -156,6 +158,10 @@ def _be_the_child(
         with open(path, "w", encoding="utf-8") as stream:
             json.dump([asdict(outcome) for outcome in watch.outcomes], stream)
         code = 0
+    except BaseException as error:  # what a test broke beyond itself; the parent tells of it
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump(f"{type(error).__name__}: {error}"[:300], stream)
+        raise
     finally:
         # No atexit, no pytest teardown of the parent's: the child is a dead end.
         os._exit(code)

@@ -404,19 +404,27 @@ class Forbidding:
 
 class TestImport:
     @pytest.mark.finding("ANTIPATTERN-001")
-    def test_loading_all_modules_anew_asks_for_no_framework(self, monkeypatch):
+    def test_loading_all_modules_anew_asks_for_no_framework(self):
         """In this process, where a fault can be: without the modules that are loaded already."""
-        own = [name for name in sys.modules if name == "ptycho" or name.startswith("ptycho.")]
+
+        def own():
+            return [name for name in sys.modules if name == "ptycho" or name.startswith("ptycho.")]
+
         names = [name for name in MODULES if room_of(name) not in ("model", "testing", "__main__")]
-        for name in [*own, *FRAMEWORKS]:
-            monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.setattr(sys, "meta_path", [Forbidding(), *sys.meta_path])
         state = np.random.get_state()[1].copy()
-        for name in names:
-            importlib.import_module(name)
+        loaded = {name: sys.modules[name] for name in (*own(), *FRAMEWORKS) if name in sys.modules}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "meta_path", [Forbidding(), *sys.meta_path])
+            try:
+                for name in loaded:
+                    del sys.modules[name]
+                for name in names:
+                    importlib.import_module(name)
+            finally:
+                for name in own():
+                    del sys.modules[name]
+                sys.modules.update(loaded)
         assert (np.random.get_state()[1] == state).all()
-        for name in [name for name in sys.modules if name == "ptycho" or name.startswith("ptycho.")]:
-            monkeypatch.delitem(sys.modules, name)
 
     def test_the_package_alone_loads_next_to_nothing_and_leaves_no_trace(self, tmp_path):
         code = """

@@ -261,6 +261,16 @@ def _filled_with_repeats(original: Any) -> Any:
     return group
 
 
+def _few_will_do(original: Any) -> Any:
+    """Draw members among fewer neighbours than a group has, with repeats."""
+
+    def nearest_groups(positions: Any, channels: int, k: int, *rest: Any, **named: Any) -> Any:
+        found = original(positions, channels, max(k, channels), *rest, **named)
+        return found if k >= channels else np.sort(found, axis=1)
+
+    return nearest_groups
+
+
 def _last_combination_missing(original: Any) -> Any:
     """Draw one combination for several ranks."""
     return lambda k, size, total, wanted, rng: original(k, size, total, wanted, rng) * 0 + np.arange(size)
@@ -274,16 +284,6 @@ def _channel_major(_: Any) -> Any:
 def _to_the_first_member(_: Any) -> Any:
     """Take offsets from a group's first member for those from its centre."""
     return lambda coords: (coords[..., :1], -(coords - coords[..., :1]))
-
-
-def _frame_off_by_one(original: Any) -> Any:
-    """Begin every canvas a pixel later than it does."""
-
-    def canvas_frame(positions: Any, size: int) -> Any:
-        (x, y), shape = original(positions, size)
-        return (x + 1, y), shape
-
-    return canvas_frame
 
 
 FAULTS = (
@@ -347,7 +347,7 @@ FAULTS = (
         "ptycho.grouping:_distinct_combinations",
         _last_combination_missing,
     ),
+    Fault("DEBUG-SIM-LINES-DOSE-001/B1-A1b", "few-will-do", "ptycho.grouping:nearest_groups", _few_will_do),
     Fault("BUG-TF-001", "channel-major", "ptycho.coords:channels_to_flat", _channel_major),
     Fault("BASELINE-OFFSET-001", "first-member", "ptycho.coords:group_offsets", _to_the_first_member),
-    Fault("REASSEMBLY-METRIC-FRAME-001", "off-by-one", "ptycho.coords:canvas_frame", _frame_off_by_one),
 )

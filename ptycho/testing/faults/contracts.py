@@ -215,7 +215,8 @@ def _counts_wrapped(original: Any) -> Any:
     """Do sums with counts in the type that they come in."""
 
     def amplitudes(path: Any, patterns: Any, intensity: bool) -> Any:
-        return original(path, patterns + patterns.dtype.type(1) - 1 if intensity else patterns, intensity)
+        doubled = patterns * patterns.dtype.type(2)
+        return original(path, doubled // patterns.dtype.type(2) if intensity else patterns, intensity)
 
     return amplitudes
 

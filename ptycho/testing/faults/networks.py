@@ -162,16 +162,16 @@ def _transposed_cut(original: Any) -> Any:
     return extract
 
 
-def _one_net_for_all(original: Any) -> Any:
-    """Use the first network that was ever built in every other."""
+def _one_model_for_all(original: Any) -> Any:
+    """Give the first model that was ever built for every other."""
     kept: list[Any] = []
 
-    def init(self: Any, *args: Any, **named: Any) -> None:
-        original(self, *args, **named)
-        kept.append(self._net)
-        self._net = kept[0]
+    def build(*args: Any, **named: Any) -> Any:
+        if not kept:
+            kept.append(original(*args, **named))
+        return kept[0]
 
-    return init
+    return build
 
 
 def _unweighted(_: Any) -> Any:
@@ -238,8 +238,6 @@ FAULTS = (
     Fault("KERAS3-BUNDLE-LOAD (bug 2026-02-11)", "unsealed", "ptycho.model.bundle:seal_of", _unsealed),
     Fault("KERAS3-BUNDLE-LOAD (bug 2026-02-11)", "what-fits", "ptycho.model.bundle:set_weights", _what_fits),
     Fault("TORCH-REASSEMBLY-SIGN-001", "network", "ptycho.model.physics:Placement.extract", _transposed_cut),
-    Fault(
-        "MODULE-SINGLETON-001", "one-for-all", "ptycho.model.unet:ClassicNetwork.__init__", _one_net_for_all
-    ),
+    Fault("MODULE-SINGLETON-001", "one-for-all", "ptycho.model.network:PtychoModel", _one_model_for_all),
     Fault("H-KERAS3-API", "unweighted", "ptycho.model.network:PtychoModel.compute_loss", _unweighted),
 )

@@ -119,7 +119,21 @@ def _numbers_for_nan(original: Any) -> Any:
     def stitch(prediction: Any, *rest: Any, **named: Any) -> Any:
         from dataclasses import replace
 
-        return original(replace(prediction, patches=np.nan_to_num(prediction.patches)), *rest, **named)
+        return original(
+            replace(prediction, patches=np.nan_to_num(prediction.patches, posinf=0, neginf=0)), *rest, **named
+        )
+
+    return stitch
+
+
+def _said_off_by_one(original: Any) -> Any:
+    """Say of the object that it begins a pixel later than it does."""
+
+    def stitch(*args: Any, **named: Any) -> Any:
+        from dataclasses import replace
+
+        found = original(*args, **named)
+        return replace(found, origin_xy=(found.origin_xy[0] + 1, found.origin_xy[1]))
 
     return stitch
 
@@ -136,6 +150,7 @@ FAULTS = (
     Fault("REASSEMBLY-BRIDGE-001/ring", "strict-bound", "ptycho.stitching:Canvas.add", _outer_ring_dropped),
     Fault("PTYCHOVIT-ASSEMBLY-001", "averaged", "ptycho.stitching:Canvas.add", _averaged),
     Fault("TORCH-GS2-STITCH-001", "unequal-support", "ptycho.stitching:Canvas.merged", _unweighted_count),
+    Fault("REASSEMBLY-METRIC-FRAME-001", "off-by-one", "ptycho.stitching:stitch", _said_off_by_one),
     Fault("TORCH-REASSEMBLY-SIGN-001", "mirrored", ADD, _mirrored_canvas),
     Fault("STITCH-GRIDSIZE-001", "groups-only", ADD, _groups_only),
     Fault("DEBUG-SIM-LINES-DOSE-001/C1", "nothing-outside", ADD, _nothing_outside),

@@ -82,6 +82,17 @@ class TestCollecting:
             "C": ["tests/test_a.py::TestTwo::test_inner", "tests/test_a.py::TestTwo::test_other"],
         }
 
+    def test_a_marker_of_the_whole_module(self, tmp_path):
+        (tmp_path / "tests").mkdir()
+        (tmp_path / "tests" / "test_a.py").write_text(
+            'import pytest\n\npytestmark = [pytest.mark.slow, pytest.mark.finding("A")]\n\n'
+            'def test_one(): ...\n\n@pytest.mark.finding("B")\ndef test_two(): ...\n'
+        )
+        assert ledger.collect(tmp_path / "tests") == {
+            "A": ["tests/test_a.py::test_one", "tests/test_a.py::test_two"],
+            "B": ["tests/test_a.py::test_two"],
+        }
+
 
 class TestNonsense:
     @pytest.mark.parametrize(

@@ -239,10 +239,9 @@ class TestAmplitudeOrIntensity:
         raw = npz.read_npz(save(diff3d=counts))
         assert raw.diff3d.dtype == np.float32
         np.testing.assert_array_equal(raw.diff3d, counts)  # taken at their word
-        (record,) = caplog.records
-        assert record.levelno == logging.WARNING
-        assert "look like intensities (counts), not amplitudes; add --intensity" in record.message
-        assert "scan.npz" in record.message
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert "look like intensities (counts), not amplitudes; add --intensity" in caplog.text
+        assert "scan.npz" in caplog.text
 
     @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
     def test_asked_as_intensities_their_roots_are_taken(self, save, caplog, dtype):

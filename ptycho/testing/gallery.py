@@ -1,0 +1,42 @@
+"""The page that shows what tests left: pictures side by side, by stage and finding, in one file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ptycho.io import atomic
+from ptycho.testing import evidence
+
+PAGE = "report.html"
+
+
+def write(root: Path) -> Path:
+    """Write the page of all tests' folders below `root`, and return it."""
+    tests = [_read(path) for path in sorted(root.glob(f"*/{evidence.FILE}"))]
+    by_stage: dict[str, list[dict[str, Any]]] = {}
+    for test in sorted(tests, key=lambda t: (t["outcome"] != "failed", [f["id"] for f in t["findings"]])):
+        stage = test["findings"][0]["stage"] if test["findings"] else "no finding"
+        by_stage.setdefault(f"stage {stage}" if test["findings"] else stage, []).append(test)
+    source = (resources.files("ptycho.testing") / "gallery.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    failed = sum(test["outcome"] == "failed" for test in tests)
+    page = environment.from_string(source).render(
+        total=len(tests), failed=failed, stages=sorted(by_stage.items())
+    )
+    atomic.write_text(root / PAGE, page)
+    return root / PAGE
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    shown = [
+        (part["caption"], base64.b64encode((path.parent / part["file"]).read_bytes()).decode())
+        for part in content["pictures"]
+    ]
+    return {**content, "shown": shown, "folder": path.parent.name}
