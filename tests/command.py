@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ptycho import cli
+
+
+def without_xdist() -> dict[str, str]:
+    """Return the environment of a test's own pytest run: it is no worker of the one that runs the test."""
+    return {name: value for name, value in os.environ.items() if "XDIST" not in name}
 
 
 def call(*arguments: str) -> int:

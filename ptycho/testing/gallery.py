@@ -13,7 +13,7 @@ import jinja2
 from ptycho.io import atomic
 from ptycho.testing import evidence
 
-PAGE = "report.html"
+PAGE, NO_FINDING = "report.html", "no finding"
 
 
 def write(root: Path) -> Path:
@@ -21,13 +21,15 @@ def write(root: Path) -> Path:
     tests = [_read(path) for path in sorted(root.glob(f"*/{evidence.FILE}"))]
     by_stage: dict[str, list[dict[str, Any]]] = {}
     for test in sorted(tests, key=lambda t: (t["outcome"] != "failed", [f["id"] for f in t["findings"]])):
-        stage = test["findings"][0]["stage"] if test["findings"] else "no finding"
+        stage = test["findings"][0]["stage"] if test["findings"] else NO_FINDING
         by_stage.setdefault(f"stage {stage}" if test["findings"] else stage, []).append(test)
     source = (resources.files("ptycho.testing") / "gallery.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     failed = sum(test["outcome"] == "failed" for test in tests)
     page = environment.from_string(source).render(
-        total=len(tests), failed=failed, stages=sorted(by_stage.items())
+        total=len(tests),
+        failed=failed,
+        stages=sorted(by_stage.items(), key=lambda part: (part[0] == NO_FINDING, part[0])),
     )
     atomic.write_text(root / PAGE, page)
     return root / PAGE

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiers
+from command import without_xdist
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = [
@@ -50,7 +51,7 @@ def collect():
             [sys.executable, "-c", COLLECT, json.dumps(half)],
             cwd=REPOSITORY,
             # To pytest-benchmark a worker's environment is a reason to complain.
-            env={name: value for name, value in os.environ.items() if "XDIST" not in name},
+            env=without_xdist(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

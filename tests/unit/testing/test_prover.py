@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import oracles
 import pytest
+from command import without_xdist
 
 from ptycho.errors import FaultError
 from ptycho.findings import ledger
@@ -156,11 +156,10 @@ def project(folder, tests=TESTS, findings=ALL, fault_text=FAULTS):
 
 def prove(folder, *options):
     plugin = [] if _registered() else ["-p", "ptycho.testing.plugin"]
-    environment = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--prove", "--prove-json", "proof.json", *plugin, *options],
         cwd=folder,
-        env=environment,
+        env=without_xdist(),
         capture_output=True,
         text=True,
         timeout=180,
