@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from ptycho.findings.ledger import Finding
 from ptycho.io import atomic
 
 INDEX = "README.md"
+SHOWN = "images/shown.json"
+"""Beside the pages: by ID of a finding the picture of a run with its fault, the command that made it, its verdict."""
 
 
 def file_name(finding: Finding) -> str:
@@ -19,8 +22,8 @@ def file_name(finding: Finding) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", finding.id).strip("-") + ".md"
 
 
-def page(finding: Finding, tests: Sequence[str]) -> str:
-    """Return a finding's page, Markdown."""
+def page(finding: Finding, tests: Sequence[str], shown: Mapping[str, str] | None = None) -> str:
+    """Return a finding's page, Markdown; `shown` are `picture`, `command` and `verdict` of a run with its fault."""
     where = "the run as a whole" if finding.stage == ledger.WHOLE_RUN else f"stage `{finding.stage}`"
     lines = [
         f"# {finding.id}: {finding.title}",
@@ -32,6 +35,9 @@ def page(finding: Finding, tests: Sequence[str]) -> str:
         *_part("What must hold", finding.invariant),
         *_part("In a run of your own", finding.remedy),
     ]
+    if shown:
+        lines += ["## With the bug put back", "", f"`{shown['command']}`", ""]
+        lines += [f"![{finding.id}]({shown['picture']})", "", f"Its verdict: {shown['verdict']}", ""]
     if finding.status == "not_applicable":
         lines += _part("Why it does not apply here", finding.reason)
     lines += ["## Tests", ""]
@@ -62,7 +68,10 @@ def index(findings: Sequence[Finding], tests: Mapping[str, Sequence[str]]) -> st
 def write(folder: Path) -> int:
     """Write all pages into a folder, take away those of findings that have gone, and return how many there are."""
     findings, tests = ledger.read(), ledger.selectors()
-    wanted = {file_name(entry): page(entry, tests.get(entry.id, ())) for entry in findings}
+    shown = json.loads((folder / SHOWN).read_text(encoding="utf-8")) if (folder / SHOWN).exists() else {}
+    wanted = {
+        file_name(entry): page(entry, tests.get(entry.id, ()), shown.get(entry.id)) for entry in findings
+    }
     wanted[INDEX] = index(findings, tests)
     for name, text in wanted.items():
         atomic.write_text(folder / name, text)

@@ -103,8 +103,8 @@ def run_in_child(
     finding: str,
     limit_s: float,
     killing: tuple[type[BaseException], ...] = KILLING,
-) -> Callable[[], Trial]:
-    """Fork a child that runs some tests, and return what waits for it and reads what it found."""
+) -> Callable[[], Trial | None]:
+    """Fork a child that runs some tests, and return what looks whether it has ended and then reads what it found."""
     began = time.monotonic()
     handle, path = tempfile.mkstemp(prefix="ptycho-proof-")
     os.close(handle)
@@ -113,8 +113,10 @@ def run_in_child(
         _be_the_child(session, items, fault, path, limit_s, killing)  # never returns
     name = fault.id if fault else ""
 
-    def wait() -> Trial:
-        _, status = os.waitpid(child, 0)
+    def look() -> Trial | None:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if not ended:
+            return None
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
         os.unlink(path)
@@ -127,7 +129,7 @@ def run_in_child(
             outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
         return Trial(finding, name, outcomes, time.monotonic() - began)
 
-    return wait
+    return look
 
 
 def _be_the_child(
@@ -167,15 +169,22 @@ def _be_the_child(
         os._exit(code)
 
 
-def in_parallel(starts: Iterable[Callable[[], Callable[[], Trial]]], jobs: int) -> Iterator[Trial]:
-    """Start children, `jobs` at once, and yield their trials in order."""
-    running: list[Callable[[], Trial]] = []
-    for start in starts:
-        if len(running) >= jobs:
-            yield running.pop(0)()
-        running.append(start())
-    for wait in running:
-        yield wait()
+def in_parallel(starts: Iterable[Callable[[], Callable[[], Trial | None]]], jobs: int) -> list[Trial]:
+    """Start children, as soon as one of `jobs` ends the next, and return their trials in order."""
+    waiting = list(enumerate(starts))
+    running: dict[int, Callable[[], Trial | None]] = {}
+    done: dict[int, Trial] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number, start = waiting.pop(0)
+            running[number] = start()
+        ended = {number: trial for number, look in running.items() if (trial := look()) is not None}
+        done |= ended
+        for number in ended:
+            del running[number]
+        if not ended:
+            time.sleep(0.01)
+    return [done[number] for number in sorted(done)]
 
 
 def complaints_of(

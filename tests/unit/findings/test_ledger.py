@@ -1,6 +1,7 @@
 """The ledger: a closed set, whose entries make sense, whose tests exist, whose pages are current."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,22 @@ class TestTheSet:
 
     def test_the_pages_are_current(self, tmp_path):
         """Update with: ptycho findings pages docs/findings."""
+        docs = REPOSITORY / "docs" / "findings"
+        shutil.copytree(docs / "images", tmp_path / "images")
         pages.write(tmp_path)
-        current = {path.name: path.read_text() for path in (REPOSITORY / "docs" / "findings").iterdir()}
-        assert current == {path.name: path.read_text() for path in tmp_path.iterdir()}
+        current = {path.name: path.read_text() for path in docs.glob("*.md")}
+        assert current == {path.name: path.read_text() for path in tmp_path.glob("*.md")}
+
+    def test_ten_bugs_can_be_seen(self):
+        """Each on its page, made by a command that puts its own fault in, and none of them passes its gates."""
+        folder = REPOSITORY / "docs" / "findings"
+        shown = json.loads((folder / pages.SHOWN).read_text())
+        assert len(shown) >= 10
+        for name, parts in shown.items():
+            assert faults.named(parts["command"].split("--fault ")[1].split()[0], registered.FAULTS).finding == name
+            assert (folder / parts["picture"]).read_bytes().startswith(b"\x89PNG")
+            assert parts["picture"] in (folder / pages.file_name(ledger.named(name))).read_text()
+            assert parts["verdict"].startswith("FAIL")
 
     def test_no_two_findings_share_a_page(self):
         names = [pages.file_name(entry) for entry in ledger.read()]

@@ -55,3 +55,32 @@ def test_the_factor_is_told_and_is_all_that_changes(stitched):
     np.testing.assert_allclose(fitted.object, fitted.prediction_scale * plain.object, rtol=1e-5)
     np.testing.assert_array_equal(fitted.coverage, plain.coverage)
     assert fitted.network_error == plain.network_error
+
+
+def test_the_telemetry_is_of_this_reconstruction():
+    """Each number from its own field: no two of them are equal here."""
+    from ptycho.stages import stitch as row
+    from ptycho.stitching import Reconstruction
+
+    result = Reconstruction(
+        object=np.zeros((5, 7), np.complex64),
+        coverage=np.zeros((5, 7), np.float32),
+        origin_xy=(0, 0),
+        kept_fraction=0.5,
+        n_patches=11,
+        n_outside=2,
+        n_nonfinite=3,
+        network_error=0.25,
+        prediction_scale=1.5,
+    )
+    assert row.telemetry(result) == {
+        "height_px": 5,
+        "width_px": 7,
+        "fits_canvas": False,
+        "kept_fraction": 0.5,
+        "patches": 11,
+        "nonfinite_patches": 3,
+        "patches_outside": 2,
+        "network_error": 0.25,
+        "prediction_scale": 1.5,
+    }
