@@ -42,6 +42,7 @@ pytest_plugins = ["pytester"]
 REPOSITORY = Path(__file__).resolve().parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
+import manifest  # noqa: E402
 import tiers  # noqa: E402
 
 
@@ -54,6 +55,44 @@ def command_line(config: pytest.Config) -> tuple[list[str], str]:
         inside = place.relative_to(REPOSITORY).as_posix() if place.is_relative_to(REPOSITORY) else path
         arguments.append(inside + colons + name)
     return arguments, config.option.markexpr
+
+
+NARROWED = (
+    "keyword",
+    "deselect",
+    "lf",
+    "last_failed",
+    "failedfirst_only",
+    "prove",
+    "findings_report",
+    "collectonly",
+)
+"""Options with which a command does not run a whole tier."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Tests that share a device stay in one worker."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist in ("no", "load"):
+        config.option.dist = "loadgroup"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing."""
+    tier = manifest.tier_of_command(*command_line(config))
+    parallel = getattr(config.option, "numprocesses", None)
+    if tier == "bench" and (config.option.benchmark_disable or parallel):
+        raise pytest.UsageError("benchmarks are disabled by --benchmark-disable and by -n: leave them out")
+    narrowed = any(getattr(config.option, name, None) for name in NARROWED)
+    if tier and not narrowed and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(manifest.Counting(tier, manifest.required()), "counting")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a test's report say which findings it pins."""
+    item.user_properties += [("finding", mark.args[0]) for mark in item.iter_markers("finding")]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

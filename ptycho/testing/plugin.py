@@ -52,6 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a folder for each failing test: what was expected and measured as pictures and arrays; and a page of all",
     )
     group.addoption("--artifacts-always", action="store_true", help="with --artifacts: for passing tests too")
+    group.addoption(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="where networks run: cpu hides GPUs, gpu fails where there is none",
+    )
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
     parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
     parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
@@ -67,6 +73,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse what cannot be meant; the prover has its own processes instead of xdist's."""
     config.addinivalue_line("markers", "finding(id): pins an entry of the findings ledger, named by its ID")
     _leave_artifacts(config)
+    if config.option.device != "auto":
+        from ptycho.testing import runs
+
+        os.environ.update(runs.device_environment(config.option.device))
     if not config.option.prove:
         return
     for name in FORBIDDEN:
@@ -102,6 +112,17 @@ def _leave_artifacts(config: pytest.Config) -> None:
     worker = hasattr(config, "workerinput")
     plugin = artifacts.Artifacts(root, config.option.artifacts_always, _findings_of, worker)
     config.pluginmanager.register(plugin, "ptycho-artifacts")
+
+
+@pytest.fixture(scope="session")
+def scenario_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
+    """Run scenarios: ``scenario_runs(name, profile, *overrides, until=None)``; no stage of a config is computed twice."""
+    from ptycho.testing import prover, runs
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
+    fault = request.config.option.fault or request.config.stash.get(prover.ACTIVE, "")
+    return runs.runs_in(shared / "ptycho-store", fault)
 
 
 @pytest.fixture

@@ -25,6 +25,10 @@ KILLING: tuple[type[BaseException], ...] = (AssertionError, pytest.fail.Exceptio
 """What counts as a test's own failure, beside the project's own errors; anything else is an accident."""
 
 
+ACTIVE = pytest.StashKey[str]()
+"""Where a child's config says which fault is in."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a test in a child: `passed`, `failed` (by its own assertion or by our error), or an accident."""
@@ -151,6 +155,7 @@ def _be_the_child(
             plugin = manager.get_plugin(name)
             if plugin is not None:
                 manager.unregister(plugin)
+        session.config.stash[ACTIVE] = fault.id if fault else ""
         put = faults.injected(fault) if fault else contextlib.nullcontext(faults.Reach())
         with put as reach:
             watch = Watch(reach, killing)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from ptycho import scenarios
-from ptycho.pipeline import run_pipeline
-from ptycho.scenarios import load_scenario
 
 # (Pearson, SSIM) on the stable profiles, with the measured probe of run1084 and with the built-in one.
 UNTRAINED = {  # physics alone: one epoch at a learning rate of 1e-9
@@ -35,13 +33,19 @@ def data(data_folder, monkeypatch):
         monkeypatch.setenv(scenarios.DATA_DIR, str(data_folder))
 
 
-def outcome(name, profile, *overrides):
-    result = run_pipeline(load_scenario(name, profile, overrides))
-    reconstruction = result.artifacts["stitch"]
-    assert reconstruction.n_nonfinite == 0
-    assert np.isfinite(reconstruction.object).all()
-    assert reconstruction.fits_canvas
-    return result
+@pytest.fixture
+def outcome(scenario_runs):
+    """Run a scenario, each stage of each config once a session; whatever it is, the object is finite and fits."""
+
+    def run(name, profile, *overrides):
+        result = scenario_runs(name, profile, *overrides)
+        reconstruction = result.artifacts["stitch"]
+        assert reconstruction.n_nonfinite == 0
+        assert np.isfinite(reconstruction.object).all()
+        assert reconstruction.fits_canvas
+        return result
+
+    return run
 
 
 def failures(result):
@@ -51,7 +55,7 @@ def failures(result):
 @pytest.mark.scenario
 @pytest.mark.finding("SIM-LINES-CONFIG-001")
 @pytest.mark.parametrize("name", FLOORS)
-def test_a_stable_profile_passes_its_gates(name, data):
+def test_a_stable_profile_passes_its_gates(name, data, outcome):
     result = outcome(name, "stable")
     direct = result.artifacts["evaluate"].direct
     probe = 0 if result.config.probe.file else 1
@@ -67,7 +71,7 @@ def test_a_stable_profile_passes_its_gates(name, data):
 @pytest.mark.finding("TRAINED-NOTHING-001")
 @pytest.mark.scenario
 @pytest.mark.parametrize("name", ["gs1_custom", "gs2_ideal", "gs2_custom"])
-def test_training_switched_off_is_noticed(name, data):
+def test_training_switched_off_is_noticed(name, data, outcome):
     result = outcome(name, "stable", "training.epochs=1", "training.learning_rate=1e-9")
     direct = result.artifacts["evaluate"].direct
     assert failures(result) == {"learned"}
@@ -77,7 +81,7 @@ def test_training_switched_off_is_noticed(name, data):
 
 @pytest.mark.scenario
 @pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "dose_legacy_gs2"])
-def test_the_published_settings_pass_their_gates(name, data):
+def test_the_published_settings_pass_their_gates(name, data, outcome):
     result = outcome(name, "published")
     limit = {"gs1_custom": 128}.get(name, 64)
     assert result.records["group_test"].telemetry["groups"] == limit
@@ -86,7 +90,7 @@ def test_the_published_settings_pass_their_gates(name, data):
 
 @pytest.mark.scenario
 @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/success")
-def test_finite_but_untrained_is_no_success():
+def test_finite_but_untrained_is_no_success(outcome):
     # The classic network explains nothing before it is trained; its output is finite all the same.
     result = outcome(
         "gs2_custom", "stable", "model.architecture=unet", "training.epochs=1", "training.learning_rate=1e-9"
@@ -96,19 +100,19 @@ def test_finite_but_untrained_is_no_success():
 
 @pytest.mark.scenario
 @pytest.mark.parametrize("name", ["gs1_custom", "gs2_ideal"])
-def test_low_dose_stays_finite(name):
+def test_low_dose_stays_finite(name, outcome):
     outcome(name, "stable", "simulation.nphotons=1e4", "training.epochs=2")
 
 
 @pytest.mark.gpu
 @pytest.mark.xdist_group("gpu0")
 @pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom"])
-def test_a_full_size_scenario_is_finite_and_fits_its_canvas(name, gpu, data):
+def test_a_full_size_scenario_is_finite_and_fits_its_canvas(name, gpu, data, outcome):
     outcome(name, None)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom"])
-def test_no_seed_goes_nan(name, seed):
+def test_no_seed_goes_nan(name, seed, outcome):
     outcome(name, "stable", f"seed={seed}")

@@ -122,6 +122,48 @@ def assertion_helpers():
     return relations | {"raises", "warns", "check", "golden_arrays", "outcome"}
 
 
+def own_statements(node, inside_if=False):
+    """(statement, whether a condition guards it) of a test, without those of functions within it.
+
+    What follows an expected error is guarded too, and may end a test: the error was the check.
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            continue
+        guarded = inside_if or isinstance(node, (ast.If, ast.ExceptHandler))
+        if isinstance(child, ast.stmt):
+            yield child, guarded
+        yield from own_statements(child, guarded)
+
+
+def test_no_test_ends_before_its_checks():
+    """A return, or a condition around all that is checked, would let a test pass that has compared nothing."""
+    helpers, wrong = assertion_helpers(), []
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for test in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(test, ast.FunctionDef) and test.name.startswith("test_")):
+                continue
+            statements = list(own_statements(test))
+            handlers = [node for node in ast.walk(test) if isinstance(node, ast.ExceptHandler)]
+            expected = {id(inner) for handler in handlers for inner in ast.walk(handler)}
+            returns = any(isinstance(s, ast.Return) and id(s) not in expected for s, _ in statements)
+            checks = [guarded for statement, guarded in statements if checks_something(statement, helpers)]
+            # A rule of the architecture is asked of every module, and does not concern all of them.
+            rule = path.name == "test_architecture.py"
+            if not rule and (returns or (checks and all(checks))):
+                wrong.append(f"{path.name}::{test.name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def checks_something(statement, helpers):
+    if isinstance(statement, ast.Assert):
+        return True
+    headers = [item.context_expr for item in getattr(statement, "items", [])] or [statement]
+    called = [node.func for part in headers for node in ast.walk(part) if isinstance(node, ast.Call)]
+    names = {getattr(func, "attr", getattr(func, "id", "")) for func in called}
+    return any(name.startswith("assert_") or name in helpers for name in names)
+
+
 def test_every_test_can_fail():
     """A test that asserts nothing passes whatever happens. (Benchmarks measure.)"""
     helpers, silent = assertion_helpers(), []

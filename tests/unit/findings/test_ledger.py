@@ -69,7 +69,10 @@ class TestTheSet:
         shown = json.loads((folder / pages.SHOWN).read_text())
         assert len(shown) >= 10
         for name, parts in shown.items():
-            assert faults.named(parts["command"].split("--fault ")[1].split()[0], registered.FAULTS).finding == name
+            assert (
+                faults.named(parts["command"].split("--fault ")[1].split()[0], registered.FAULTS).finding
+                == name
+            )
             assert (folder / parts["picture"]).read_bytes().startswith(b"\x89PNG")
             assert parts["picture"] in (folder / pages.file_name(ledger.named(name))).read_text()
             assert parts["verdict"].startswith("FAIL")

@@ -279,7 +279,7 @@ class TestTheGuide:
 
     def test_every_command_and_setting_of_it_exists(self, pytestconfig):
         words = set(re.findall(r"`pytest (--[a-z-]+)", self.GUIDE.read_text()))
-        words |= set(re.findall(r"(--[a-z]+-[a-z]+)", self.GUIDE.read_text()))
+        words |= set(re.findall(r"(--[a-z]+(?:-[a-z]+)*)", self.GUIDE.read_text()))
         known = {
             option for action in pytestconfig._parser.optparser._actions for option in action.option_strings
         }
