@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
-FORBIDDEN = ("force_regen", "update_snapshots", "regen_all")
+FORBIDDEN = {
+    "force_regen": "--force-regen",
+    "regen_all": "--regen-all",
+    "update_snapshots": "--snapshot-update",
+}
 """Options that make golden files agree with whatever runs; under a fault that would be the fault."""
 
 
@@ -79,11 +83,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update(runs.device_environment(config.option.device))
     if not config.option.prove:
         return
-    for name in FORBIDDEN:
+    for name, option in FORBIDDEN.items():
         if getattr(config.option, name, False):
-            raise pytest.UsageError(
-                f"--prove and --{name.replace('_', '-')}: golden files would agree with any fault"
-            )
+            raise pytest.UsageError(f"--prove and {option}: golden files would agree with any fault")
     if config.option.fault:
         raise pytest.UsageError("--prove puts every fault in by itself; leave --fault out")
     for name, value in (("dist", "no"), ("disable_unused_snapshots", True)):

@@ -35,6 +35,8 @@ class TestMetadata:
             assert set(described["telemetry"]) == set(record.telemetry)
         assert rundir.read_config(finished.folder) == finished.config
         assert metadata["provenance"]["source_hash"]
+        assert metadata["notes"] == list(finished.result.notes)
+        assert any("Twin image" in note for note in metadata["notes"])
 
     @pytest.mark.finding("TEST-CLI-001")
     def test_every_file_belongs_to_a_stage_or_to_the_run(self, finished):

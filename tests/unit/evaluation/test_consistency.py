@@ -110,3 +110,11 @@ def test_stitching_s_illumination_is_that_of_all_modes():
     probe = oracles.lopsided_probe(N, modes=2)
     expected = np.abs(probe[0]) ** 2 + np.abs(probe[1]) ** 2
     np.testing.assert_allclose(stitching.illumination(probe), expected / expected.max(), rtol=1e-5)
+
+
+def test_a_patch_without_a_correlation_counts_in_no_mean():
+    """One that is flat has none; the mean is that of the others."""
+    obj, where, patches = scene()
+    patches[0] = 1.0
+    found = consistency.twin_correlation(prediction(patches, where), obj, lit())
+    assert found.own == pytest.approx(1, abs=1e-6)

@@ -272,3 +272,17 @@ def test_a_shift_keeps_the_pixels_that_came_from_counted_ones():
         for column in range(15):
             source = row + 1 < 12 and column >= 2 and mask[row + 1, column - 2]
             assert moved.mask[row, column] == (mask[row, column] and source)
+
+
+@pytest.mark.parametrize("shift", [(0.25, 0.0), (-0.75, 0.0), (0.0, 0.4)])
+def test_a_pixel_that_is_touched_from_outside_by_a_fraction_no_longer_counts(shift):
+    mask = np.zeros((12, 15), bool)
+    mask[3:9, 4:11] = True
+    image = np.ones((12, 15), complex)
+    kept = apply_shift(Comparison(image, image, mask, (0, 0)), shift).mask
+    expected = mask.copy()
+    if shift[0]:
+        expected[:, 4 if shift[0] > 0 else 10] = False
+    else:
+        expected[3] = False
+    np.testing.assert_array_equal(kept, expected)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from ptycho import layers, pipeline
@@ -41,3 +42,14 @@ def test_a_measured_scan_that_says_nothing_has_to_be_told(scan):
     measured = dataclasses.replace(scan, metadata={})
     with pytest.raises(ScaleError, match=r"does not say them; add --set scaling\.nphotons=VALUE"):
         photons(measured, "scaling.photon_scale=closed_form")
+
+
+def test_a_pattern_counts_as_often_as_groups_hold_it(scan):
+    """By hand: the mean counts over all members of all groups, not over the patterns that occur."""
+    config = layers.resolve({}, overrides=[*SMALL, "gridsize=2", "grouping.neighbor_count=5"])
+    found = pipeline.run_pipeline(config, given={"scan": scan}, until="scale").artifacts
+    groups = found["group_train"]
+    energy = np.sum(groups.raw.diff3d.astype(float) ** 2, axis=(1, 2)) * groups.raw.photon_scale**2
+    often = energy[groups.nn_indices].mean()
+    assert found["scale"].scales.nphotons == pytest.approx(often, rel=1e-6)
+    assert often != pytest.approx(energy[np.unique(groups.nn_indices)].mean(), rel=1e-6)

@@ -1,5 +1,7 @@
 """Which patterns train: shares, sides, indices, and none at all."""
 
+import dataclasses
+
 import numpy as np
 import oracles
 import pytest
@@ -57,3 +59,8 @@ def test_a_part_without_patterns_is_refused():
 def test_parts_that_overlap_or_leave_something_out_break_the_invariant(rows):
     parts = Split(scan(3), np.array(rows[0]), np.array(rows[1]))
     assert not all(holds for _, holds in split.invariants(parts))
+
+
+def test_patterns_of_one_height_are_taken_in_the_order_of_the_scan():
+    raw = dataclasses.replace(scan(40), ycoords=np.full(40, 50.0))
+    np.testing.assert_array_equal(divided(raw, fraction=0.5).train_rows, np.arange(20))
