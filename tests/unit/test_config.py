@@ -6,13 +6,14 @@ import typing
 from pathlib import Path
 
 import annotated_types
+import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from ptycho import config as c
-from ptycho import layers
+from ptycho import layers, request
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 from ptycho.layers import parse_override, resolve
@@ -389,3 +390,11 @@ def test_every_section_forbids_unknown_keys_is_strict_and_frozen():
         assert section.model_config["extra"] == "forbid", section
         assert section.model_config["strict"], section
         assert section.model_config["frozen"], section
+
+
+def test_an_override_beats_the_side_of_a_scan_that_is_given():
+    """Not in silence: what does not fit is told when the scan is used."""
+    scan = oracles.make_scan()
+    for scenario in (None, "gs1_ideal"):
+        assert request.of_scan(scan, Path("scan.npz"), scenario, None, []).N == 32
+        assert request.of_scan(scan, Path("scan.npz"), scenario, None, ["N=64"]).N == 64

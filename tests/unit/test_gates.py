@@ -266,3 +266,10 @@ def test_what_does_not_apply_is_no_number():
 )
 def test_the_heading_says_what_the_verdict_rests_on(changes, words):
     assert gate.heading(tuple(verdicts(**changes).values())) == words
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("min", ">="), ("max", "<=")])
+def test_a_value_that_is_the_bound_itself_passes_as_the_limit_says(kind, sign):
+    at = gates._limit("name", 0.25, 0.25, kind, "it")
+    beyond = gates._limit("name", np.nextafter(0.25, 1 if kind == "max" else 0), 0.25, kind, "it")
+    assert (at.status, beyond.status, at.limit) == ("pass", "fail", f"{sign} 0.25")

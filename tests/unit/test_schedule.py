@@ -58,6 +58,11 @@ def test_the_nearest_number_of_patterns_is_held_out(patterns, fraction, expected
     assert schedule.held_out(clusters, patterns, fraction) == expected
 
 
+def test_of_two_numbers_that_are_as_near_the_smaller_is_held_out():
+    clusters = np.array([[9, 8], [7, 6], [3, 2], [1, 0]])
+    assert schedule.held_out(clusters, 10, 0.3) == 1, "two or four, where three are wanted"
+
+
 def test_one_cluster_always_trains():
     assert schedule.held_out(np.arange(8).reshape(2, 4), 8, 0.49) == 1
     assert schedule.held_out(np.arange(4).reshape(1, 4), 4, 0.49) == 0

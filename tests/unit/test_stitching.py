@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ptycho import coords, stitching
 from ptycho.errors import CanvasError
-from ptycho.stitching import Canvas, PatchChunk, Prediction
+from ptycho.stitching import Canvas, PatchChunk, Prediction, Reconstruction
 
 SHAPE = (52, 83)
 SIZE = 8
@@ -48,6 +48,14 @@ def in_frame(reconstruction, image):
     (x0, y0), (height, width) = reconstruction.origin_xy, reconstruction.object.shape
     padded = np.pad(image, 200)
     return padded[y0 + 200 : y0 + 200 + height, x0 + 200 : x0 + 200 + width]
+
+
+@pytest.mark.parametrize(
+    ("lost", "fits"), [(0.0, True), (5e-7, True), (-5e-7, True), (2e-6, False), (-2e-6, False)]
+)
+def test_a_canvas_that_loses_more_than_a_millionth_does_not_fit(lost, fits):
+    blank = np.zeros((4, 4), np.complex64)
+    assert Reconstruction(blank, blank.real, (0, 0), 1 - lost, 1).fits_canvas == fits
 
 
 @pytest.mark.finding("REASSEMBLY-M-CONTRACT-001")

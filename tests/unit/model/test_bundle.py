@@ -140,3 +140,13 @@ def test_any_damage_is_an_error_of_ours(file, tmp_path_factory, data):
     except BundleError:
         return
     assert identity.digest(found) == identity.digest(make()), "damage where nothing is read"
+
+
+def test_a_digest_is_of_type_shape_and_content():
+    plain = np.arange(4, dtype=np.float32)
+    others = [plain.view(np.int32), plain.reshape(2, 2), plain + 1, plain[::-1]]
+    digests = [bundles.digest(array) for array in (plain, *others)]
+    assert len(set(digests)) == 5
+    assert bundles.digest(np.arange(8, dtype=np.float32)[::2] / 2) == digests[0], (
+        "not of how it lies in memory"
+    )

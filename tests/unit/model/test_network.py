@@ -127,3 +127,23 @@ def test_single_patterns_are_merged_as_stitching_merges_them():
     lit = light > 1e-3
     np.testing.assert_allclose(found[lit], (total / np.maximum(light, 1e-9))[lit], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(np.asarray(out["weight"])[0], light, atol=1e-5)
+
+
+def test_the_total_variation_is_counted_in_units_of_the_object():
+    """By numpy: steps between lit pixels, over the unit and the number of pixels."""
+    model = build(warm_steps=0)
+    model.loss_config = LossConfig(amplitude=0.0, nll=0.0, mae=1.0, total_variation=1.0)
+    model.term_means["total_variation"] = keras.metrics.Mean()
+    model.term_means["mae"] = keras.metrics.Mean()
+    rng = np.random.default_rng(2)
+    real, imaginary = rng.normal(size=(2, 1, N, N)).astype(np.float32)
+    amplitude = keras.ops.ones((1, 1, N, N))
+    found = {
+        "predicted": amplitude,
+        "measured": amplitude,
+        "real": keras.ops.convert_to_tensor(real),
+        "imaginary": keras.ops.convert_to_tensor(imaginary),
+        "weight": keras.ops.ones((1, N, N)),
+    }
+    steps = sum(np.abs(np.diff(part, axis=axis)).sum() for part in (real, imaginary) for axis in (1, 2))
+    assert float(model.compute_loss(y_pred=found)) == pytest.approx(steps / (1.5 * N**2), rel=1e-5)
