@@ -58,14 +58,8 @@ def command_line(config: pytest.Config) -> tuple[list[str], str]:
 
 
 NARROWED = (
-    "keyword",
-    "deselect",
-    "lf",
-    "last_failed",
-    "failedfirst_only",
-    "prove",
-    "findings_report",
-    "collectonly",
+    *("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise"),
+    *("prove", "findings_report", "collectonly"),
 )
 """Options with which a command does not run a whole tier."""
 
@@ -82,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing."""
     tier = manifest.tier_of_command(*command_line(config))
     parallel = getattr(config.option, "numprocesses", None)
-    if tier == "bench" and (config.option.benchmark_disable or parallel):
+    if tier == "bench" and (getattr(config.option, "benchmark_disable", True) or parallel):
         raise pytest.UsageError("benchmarks are disabled by --benchmark-disable and by -n: leave them out")
     narrowed = any(getattr(config.option, name, None) for name in NARROWED)
     if tier and not narrowed and not hasattr(config, "workerinput"):

@@ -212,3 +212,17 @@ def test_a_red_run_under_xdist_shows_its_failures_and_is_no_internal_error(optio
     assert done.returncode == code, done.stdout + done.stderr
     assert "assert (1 + 1) == 3" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", [["-n", "2"], ["--benchmark-disable"]])
+def test_benchmarks_that_would_measure_nothing_are_refused(option):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "bench", *option],
+        cwd=REPOSITORY,
+        env=without_xdist(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4
+    assert "benchmarks are disabled" in done.stderr
