@@ -6,6 +6,7 @@ from cyclopts import App
 
 from ptycho import request
 from ptycho.errors import ConfigError
+from ptycho.store import Store
 
 app = App(name="cache", help="Artifacts that are kept from run to run.")
 
@@ -15,9 +16,7 @@ def info(*, cache: str | None = None) -> int:
     """Say where the cache lies and what is in it."""
     from ptycho import terminal
 
-    store = request.store_named(cache)
-    if store is None:
-        raise ConfigError("--cache none names no folder")
+    store = _named(cache)
     found = store.info()
     total = sum(size for _, size in found.values())
     terminal.say(f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB")
@@ -33,8 +32,14 @@ def clear(*, cache: str | None = None) -> int:
     """Throw away everything in the cache."""
     from ptycho import terminal
 
+    store = _named(cache)
+    terminal.say(f"{store.clear()} artifacts thrown away from {store.folder}")
+    return 0
+
+
+def _named(cache: str | None) -> Store:
+    """Return the store that a command is about; raise ConfigError for none."""
     store = request.store_named(cache)
     if store is None:
         raise ConfigError("--cache none names no folder")
-    terminal.say(f"{store.clear()} artifacts thrown away from {store.folder}")
-    return 0
+    return store

@@ -266,9 +266,7 @@ class _Run:
     """One run while it lasts."""
 
     def __init__(self, config: Config, execution: Execution, given: Mapping[str, Any]) -> None:
-        # Identities tell of config and data: what a faulty program made must not pass for what a sound one makes.
-        self.execution = replace(execution, cache=None) if execution.fault else execution
-        self.config, self.given = config, given
+        self.config, self.execution, self.given = config, execution, given
         self.artifacts = Artifacts()
         self.records: dict[str, Record] = {}
 
@@ -303,7 +301,7 @@ class _Run:
         def compute() -> Any:
             return _computed(stage, inputs, part, replace(self.execution, key=key))
 
-        cache = self.execution.cache
+        cache = self.execution.store
         if cache is None:
             return self.keep(stage, compute(), "computed", key, part, began)
         with cache.lock(key, lambda: self.say_waiting(stage)):

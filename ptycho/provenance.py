@@ -46,7 +46,11 @@ def provenance() -> dict[str, str]:
 
 def source_hash() -> str:
     """Return the SHA-256 over the package's Python and TOML files, names included."""
-    folder = _package_folder()
+    return hash_of(_package_folder())
+
+
+def hash_of(folder: Path) -> str:
+    """Return the SHA-256 over the Python and TOML files below a folder, names included."""
     digest = hashlib.sha256()
     for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.toml")]):
         digest.update(path.relative_to(folder).as_posix().encode())

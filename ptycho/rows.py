@@ -49,6 +49,14 @@ class Execution:
     key: str = ""
     fault: str = ""
 
+    @property
+    def store(self) -> Any:
+        """The cache that the run itself may use: none with a fault.
+
+        Identities tell of config and data: what a faulty program made must not pass for what a sound one makes.
+        """
+        return None if self.fault else self.cache
+
 
 @dataclass(frozen=True)
 class Picture:

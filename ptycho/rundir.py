@@ -45,7 +45,7 @@ def execute(
     RunDirectoryError
         The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
-    writer = _Writer(folder, config, None if execution.fault else execution.cache)
+    writer = _Writer(folder, config, execution.store)
 
     def check() -> None:
         _check_same_config(folder, config)

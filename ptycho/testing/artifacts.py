@@ -77,7 +77,9 @@ class Artifacts:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where the page is."""
-        terminalreporter.write_line(f"artifacts: {self.root / 'report.html'}")
+        from ptycho.testing import gallery
+
+        terminalreporter.write_line(f"artifacts: {self.root / gallery.PAGE}")
 
 
 EVIDENCE = pytest.StashKey[Evidence]()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ptycho import provenance
 from ptycho.findings.ledger import Finding
 from ptycho.testing.fault import Fault
 
@@ -27,10 +28,11 @@ def source_hash(faults: Iterable[Fault]) -> str:
     digest = hashlib.sha256()
     for package in sorted({fault.target.partition(":")[0].split(".")[0] for fault in faults}):
         spec = importlib.util.find_spec(package)
-        folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-        files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-        for path in files or ([Path(spec.origin)] if spec and spec.origin else []):
-            digest.update(path.name.encode() + path.read_bytes())
+        folders = (spec and spec.submodule_search_locations) or ()
+        for folder in folders:
+            digest.update(provenance.hash_of(Path(folder)).encode())
+        if spec and spec.origin and not folders:
+            digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,8 +87,6 @@ class Evidence:
 
 def folder_of(root: Path, nodeid: str) -> Path:
     """Return a test's folder: readable, and no two tests share one."""
-    import hashlib
-
     mark = hashlib.sha256(nodeid.encode()).hexdigest()[:6]
     return root / (re.sub(r"[^A-Za-z0-9.]+", "-", nodeid.rpartition("/")[2]).strip("-")[:80] + f"-{mark}")
 

@@ -53,9 +53,11 @@ class Reach:
 def named(name: str, faults: Iterable[Fault]) -> Fault:
     """Return a fault by its ID, or by its finding's where that has one only; raise FaultError for an unknown one."""
     known = {fault.id: fault for fault in faults}
+    if name in known:
+        return known[name]
     of_finding = [fault for fault in known.values() if fault.finding == name]
-    if name in known or len(of_finding) == 1:
-        return known[name] if name in known else of_finding[0]
+    if len(of_finding) == 1:
+        return of_finding[0]
     if of_finding:
         raise FaultError(f"finding {name} has several faults: {', '.join(fault.id for fault in of_finding)}")
     raise FaultError(f"no fault {name!r}{errors.hint(name, known, 0.3)}")

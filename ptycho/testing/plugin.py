@@ -150,7 +150,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 
 def _findings_of(item: pytest.Item) -> list[dict[str, str]]:
-    """Return what the ledger says of a test's findings; of one that it does not know only the ID."""
+    """Return what the ledger says of a test's findings; one that it does not know is left out."""
     known = {entry.id: entry for entry in _ledger(item.config)}
     found = []
     for mark in item.iter_markers("finding"):

@@ -122,6 +122,14 @@ def assertion_helpers():
     return relations | {"raises", "warns", "check", "golden_arrays", "outcome"}
 
 
+def every_test():
+    """(file, function) of every test that is written."""
+    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield path, node
+
+
 def own_statements(node, inside_if=False):
     """(statement, whether a condition guards it) of a test, without those of functions within it.
 
@@ -139,19 +147,16 @@ def own_statements(node, inside_if=False):
 def test_no_test_ends_before_its_checks():
     """A return, or a condition around all that is checked, would let a test pass that has compared nothing."""
     helpers, wrong = assertion_helpers(), []
-    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
-        for test in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(test, ast.FunctionDef) and test.name.startswith("test_")):
-                continue
-            statements = list(own_statements(test))
-            handlers = [node for node in ast.walk(test) if isinstance(node, ast.ExceptHandler)]
-            expected = {id(inner) for handler in handlers for inner in ast.walk(handler)}
-            returns = any(isinstance(s, ast.Return) and id(s) not in expected for s, _ in statements)
-            checks = [guarded for statement, guarded in statements if checks_something(statement, helpers)]
-            # A rule of the architecture is asked of every module, and does not concern all of them.
-            rule = path.name == "test_architecture.py"
-            if not rule and (returns or (checks and all(checks))):
-                wrong.append(f"{path.name}::{test.name}")
+    for path, test in every_test():
+        statements = list(own_statements(test))
+        handlers = [node for node in ast.walk(test) if isinstance(node, ast.ExceptHandler)]
+        expected = {id(inner) for handler in handlers for inner in ast.walk(handler)}
+        returns = any(isinstance(s, ast.Return) and id(s) not in expected for s, _ in statements)
+        checks = [guarded for statement, guarded in statements if checks_something(statement, helpers)]
+        # A rule of the architecture is asked of every module, and does not concern all of them.
+        rule = path.name == "test_architecture.py"
+        if not rule and (returns or (checks and all(checks))):
+            wrong.append(f"{path.name}::{test.name}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -159,24 +164,22 @@ def checks_something(statement, helpers):
     if isinstance(statement, ast.Assert):
         return True
     headers = [item.context_expr for item in getattr(statement, "items", [])] or [statement]
-    called = [node.func for part in headers for node in ast.walk(part) if isinstance(node, ast.Call)]
-    names = {getattr(func, "attr", getattr(func, "id", "")) for func in called}
-    return any(name.startswith("assert_") or name in helpers for name in names)
+    return any(calls_a_check(node, helpers) for part in headers for node in ast.walk(part))
+
+
+def calls_a_check(node, helpers):
+    if not isinstance(node, ast.Call):
+        return False
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    return name.startswith("assert_") or name in helpers
 
 
 def test_every_test_can_fail():
     """A test that asserts nothing passes whatever happens. (Benchmarks measure.)"""
     helpers, silent = assertion_helpers(), []
-    for path in sorted((REPOSITORY / "tests").rglob("test_*.py")):
-        for test in ast.walk(ast.parse(path.read_text())):
-            if not (isinstance(test, ast.FunctionDef) and test.name.startswith("test_")):
-                continue
-            inside = list(ast.walk(test))
-            called = [node.func for node in inside if isinstance(node, ast.Call)]
-            names = {getattr(func, "attr", getattr(func, "id", "")) for func in called}
-            speaks = any(name.startswith("assert_") or name in helpers for name in names)
-            if not (speaks or any(isinstance(node, ast.Assert) for node in inside)):
-                silent.append(f"{path.name}::{test.name}")
+    for path, test in every_test():
+        if not any(isinstance(node, ast.Assert) or calls_a_check(node, helpers) for node in ast.walk(test)):
+            silent.append(f"{path.name}::{test.name}")
     assert [name for name in silent if not name.startswith("test_numpy_stages")] == []
 
 

@@ -227,7 +227,7 @@ def _no_statistics(_: Any) -> Any:
 
 
 def _closed_form_undone(original: Any) -> Any:
-    """Undo the formula's photon scale, whatever the trained one is."""
+    """Undo a photon scale that is one per cent off the measured one, whatever the trained one is."""
 
     def undo(self: Any, prediction: Any, trained_photon_scale: float) -> Any:
         return original(self, prediction, self.photon_scale * 1.01)

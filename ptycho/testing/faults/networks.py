@@ -109,11 +109,6 @@ def _unequal_support(_: Any) -> Any:
     return merge_patches
 
 
-def _squared_amplitude(original: Any) -> Any:
-    """Compare an intensity with an amplitude."""
-    return lambda predicted, measured: original(predicted * predicted, measured)
-
-
 def _amplitude_as_rate(original: Any) -> Any:
     """Take the amplitude for the rate of counts."""
 
@@ -231,7 +226,7 @@ FAULTS = (
         _unchecked_damage,
     ),
     Fault(
-        "RECT-MAE-UNITS-001", "squared-amplitude", "ptycho.model.losses:amplitude_error", _squared_amplitude
+        "RECT-MAE-UNITS-001", "squared-amplitude", "ptycho.model.losses:amplitude_error", _squared_prediction
     ),
     Fault("RECT-MAE-UNITS-001", "amplitude-as-rate", "ptycho.model.losses:poisson_nll", _amplitude_as_rate),
     Fault("POISSON-SCALE-001", "per-count", "ptycho.model.losses:poisson_nll", _per_count),
