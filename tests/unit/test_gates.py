@@ -247,6 +247,10 @@ def test_no_groups_at_all_is_a_failure():
     assert not gates.passed(tuple(found.values()))
 
 
+def test_one_group_that_was_asked_for_is_enough():
+    assert failing(verdicts(replace(RECONSTRUCTION, n_patches=1), requested=1)) == set()
+
+
 def test_what_does_not_apply_is_no_number():
     found = verdicts(replace(RECONSTRUCTION, n_nonfinite=2), replace(EVALUATION, direct={}))
     numbers = gate.telemetry(tuple(found.values()))
