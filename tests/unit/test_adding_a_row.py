@@ -21,7 +21,8 @@ def home(tmp_path, monkeypatch):
     chapter = PAGE.read_text(encoding="utf-8").split("## Adding a row")[1].split("\n## ")[0]
     source, entry = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
     path = tmp_path / "identity_row.py"
-    path.write_text(source)
+    # A line of its own gives each test its own keys: what one has stored is not loaded by the next.
+    path.write_text(f"{source}# {tmp_path.name}\n")
     spec = importlib.util.spec_from_file_location("identity_row", path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "identity_row", module)
