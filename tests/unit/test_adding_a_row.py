@@ -23,6 +23,8 @@ def home(tmp_path, monkeypatch):
     path = tmp_path / "identity_row.py"
     # A line of its own gives each test its own keys: what one has stored is not loaded by the next.
     path.write_text(f"{source}# {tmp_path.name}\n")
+    for remembered in (provenance.code_version, provenance._read_source):
+        remembered.cache_clear()
     spec = importlib.util.spec_from_file_location("identity_row", path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "identity_row", module)
