@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cyclopts import App
 
 from ptycho import request
 from ptycho.errors import ConfigError
-from ptycho.store import Store
+
+if TYPE_CHECKING:
+    from ptycho.store import Store
 
 app = App(name="cache", help="Artifacts that are kept from run to run.")
 

@@ -14,14 +14,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from ptycho import cache_commands, request
-from ptycho.config import Config
 from ptycho.errors import ConfigError, InvariantError, PtychoError
 from ptycho.findings import commands
+
+if TYPE_CHECKING:
+    from ptycho.config import Config
 
 logger = logging.getLogger(__name__)
 

@@ -118,15 +118,19 @@ class ModelConfig(Section):
 
     architecture: Literal["unrolled", "unet"] = "unrolled"
     warm_steps: int = Field(10, ge=0, le=200)
-    """Unrolled: plain data-consistency gradient steps before the first correction."""
+    """Unrolled: data-consistency gradient steps before the first correction."""
+    momentum: float = Field(0.95, ge=0, lt=1)
+    """Unrolled: largest weight of Nesterov's momentum between gradient steps; 0 is plain descent."""
     steps: int = Field(3, ge=1, le=20)
     """Unrolled: number of (data-consistency gradient, CNN correction) pairs."""
+    final_steps: int = Field(0, ge=0, le=200)
+    """Unrolled: data-consistency gradient steps after the last correction."""
     share_weights: bool = False
     """Unrolled: use one CNN for all steps."""
-    filters: int = Field(8, ge=1, le=1024)
-    """Feature maps at full resolution; doubled at each coarser level."""
-    levels: int = Field(3, ge=1, le=5)
-    """Resolutions in the U-Net."""
+    filters: int = Field(16, ge=1, le=1024)
+    """Feature maps at the finest resolution; doubled at each coarser level."""
+    levels: int = Field(2, ge=1, le=5)
+    """Resolutions in the U-Net; the unrolled network's finest has blocks of 2 x 2 px."""
     max_amplitude: float = Field(4.0, ge=1e-3, le=1e6)
     """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
     trainable_photon_scale: bool = True
@@ -163,9 +167,11 @@ class TrainingConfig(Section):
     """Global gradient norm above which the gradient is scaled down."""
     validation_fraction: float = Field(0.05, ge=0, lt=0.5)
     """Share of the training patterns whose groups are never trained on."""
-    overlap: int = Field(2, ge=1, le=4)
-    """Gridsize 1: overlap^2 neighbouring patterns are reconstructed one by one and merged, as stitching will
-    merge them, before the loss is taken; 1 judges each pattern alone. Larger gridsizes merge their own groups."""
+    cluster_patterns: int = Field(8, ge=1, le=64)
+    """Patterns of the neighbouring groups that are reconstructed one by one and merged, as stitching will merge them,
+    before the loss is taken: eight groups at gridsize 1, two at gridsize 2; no fewer than one."""
+    cluster_judges: int = Field(0, ge=0, le=16)
+    """Neighbouring patterns that judge such a merge without having taken part in it."""
     patience: int | None = Field(None, gt=0, le=1_000_000)
     """Stop after this many epochs without a better validation loss; None never stops early."""
     loss: LossConfig = LossConfig()
@@ -245,17 +251,13 @@ class Config(Section):
             raise ValueError(
                 f"grouping.neighbor_count = {self.grouping.neighbor_count} must be >= gridsize^2 = {channels}"
             )
-        if self.training.overlap > self.gridsize > 1 and self.training.overlap != 2:
-            raise ValueError(
-                f"training.overlap = {self.training.overlap} needs gridsize 1; got gridsize {self.gridsize}"
-            )
         if self.inference.prediction_scale == "least_squares" and not self.evaluation.use_object_guess:
             raise ValueError(
                 "inference.prediction_scale = least_squares fits to the truth, which evaluation.use_object_guess = false "
                 "leaves out; use none or recorded"
             )
-        if self.N % 2 ** (self.model.levels - 1):
-            raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels - 1)")
+        if self.N % 2**self.model.levels:
+            raise ValueError(f"N = {self.N} is not divisible by 2^(model.levels)")
         return self
 
     @property

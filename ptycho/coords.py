@@ -110,28 +110,30 @@ def extract_windows(image: np.ndarray, top_left_xy: np.ndarray, shape: tuple[int
 
 
 def spread_windows(windows: np.ndarray, top_left_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Prepare windows (M, h, w) for adding to a canvas at sub-pixel places.
+    """Prepare windows (M, ..., h, w) for adding to a canvas at sub-pixel places.
 
     Returns
     -------
-    spread : (M, h+1, w+1)
+    spread : (M, ..., h+1, w+1)
         Each window with its values shared between the four neighbouring pixels (bilinear).
     corners : (M, 2) int
-        The canvas pixel [x, y] of each ``spread[m, 0, 0]``.
+        The canvas pixel [x, y] of each ``spread[m, ..., 0, 0]``.
 
     This is the adjoint of :func:`extract_windows`, so a placement is exact at integer positions.
     """
     whole, fraction = _split(top_left_xy)
     real = _weights_dtype(windows)
-    fx, fy = (fraction[:, axis, None, None].astype(real) for axis in (0, 1))
-    count, height, width = windows.shape
-    dtype = np.result_type(windows, real)
-    along_x = np.zeros((count, height, width + 1), dtype)
-    along_x[:, :, :-1] = windows * (1 - fx)
-    along_x[:, :, 1:] += windows * fx
-    spread = np.zeros((count, height + 1, width + 1), dtype)
-    spread[:, :-1] = along_x * (1 - fy)
-    spread[:, 1:] += along_x * fy
+    windows = windows.astype(np.result_type(windows, real), copy=False)
+    *lead, height, width = windows.shape
+    fx, fy = (fraction[:, axis].astype(real).reshape(-1, *[1] * len(windows.shape[1:])) for axis in (0, 1))
+    along_x = np.empty((*lead, height, width + 1), windows.dtype)
+    along_x[..., 0] = 0
+    right = np.multiply(windows, fx, out=along_x[..., 1:])
+    along_x[..., :-1] += windows - right
+    spread = np.empty((*lead, height + 1, width + 1), windows.dtype)
+    spread[..., 0, :] = 0
+    below = np.multiply(along_x, fy, out=spread[..., 1:, :])
+    spread[..., :-1, :] += along_x - below
     return spread, whole
 
 

@@ -173,9 +173,8 @@ class GroupedData:
     def __post_init__(self) -> None:
         indices = np.asarray(self.nn_indices, np.int64)
         object.__setattr__(self, "nn_indices", indices)
-        channels = self.gridsize**2
-        if indices.ndim != 2 or indices.shape[1] != channels:
-            raise DataContractError(f"nn_indices must have shape (B, {channels}); got {indices.shape}")
+        if indices.ndim != 2 or indices.shape[1] != self.members:
+            raise DataContractError(f"nn_indices must have shape (B, {self.members}); got {indices.shape}")
         if indices.size and not (indices.min() >= 0 and indices.max() < len(self.raw)):
             raise DataContractError(f"nn_indices reach outside of the scan's {len(self.raw)} patterns")
 
@@ -186,6 +185,11 @@ class GroupedData:
     def N(self) -> int:
         """Side of a diffraction pattern, px."""
         return self.raw.N
+
+    @property
+    def members(self) -> int:
+        """Patterns in each group, C."""
+        return self.gridsize**2
 
     @cached_property
     def coords_nn(self) -> np.ndarray:
@@ -215,7 +219,40 @@ class GroupedData:
             raise DataContractError("this scan has no objectGuess to cut label patches from")
         positions = coords.member_positions(self.coords_offsets[rows], self.coords_relative[rows])
         patches = coords.extract_patches(self.raw.object_guess, positions, self.raw.N)
-        return coords.flat_to_channels(patches, self.gridsize**2)
+        return coords.flat_to_channels(patches, self.members)
+
+
+@dataclass(frozen=True)
+class ClusteredData(GroupedData):
+    """Clusters of neighbouring groups, as they are trained on.
+
+    Attributes
+    ----------
+    groups : int
+        Groups in a cluster: its first ``groups * gridsize^2`` members, group by group.
+    judges : int
+        Further patterns, its last members, from which nothing is reconstructed.
+    """
+
+    groups: int = 1
+    judges: int = 0
+
+    @property
+    def members(self) -> int:
+        """Patterns in each cluster."""
+        return self.groups * self.gridsize**2 + self.judges
+
+    @cached_property
+    def reaches(self) -> np.ndarray:
+        """Largest distance along an axis of each cluster's members from its mean position (B,), px."""
+        return np.asarray(np.abs(self.coords_relative).max(axis=(1, 2, 3)))
+
+    @cached_property
+    def group_reaches(self) -> np.ndarray:
+        """Largest distance along an axis of the members of each cluster's groups from their group's mean (B,), px."""
+        sources = self.coords_nn[..., : self.groups * self.gridsize**2]
+        grouped = sources.reshape(len(self), 2, self.groups, self.gridsize**2)
+        return np.asarray(np.abs(grouped - grouped.mean(axis=3, keepdims=True)).max(axis=(1, 2, 3)))
 
 
 @dataclass(frozen=True)

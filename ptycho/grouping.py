@@ -115,7 +115,7 @@ def nearest_groups(
                 f"{count}"
             )
         return _draw_seeds(count, n_groups, rng)[:, None]
-    if neighbor_count < channels:
+    if neighbor_count < (channels - 1 if include_seed else channels):
         raise GroupingError(
             f"K={neighbor_count} must be >= C={channels} (need at least C neighbors to form a group)"
         )

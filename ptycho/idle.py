@@ -12,9 +12,14 @@ ALWAYS = ("name", "description")
 """Read by people."""
 
 WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
-    ("training.overlap", "a group merges its own patterns at gridsize > 1", lambda c: c.gridsize > 1),
+    *(
+        (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
+        for path in ("training.cluster_patterns", "training.cluster_judges")
+    ),
     ("model.warm_steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
+    ("model.momentum", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     ("model.steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
+    ("model.final_steps", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     ("model.share_weights", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     (
         "model.max_amplitude",

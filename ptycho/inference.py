@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import progress
+from ptycho import group_canvas, progress
 from ptycho.config import LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import BundleError, RunDirectoryError
 from ptycho.model import bundle as bundles
-from ptycho.model import group_canvas
 from ptycho.progress import Listener, Progress
 from ptycho.stitching import Prediction
 

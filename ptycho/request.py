@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptycho import layers
-from ptycho.config import Config
 from ptycho.errors import (
     CanvasError,
     ConfigError,
@@ -20,6 +18,7 @@ from ptycho.errors import (
 )
 
 if TYPE_CHECKING:
+    from ptycho.config import Config
     from ptycho.data import RawData
 
 logger = logging.getLogger(__name__)
@@ -140,6 +139,8 @@ def of_scan(
     """Return the config for a measured scan: a scenario's, or the defaults'."""
     if scenario is not None:
         return of_scenario(scenario, profile, [f"N={scan.N}", *overrides])
+    from ptycho import layers
+
     return layers.resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data))
 
 
@@ -148,4 +149,6 @@ def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: boo
     # How many groups the training run reconstructed was chosen for its own scan.
     own = {"N": bundle.N, "gridsize": bundle.gridsize, "inference": {"n_groups": None}}
     extra = ["split.method=none"] if everything else []
+    from ptycho import layers
+
     return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)

@@ -10,53 +10,68 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho import grouping
+from ptycho import group_canvas, grouping
 from ptycho.config import Config
-from ptycho.data import GroupedData, RawData
+from ptycho.data import ClusteredData, GroupedData, RawData
 from ptycho.errors import DataContractError
 from ptycho.params import Params
 
 logger = logging.getLogger(__name__)
 
 SPARE_NEIGHBOURS = 2
-"""Neighbours more than a cluster has members among which they are drawn (gridsize 1)."""
+"""Neighbours more than a cluster of single patterns has groups, among which they are drawn."""
+FALLBACK_CLUSTERS = 64
+"""Training clusters that are validated on where none are held out."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The clusters of every epoch.
 
-    A cluster is a group; at gridsize 1 it is `overlap`^2 neighbouring patterns (see TrainingConfig).
+    A cluster is a group alone, or several neighbouring groups and judges (see TrainingConfig).
     """
 
     raw: RawData
     config: Config | Params
     gridsize: int
-    side: int
-    """A cluster has side^2 patterns."""
+    groups: int
+    """Groups in a cluster."""
+    judges: int
+    """Patterns in a cluster that are in none of its groups."""
     first: np.ndarray
-    """(B, side^2) rows of the clusters of epoch 1."""
+    """(B, L) rows of the clusters of epoch 1."""
     validation: np.ndarray
-    """(V, side^2) rows of clusters none of whose patterns is trained on."""
+    """(V, L) rows of clusters none of whose patterns is trained on."""
     pool: np.ndarray
     """(m,) rows of the patterns that are trained on."""
 
-    def clusters(self, epoch: int) -> GroupedData:
+    def clusters(self, epoch: int) -> ClusteredData:
         """Return the training clusters of an epoch; the first is 1."""
         settings = self.config.grouping
-        if (
-            epoch == 1
-            or self.side == 1
-            or settings.method == "consecutive"
-            or not settings.regroup_each_epoch
-        ):
-            return GroupedData(self.raw, self.side, self.first)
+        alone = self.groups + self.judges == 1
+        single = alone and self.gridsize == 1
+        if epoch == 1 or single or settings.method == "consecutive" or not settings.regroup_each_epoch:
+            return self._data(self.first)
         rng = np.random.default_rng([settings.seed, self.config.seed, epoch - 1])
-        return _clusters(self.raw, self.pool, self.config, self.gridsize, self.side, len(self.first), rng)
+        count = len(self.first)
+        if alone:
+            found = _single_groups(self.raw, self.pool, self.config, self.gridsize, count, rng)
+        else:
+            found = _clusters(self.raw, self.pool, self.config, self.gridsize, count, rng)
+        return self._data(found)
+
+    @property
+    def held_out(self) -> ClusteredData:
+        """The clusters that are validated on; where none are held out, some that train."""
+        rows = self.validation if len(self.validation) else self.first[:FALLBACK_CLUSTERS]
+        return self._data(rows)
 
     def order(self, epoch: int, count: int) -> np.ndarray:
         """Return the order in which an epoch visits its clusters."""
         return np.random.default_rng([self.config.seed, 1, epoch - 1]).permutation(count)
+
+    def _data(self, rows: np.ndarray) -> ClusteredData:
+        return ClusteredData(self.raw, self.gridsize, rows, self.groups, self.judges)
 
 
 def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
@@ -67,13 +82,25 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
     DataContractError
         Nothing is left to train on.
     """
-    side = cluster_side(grouped, config)
+    groups, judges = 1, 0
     clusters, patterns = grouped.nn_indices, np.unique(grouped.nn_indices)
-    if side != grouped.gridsize:
-        patterns = patterns[near_enough(grouped, patterns, side)]
+    everything = np.arange(len(grouped.raw))
+    if _possible(grouped, config, len(patterns)):
         rng = np.random.default_rng([config.grouping.seed, config.seed])
-        count = max(1, len(patterns) // side**2)
-        clusters = _clusters(grouped.raw, patterns, config, grouped.gridsize, side, count, rng).nn_indices
+        wanted = cluster_groups(config, grouped.gridsize)
+        count = max(1, len(grouped) // wanted)
+        found = _clusters(grouped.raw, patterns, config, grouped.gridsize, count, rng)
+        if len(found) < count:
+            consequence = "they are left out" if len(found) >= count / 2 else "training on single groups"
+            logger.warning(
+                "%d of %d clusters of neighbours reach farther than a pattern is wide: %s",
+                count - len(found),
+                count,
+                consequence,
+            )
+        if len(found) >= count / 2:
+            groups, judges = wanted, config.training.cluster_judges
+            clusters, everything = found, patterns
     n_validation = held_out(clusters, len(patterns), config.training.validation_fraction)
     first, validation = np.split(clusters, [len(clusters) - n_validation])
     if n_validation:
@@ -91,9 +118,8 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
             f"{len(grouped)} groups leave none to train on after {n_validation} for validation; "
             "lower training.validation_fraction or give more patterns"
         )
-    everything = patterns if side != grouped.gridsize else np.arange(len(grouped.raw))
     pool = np.setdiff1d(everything, validation)
-    return Schedule(grouped.raw, config, grouped.gridsize, side, first, validation, pool)
+    return Schedule(grouped.raw, config, grouped.gridsize, groups, judges, first, validation, pool)
 
 
 def held_out(clusters: np.ndarray, patterns: int, fraction: float) -> int:
@@ -108,44 +134,22 @@ def held_out(clusters: np.ndarray, patterns: int, fraction: float) -> int:
     return best
 
 
-def cluster_side(grouped: GroupedData, config: Config | Params) -> int:
-    """Return the side of the training clusters: the gridsize, or at gridsize 1 the overlap that the scan allows."""
-    overlap = config.training.overlap
-    if grouped.gridsize > 1 or overlap == 1 or len(grouped) < overlap**2:
-        return grouped.gridsize
-    patterns = np.unique(grouped.nn_indices)
-    near = near_enough(grouped, patterns, overlap)
-    if near.mean() < 0.5 or near.sum() < overlap**2:
-        logger.warning(
-            "only %d of %d patterns have %d neighbours within %.0f px: too far to merge; training on single patterns",
-            int(near.sum()),
-            len(patterns),
-            overlap**2 - 1,
-            merging_distance(grouped.N, overlap),
-        )
-        return 1
-    if not near.all():
-        logger.warning(
-            "%d of %d patterns lie too far from their neighbours to be merged with them; they do not train",
-            int((~near).sum()),
-            len(patterns),
-        )
-    return overlap
+def cluster_groups(config: Config | Params, gridsize: int) -> int:
+    """Return how many groups a cluster is to have."""
+    return max(1, int(config.training.cluster_patterns) // gridsize**2)
 
 
-def near_enough(grouped: GroupedData, patterns: np.ndarray, side: int) -> np.ndarray:
-    """Return which of the rows `patterns` have all neighbours that a cluster may draw near enough to merge."""
-    neighbours = min(side**2 + SPARE_NEIGHBOURS, len(patterns) - 1)
-    distances = grouping.nearest_distances(grouped.raw.positions[patterns], neighbours)
-    return np.asarray(distances <= merging_distance(grouped.N, side))
-
-
-def merging_distance(N: int, side: int) -> float:
-    """Return how far, in px, a seed's neighbours may lie so that no member is more than N from a cluster's centre.
-
-    The worst case has one of n members at a distance d on one side, and all others on the other.
-    """
-    return N / (2 - 2 / side**2)
+def _single_groups(
+    raw: RawData,
+    rows: np.ndarray,
+    config: Config | Params,
+    gridsize: int,
+    count: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw `count` groups from the patterns `rows`; fewer where there are not as many."""
+    count = min(count, grouping.most_groups(len(rows), gridsize**2, config.grouping))
+    return grouping.group(raw, gridsize, config.grouping, n_groups=count, rng=rng, rows=rows).nn_indices
 
 
 def _clusters(
@@ -153,14 +157,45 @@ def _clusters(
     rows: np.ndarray,
     config: Config | Params,
     gridsize: int,
-    side: int,
     count: int,
     rng: np.random.Generator,
-) -> GroupedData:
-    """Draw `count` clusters from the patterns `rows`; fewer where there are not as many."""
-    if side == gridsize:
-        count = min(count, grouping.most_groups(len(rows), side**2, config.grouping))
-        return grouping.group(raw, side, config.grouping, n_groups=count, rng=rng, rows=rows)
-    neighbours = side**2 + SPARE_NEIGHBOURS
-    members = grouping.nearest_groups(raw.positions[rows], side**2, neighbours, count, rng, include_seed=True)
-    return GroupedData(raw, side, rows[members])
+) -> np.ndarray:
+    """Draw up to `count` clusters (B, L) from the patterns `rows`; those whose members do not overlap are left out.
+
+    Around a seed, which is the last member: with judges it is one of them, and lies where all groups reach.
+    """
+    groups, judges = cluster_groups(config, gridsize), config.training.cluster_judges
+    members = groups * gridsize**2 + judges
+    full, rest = divmod(count, len(rows))
+    drawn = [
+        grouping.nearest_groups(
+            raw.positions[rows], members, _neighbours(config, gridsize), seeds, rng, include_seed=True
+        )
+        for seeds in (*[len(rows)] * full, rest)
+        if seeds
+    ]
+    found = rows[np.roll(np.concatenate(drawn), -1, axis=1)]
+    return np.asarray(found[overlapping(ClusteredData(raw, gridsize, found, groups, judges))])
+
+
+def overlapping(clusters: ClusteredData) -> np.ndarray:
+    """Return which clusters (B,) bool have members so near to each other that canvases hold them."""
+    farthest = np.maximum(clusters.reaches, clusters.group_reaches)
+    return np.asarray(farthest <= group_canvas.MAX_REACH * clusters.N)
+
+
+def _neighbours(config: Config | Params, gridsize: int) -> int:
+    """Return among how many neighbours of its seed a cluster's members are drawn: groups look as they will in use."""
+    groups = cluster_groups(config, gridsize)
+    sources = groups * config.grouping.neighbor_count if gridsize > 1 else groups + SPARE_NEIGHBOURS
+    return sources + max(0, config.training.cluster_judges - 1)
+
+
+def _possible(grouped: GroupedData, config: Config | Params, patterns: int) -> bool:
+    """Whether there are to be clusters of more than a group, and patterns enough for them."""
+    several = cluster_groups(config, grouped.gridsize) + config.training.cluster_judges > 1
+    return (
+        several
+        and config.grouping.method != "consecutive"
+        and patterns > _neighbours(config, grouped.gridsize)
+    )

@@ -19,6 +19,8 @@ from ptycho.errors import CanvasError
 
 CHUNK = 256
 """Patches placed at once; bounds the memory, not the result."""
+BLOCK = 16
+"""Patches prepared at once: as many as stay in a processor's cache."""
 FIT_TOLERANCE = 1e-6
 """Share of the placed weight that may be missing through rounding."""
 
@@ -146,50 +148,55 @@ class Reconstruction:
 class Canvas:
     """Accumulates weighted patches; `shape` (H, W) px, `origin_xy` the object-frame place of its [0, 0]."""
 
-    def __init__(
-        self, origin_xy: tuple[int, int], shape: tuple[int, int], dtype: type = np.complex128
-    ) -> None:
+    def __init__(self, origin_xy: tuple[int, int], shape: tuple[int, int]) -> None:
         self.origin_xy = origin_xy
         self.shape = shape
-        # One row and column more: a bilinear placement touches one pixel beyond the patch, with weight 0
-        # for whole-pixel positions.
-        self._sum: np.ndarray = np.zeros((shape[0] + 1, shape[1] + 1), dtype)
-        self._weight = np.zeros((shape[0] + 1, shape[1] + 1), np.float64)
+        # Planes of sum w Re v, sum w Im v and sum w. One row and column more: a bilinear placement touches one
+        # pixel beyond the patch, with weight 0 for whole-pixel positions.
+        self._sums = np.zeros((3, shape[0] + 1, shape[1] + 1))
         self.offered = 0.0
         self.outside = 0
 
-    def add(self, values: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> None:
-        """Add patches (b, M, M) with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
+    def add(self, values: np.ndarray | None, weights: np.ndarray, positions: np.ndarray) -> None:
+        """Add patches (b, M, M), or none, with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
 
         What leaves the canvas is lost: `outside` counts such patches and `kept_fraction` the weight.
         """
-        size = values.shape[-1]
+        size = weights.shape[-1]
         top_left = np.asarray(positions, float) - size // 2 - np.asarray(self.origin_xy)
-        spread_weight, corners = coords.spread_windows(weights.astype(np.float64), top_left)
-        with np.errstate(invalid="ignore"):  # a patch that is not finite is counted by the caller
-            spread_value, _ = coords.spread_windows(values * weights, top_left)
-        self.offered += float(weights.sum(dtype=np.float64))
         reach = np.ceil(top_left).astype(int) + size
-        self.outside += int(((corners < 0) | (reach > np.array(self.shape)[::-1])).any(axis=1).sum())
-        height, width = self._weight.shape
-        for (x, y), value, weight in zip(corners, spread_value, spread_weight, strict=True):
-            rows = slice(max(0, -y), max(0, min(size + 1, height - y)))
-            columns = slice(max(0, -x), max(0, min(size + 1, width - x)))
-            window = (slice(rows.start + y, rows.stop + y), slice(columns.start + x, columns.stop + x))
+        whole = (np.floor(top_left) >= 0) & (reach <= np.array(self.shape)[::-1])
+        self.outside += int((~whole).any(axis=1).sum())
+        self.offered += float(weights.sum(dtype=np.float64))
+        for start in range(0, len(weights), BLOCK):
+            some = slice(start, start + BLOCK)
+            self._add_block(None if values is None else values[some], weights[some], top_left[some])
+
+    def _add_block(self, values: np.ndarray | None, weights: np.ndarray, top_left: np.ndarray) -> None:
+        with np.errstate(invalid="ignore"):  # a patch that is not finite is counted by the caller
+            parts = [] if values is None else [values.real * weights, values.imag * weights]
+            spread, corners = coords.spread_windows(np.stack([*parts, weights], axis=1), top_left)
+        _, planes, side, _ = spread.shape
+        _, height, width = self._sums.shape
+        for (x, y), window in zip(corners.tolist(), spread, strict=True):
+            rows = slice(max(0, -y), max(0, min(side, height - y)))
+            columns = slice(max(0, -x), max(0, min(side, width - x)))
             if rows.start < rows.stop and columns.start < columns.stop:
-                self._sum[window] += value[rows, columns]
-                self._weight[window] += weight[rows, columns]
+                here = self._sums[
+                    -planes:, rows.start + y : rows.stop + y, columns.start + x : columns.stop + x
+                ]
+                here += window[:, rows, columns]
 
     def merged(self) -> np.ndarray:
-        """Return ``sum w v / sum w`` (H, W), 0 where no weight lies."""
-        total = self.weight
-        values = self._sum[: self.shape[0], : self.shape[1]]
+        """Return ``sum w v / sum w`` (H, W) complex128, 0 where no weight lies."""
+        real, imaginary, total = self._sums[:, : self.shape[0], : self.shape[1]]
+        values = real + 1j * imaginary
         return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
 
     @property
     def weight(self) -> np.ndarray:
         """Summed weights (H, W)."""
-        return self._weight[: self.shape[0], : self.shape[1]]
+        return self._sums[2, : self.shape[0], : self.shape[1]]
 
     @property
     def kept_fraction(self) -> float:
@@ -258,11 +265,11 @@ def lit_canvas(
 ) -> Canvas:
     """Place the illumination of all positions on a canvas, which says what it could not hold."""
     lit = illumination(probe).astype(np.float64)
-    canvas = Canvas(origin_xy, shape, dtype=np.float64)
+    canvas = Canvas(origin_xy, shape)
     for start in range(0, len(scan_positions), CHUNK):
         where = scan_positions[start : start + CHUNK]
         weights = np.broadcast_to(lit, (len(where), *lit.shape))
-        canvas.add(np.ones(weights.shape), weights, where)
+        canvas.add(None, weights, where)
     return canvas
 
 

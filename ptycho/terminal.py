@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -20,11 +20,11 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from ptycho import pipeline
 from ptycho.errors import PtychoError
-from ptycho.pipeline import PipelineResult
-from ptycho.progress import Listener, Progress
-from ptycho.report import write as report
+
+if TYPE_CHECKING:
+    from ptycho.pipeline import PipelineResult
+    from ptycho.progress import Listener, Progress
 
 STYLES = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
 
@@ -147,6 +147,10 @@ def _stderr_shut() -> Iterator[None]:
 
 def show(result: PipelineResult) -> None:
     """Print notes, headline tables and where the artifacts came from."""
+    # Here and not above: `ptycho --help` need not load what runs a pipeline.
+    from ptycho import pipeline
+    from ptycho.report import write as report
+
     console = out()
     if result.fault:
         say(f"made with the fault {result.fault} put into the program: not a result", "red")

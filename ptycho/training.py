@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import progress, scaling, schedule
+from ptycho import group_canvas, progress, scaling, schedule
 from ptycho.config import Config
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic, npz
 from ptycho.model import bundle as bundles
-from ptycho.model import group_canvas
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
 from ptycho.scaling import Scales
@@ -90,10 +89,13 @@ class _Trainer:
         self.state_dir, self.listener = state_dir, listener
         self.schedule = schedule.make_schedule(grouped, config)
         epochs = range(1, config.training.epochs + 1)
-        reach = group_canvas.reach_px([grouped, *(self.schedule.clusters(epoch) for epoch in epochs)])
-        self.canvas_px = group_canvas.side_px(reach, self.N, config.model.levels)
-        per_cluster = self.schedule.side**2 // self.gridsize**2
-        self.batch = min(max(1, config.training.batch_size // per_cluster), len(self.schedule.first))
+        clusters = [self.schedule.held_out, *(self.schedule.clusters(epoch) for epoch in epochs)]
+        levels = config.model.levels
+        group_reach = max(float(some.group_reaches.max(initial=0)) for some in clusters)
+        self.canvas_px = group_canvas.side_px(group_reach, self.N, levels)
+        # A group's canvas may reach beyond that of its cluster: no pattern's light does.
+        self.cluster_px = group_canvas.side_px(group_canvas.reach_px(clusters), self.N, levels)
+        self.batch = min(max(1, config.training.batch_size // self.schedule.groups), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
         self.model = self._build()
         self.history: list[dict[str, Any]] = []
@@ -114,6 +116,8 @@ class _Trainer:
             photon_scale=self.scales.photon_scale,
             object_unit=self.scales.object_unit,
             seed=self.config.seed,
+            cluster_px=self.cluster_px,
+            judges=self.schedule.judges,
         )
         rate: Any = training.learning_rate
         if training.schedule == "cosine":
@@ -208,9 +212,7 @@ class _Trainer:
         """Measure on patterns that are never trained on; where none are held out, on clusters that train."""
         from ptycho.model import network
 
-        rows = self.schedule.validation
-        rows = rows if len(rows) else self.schedule.first[:CALIBRATION_GROUPS]
-        data = PtychoDataContainer(GroupedData(self.schedule.raw, self.schedule.side, rows), self.scales)
+        data = PtychoDataContainer(self.schedule.held_out, self.scales)
         self.model.reset_metrics()
         for some in _full_batches(len(data), self.batch):
             inputs = network.model_inputs(data.batch(some), self.probe)

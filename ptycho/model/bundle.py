@@ -25,7 +25,7 @@ from ptycho.errors import BundleError, DataContractError, ScaleError
 from ptycho.io import atomic, npz
 from ptycho.scaling import Scales
 
-FORMAT = "ptycho-bundle-4"
+FORMAT = "ptycho-bundle-5"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class PtychoModel(keras.Model):
 
     Inputs: a dict of ``amplitude`` (B, N, N, L), square roots of counts, zero frequency at [N/2, N/2],
     ``positions`` (B, 1, 2, L), relative offsets in px, and ``probe`` (1, P, N, N, 2), real and imaginary part, shared by the batch.
-    L is `channels`, or any number where `channels` is 1: then the patterns are reconstructed singly and merged.
+    L is `channels`, a group; or that of a cluster, ``groups * channels + judges``: then the groups are reconstructed
+    one by one and merged, and the merge answers for all patterns, the judges' too.
 
     Parameters
     ----------
@@ -55,6 +56,10 @@ class PtychoModel(keras.Model):
     canvas_px : int
         Side of the group's canvas, px. It is no property of the weights: a model may be rebuilt with
         another one.
+    cluster_px : int
+        Side of a cluster's canvas, px.
+    judges : int
+        Members of a cluster, its last, from which nothing is reconstructed.
     photon_scale : float
         s of the data.
     object_unit : float
@@ -73,9 +78,12 @@ class PtychoModel(keras.Model):
         photon_scale: float,
         object_unit: float,
         seed: int = 0,
+        cluster_px: int = 0,
+        judges: int = 0,
     ) -> None:
         super().__init__(name="ptycho")
         self.channels, self.canvas_px, self.object_unit = channels, canvas_px, object_unit
+        self.cluster_px, self.judges = cluster_px, judges
         self.loss_config = loss
         self.photon_scale = PhotonScale(photon_scale, config.trainable_photon_scale, name="scale")
         home, kind = NETWORKS[config.architecture]
@@ -95,61 +103,64 @@ class PtychoModel(keras.Model):
         Returns
         -------
         dict
-            ``real``, ``imaginary`` (B, M, M): the object on the group's canvas; ``weight`` (B, M, M): its
-            illumination; ``predicted`` and ``measured`` (B, C, N, N): amplitudes in square roots of counts,
+            ``real``, ``imaginary`` (B, M, M): the object on the group's (or cluster's) canvas; ``weight`` (B, M, M):
+            its illumination; ``predicted`` and ``measured`` (B, L, N, N): amplitudes in square roots of counts,
             unshifted.
         """
         measured = physics.shift_detector(ops.transpose(inputs["amplitude"], (0, 3, 1, 2)))
-        probe = inputs["probe"][0, ..., 0], inputs["probe"][0, ..., 1]
-        placement = physics.Placement(inputs["positions"], measured.shape[-1], self.canvas_px)
-        illumination = physics.placed_illumination(placement, probe, measured)
-        if measured.shape[1] == self.channels:
-            real, imaginary = self._reconstruct(measured, placement, probe, illumination)
+        positions, probe = inputs["positions"], (inputs["probe"][0, ..., 0], inputs["probe"][0, ..., 1])
+        size, members = measured.shape[-1], measured.shape[1]
+        if members == self.channels:
+            placement = physics.Placement(positions, size, self.canvas_px)
+            obj, illumination = self._reconstruct(measured, placement, probe)
         else:
-            real, imaginary = self._reconstruct_singly(measured, placement, probe, illumination)
-        intensity = physics.predict_intensity((real, imaginary), placement, probe)
+            placement = physics.Placement(positions, size, self.cluster_px)
+            obj, illumination = self._merge_groups(measured, positions, probe)
+        intensity = physics.predict_intensity(obj, placement, probe)
         predicted = self.photon_scale.undo(ops.sqrt(intensity + physics.MODULUS_FLOOR))
         return {
-            "real": real,
-            "imaginary": imaginary,
+            "real": obj[0],
+            "imaginary": obj[1],
             "weight": illumination,
             "predicted": predicted,
             "measured": measured,
         }
 
     def _reconstruct(
-        self,
-        measured: physics.Tensor,
-        placement: physics.Placement,
-        probe: physics.Pair,
-        illumination: physics.Tensor,
-    ) -> physics.Pair:
-        """Run the network on groups (B, C, N, N)."""
+        self, measured: physics.Tensor, placement: physics.Placement, probe: physics.Pair
+    ) -> tuple[physics.Pair, physics.Tensor]:
+        """Run the network on groups (B, C, N, N); return their objects and their illumination (B, M, M)."""
+        illumination = physics.placed_illumination(placement, probe, measured)
+        amplitude = self.photon_scale(measured)
         return self.network(
-            self.photon_scale(measured), placement=placement, probe=probe, illumination=illumination
-        )
+            amplitude, placement=placement, probe=probe, illumination=illumination
+        ), illumination
 
-    def _reconstruct_singly(
-        self,
-        measured: physics.Tensor,
-        placement: physics.Placement,
-        probe: physics.Pair,
-        illumination: physics.Tensor,
-    ) -> physics.Pair:
-        """Run a gridsize-1 network on each of L neighbouring patterns (B, L, N, N) and merge the results.
+    def _merge_groups(
+        self, measured: physics.Tensor, positions: physics.Tensor, probe: physics.Pair
+    ) -> tuple[physics.Pair, physics.Tensor]:
+        """Reconstruct the groups of clusters (B, L, N, N), each from its own patterns, and merge them as stitching does.
 
-        The merge is the one that stitching does. What one pattern leaves undetermined differs from that of
-        its neighbours, so only corrections that neighbours agree on explain the patterns after the merge.
+        What a group leaves undetermined differs from that of its neighbours, so only corrections that they agree
+        on explain the patterns after the merge, and those of the judges at all.
         """
-        size, members = measured.shape[-1], measured.shape[1]
-        alone = ops.reshape(measured, (-1, 1, size, size))
-        home = physics.Placement(ops.zeros((1, 1, 2, 1)), size, size)
-        lit = physics.placed_illumination(home, probe, alone)
-        merged = []
-        for part in self._reconstruct(alone, home, probe, lit):
-            patches = ops.reshape(part, (-1, members, size, size))
-            merged.append(physics.merge_patches(patches, lit[0], placement, illumination))
-        return merged[0], merged[1]
+        size = measured.shape[-1]
+        groups = (measured.shape[1] - self.judges) // self.channels
+        own = measured[:, : groups * self.channels]
+        where = ops.reshape(positions[..., : groups * self.channels], (-1, 1, 2, groups, self.channels))
+        centres = ops.mean(where, axis=-1)
+        relative = ops.transpose(where - centres[..., None], (0, 3, 1, 2, 4))
+        home = physics.Placement(ops.reshape(relative, (-1, 1, 2, self.channels)), size, self.canvas_px)
+        (real, imaginary), lit = self._reconstruct(
+            ops.reshape(own, (-1, self.channels, size, size)), home, probe
+        )
+        beside = physics.Placement(centres, self.canvas_px, self.cluster_px)
+        patches = [
+            ops.reshape(part, (-1, groups, self.canvas_px, self.canvas_px)) for part in (real, imaginary, lit)
+        ]
+        total = beside.place(patches[2])
+        merged = [physics.merge_patches(part, patches[2], beside, total) for part in patches[:2]]
+        return (merged[0], merged[1]), total
 
     def compute_loss(
         self,

@@ -179,7 +179,7 @@ def gradient_step(
 
 
 def merge_patches(patches: Tensor, weight: Tensor, placement: Placement, total: Tensor) -> Tensor:
-    """Merge patches (B, C, N, N) with weights (N, N) onto a canvas (B, M, M).
+    """Merge patches (B, C, N, N) with weights (B, C, N, N) onto a canvas (B, M, M).
 
     ``total`` is the placed weight: numerator and denominator have the same support, so that constants merge
     to the constant. Zero where nothing was placed.

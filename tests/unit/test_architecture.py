@@ -32,6 +32,7 @@ STOREY = {
     "data": 3,
     "params": 3,
     "forward": 4,
+    "group_canvas": 4,
     "grouping": 4,
     "io": 4,
     "scenarios": 4,

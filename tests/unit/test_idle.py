@@ -18,7 +18,12 @@ def lines(*overrides, given=(), until=None):
 @pytest.mark.parametrize(
     ("overrides", "path"),
     [
-        (["gridsize=2", "training.overlap=2"], "training.overlap"),
+        (
+            ["gridsize=2", "grouping.method=consecutive", "training.cluster_patterns=3"],
+            "training.cluster_patterns",
+        ),
+        (["model.architecture=unet", "model.momentum=0.5"], "model.momentum"),
+        (["model.architecture=unet", "model.final_steps=1"], "model.final_steps"),
         (["model.architecture=unet", "model.warm_steps=3"], "model.warm_steps"),
         (["model.max_amplitude=3"], "model.max_amplitude"),
         (["probe.kind=custom", "probe.relative_width=0.5"], "probe.relative_width"),
@@ -43,7 +48,7 @@ def test_what_cannot_act_is_named_with_the_reason(overrides, path):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["training.overlap=2"],
+        ["training.cluster_patterns=3"],
         ["model.warm_steps=3"],
         ["model.architecture=unet", "model.max_amplitude=3"],
         ["probe.relative_width=0.5", "simulation.base_total_images=9", "split.fraction=0.4"],

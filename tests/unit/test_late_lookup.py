@@ -80,7 +80,7 @@ def replaced(monkeypatch):
 
 @pytest.mark.finding("CONFIG-001")
 def test_every_public_function_that_a_run_calls_is_called_by_its_name(replaced, tiny_config, tmp_path):
-    config = tiny_config("training.overlap=2", "training.epochs=1", "seed=5")
+    config = tiny_config("training.cluster_patterns=2", "training.epochs=1", "seed=5")
     store = Store(tmp_path / "cache")
     rundir.execute(config, tmp_path / "run", Execution(cache=store))
     rundir.execute(config, tmp_path / "again", Execution(cache=store))

@@ -87,7 +87,7 @@ RUNS = [
         *(
             "probe.kind=custom",
             "scaling.photon_scale=closed_form",
-            "training.overlap=2",
+            "training.cluster_patterns=2",
             "training.patience=1",
         ),
         *("training.loss.nll=1e-9", "training.validation_fraction=0.2"),

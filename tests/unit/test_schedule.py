@@ -11,6 +11,7 @@ from ptycho.data import GroupedData, RawData
 from ptycho.errors import DataContractError
 
 N = 32
+ALONE = {"cluster_patterns": 1, "cluster_judges": 0}
 
 
 def scan(where):
@@ -42,7 +43,7 @@ def fours(where, count=None):
 @pytest.mark.parametrize(("fraction", "most"), [(0.05, 0.07), (0.1, 0.12), (0.2, 0.22), (0.4, 0.42)])
 def test_the_fraction_is_one_of_patterns(fraction, most):
     """With a group around each pattern, 0.05 of the groups held 17.6 % of the patterns."""
-    found = schedule.make_schedule(fours(lattice(10, 10)), config(2, validation_fraction=fraction))
+    found = schedule.make_schedule(fours(lattice(10, 10)), config(2, **ALONE, validation_fraction=fraction))
     share = len(np.unique(found.validation)) / 100
     assert fraction - 0.03 <= share <= most
     for epoch in (1, 2, 5):
@@ -70,7 +71,7 @@ def test_one_cluster_always_trains():
 
 def test_what_is_held_out_and_dropped_is_said(caplog):
     with caplog.at_level(logging.INFO, logger="ptycho"):
-        found = schedule.make_schedule(fours(lattice(10, 10)), config(2, validation_fraction=0.1))
+        found = schedule.make_schedule(fours(lattice(10, 10)), config(2, **ALONE, validation_fraction=0.1))
     dropped = 100 - len(found.validation) - len(found.first)
     assert dropped > 0
     assert (
@@ -82,7 +83,7 @@ def test_what_is_held_out_and_dropped_is_said(caplog):
 def test_nothing_left_to_train_on_is_an_error():
     groups = GroupedData(scan(lattice(2, 3)), 2, [[0, 1, 2, 3], [1, 2, 3, 4]])
     with pytest.raises(DataContractError, match="2 groups leave none to train on after 1 for validation"):
-        schedule.make_schedule(groups, config(2, validation_fraction=0.49))
+        schedule.make_schedule(groups, config(2, **ALONE, validation_fraction=0.49))
 
 
 @pytest.mark.finding("OVERSAMPLING-LOST-001")
@@ -92,10 +93,13 @@ def test_oversampling_lasts_beyond_the_first_epoch():
     groups = GroupedData(
         scan(where), 2, np.random.default_rng(1).permuted(np.tile(np.arange(100), (250, 1)), axis=1)[:, :4]
     )
-    found = schedule.make_schedule(groups, config(2, settings, validation_fraction=0))
+    alone = {**ALONE, "validation_fraction": 0}
+    found = schedule.make_schedule(groups, config(2, settings, **alone))
     assert [len(found.clusters(epoch)) for epoch in (1, 2, 3)] == [250, 250, 250]
-    without = schedule.make_schedule(groups, config(2, validation_fraction=0))
+    without = schedule.make_schedule(groups, config(2, **alone))
     assert len(without.clusters(2)) == 100
+    merged = schedule.make_schedule(groups, config(2, settings, validation_fraction=0))
+    assert [len(merged.clusters(epoch)) for epoch in (1, 2, 3)] == [125, 125, 125]
 
 
 def test_an_epoch_is_the_same_every_time_and_unlike_the_next():
@@ -119,60 +123,133 @@ def test_groups_that_are_to_stay_stay(settings):
     np.testing.assert_array_equal(found.clusters(4).nn_indices, found.first)
 
 
-class TestSingles:
-    def test_neighbours_are_merged(self):
-        found = schedule.make_schedule(singles(lattice(10, 10)), config(overlap=2, validation_fraction=0.1))
-        assert found.side == 2
-        assert found.first.shape[1] == 4
-        spread = np.ptp(found.raw.positions[found.first], axis=1)
-        assert spread.max() < 3 * 6
+class TestClusters:
+    @pytest.mark.parametrize(("groups", "judges"), [(1, 1), (2, 1), (4, 2), (3, 0)])
+    def test_single_patterns_are_merged_and_judged_by_others(self, groups, judges):
+        settings = {"cluster_patterns": groups, "cluster_judges": judges, "validation_fraction": 0.1}
+        found = schedule.make_schedule(singles(lattice(10, 10)), config(**settings))
+        data = found.clusters(2)
+        assert (data.groups, data.judges, data.gridsize) == (groups, judges, 1)
+        assert data.nn_indices.shape[1] == groups + judges
+        assert all(len(set(members)) == groups + judges for members in data.nn_indices.tolist())
+        assert np.ptp(found.raw.positions[data.nn_indices], axis=1).max() < 5 * 6
 
-    def test_overlap_one_judges_each_alone(self):
-        found = schedule.make_schedule(singles(lattice(6, 6)), config(overlap=1))
-        assert found.side == 1
-        assert found.first.shape[1] == 1
+    def test_groups_are_merged_and_judged_by_patterns_in_none_of_them(self):
+        where = lattice(10, 10)
+        found = schedule.make_schedule(fours(where), config(2, cluster_patterns=8, cluster_judges=1))
+        for epoch in (1, 2, 3):
+            rows = found.clusters(epoch).nn_indices
+            assert rows.shape[1] == 9
+            groups, judge = rows[:, :8].reshape(-1, 2, 4), rows[:, 8]
+            assert not (groups == judge[:, None, None]).any()
+            assert all(len(set(group)) == 4 for cluster in groups.tolist() for group in cluster)
+
+    @pytest.mark.parametrize(
+        ("gridsize", "settings", "neighbours"),
+        [
+            (1, {"cluster_patterns": 4, "cluster_judges": 1}, 6),
+            (1, {"cluster_patterns": 2, "cluster_judges": 3}, 6),
+            (1, {"cluster_patterns": 3, "cluster_judges": 0}, 5),
+            (2, {"cluster_patterns": 4, "cluster_judges": 1}, 4),
+            (2, {"cluster_patterns": 8, "cluster_judges": 1}, 8),
+        ],
+    )
+    def test_members_are_drawn_among_the_seeds_neighbours_and_the_seed_judges(
+        self, gridsize, settings, neighbours
+    ):
+        """At gridsize 2 among as many as groups draw from in use; of single patterns two more than are needed."""
+        where = lattice(10, 10)
+        groups = singles(where) if gridsize == 1 else fours(where)
+        found = schedule.make_schedule(groups, config(gridsize, **settings, validation_fraction=0))
+        apart = np.linalg.norm(where[:, None] - where[None], axis=2)
+        ranks = np.argsort(np.argsort(apart, axis=1), axis=1)
+        seen = set()
+        for epoch in range(1, 6):
+            for *others, seed in found.clusters(epoch).nn_indices:
+                seen |= set(ranks[seed, others].tolist())
+        assert seen == set(range(1, neighbours + 1))
+
+    def test_an_epoch_has_one_cluster_for_so_many_groups(self):
+        for gridsize, given in ((1, singles(lattice(10, 10))), (2, fours(lattice(10, 10)))):
+            for groups in (1, 2, 4):
+                settings = {"cluster_patterns": groups * gridsize**2, "validation_fraction": 0}
+                assert len(schedule.make_schedule(given, config(gridsize, **settings)).first) == 100 // groups
+
+    def test_a_cluster_has_at_least_one_group(self):
+        assert schedule.make_schedule(fours(lattice(10, 10)), config(2, cluster_patterns=3)).groups == 1
+        assert schedule.make_schedule(fours(lattice(10, 10)), config(2, cluster_patterns=11)).groups == 2
+
+    def test_alone_without_judges_a_group_is_what_was_given(self):
+        for groups in (singles(lattice(6, 6)), fours(lattice(6, 6))):
+            found = schedule.make_schedule(groups, config(groups.gridsize, **ALONE, validation_fraction=0))
+            np.testing.assert_array_equal(found.first, groups.nn_indices)
+            assert (found.groups, found.judges) == (1, 0)
+
+    def test_consecutive_groups_stay_alone(self):
+        found = schedule.make_schedule(fours(lattice(10, 10)), config(2, {"method": "consecutive"}))
+        assert (found.groups, found.judges) == (1, 0)
 
     @pytest.mark.finding("SPARSE-TEST-OVERLAP")
     def test_an_isolated_pattern_does_not_train_and_does_not_fail(self, caplog):
         where = np.concatenate([lattice(8, 8), [[400.0, -300.0]]])
-        found = schedule.make_schedule(singles(where), config(overlap=2, validation_fraction=0))
-        assert found.side == 2
-        for epoch in (1, 2, 3):
+        found = schedule.make_schedule(singles(where), config(cluster_patterns=4, validation_fraction=0))
+        assert found.groups == 4
+        for epoch in range(1, 8):
             assert 64 not in found.clusters(epoch).nn_indices
-        assert "1 of 65 patterns lie too far from their neighbours" in caplog.text
+        alone = schedule.make_schedule(
+            singles(where), config(cluster_patterns=1, cluster_judges=1, validation_fraction=0)
+        )
+        assert (
+            "1 of 65 clusters of neighbours reach farther than a pattern is wide: they are left out"
+            in caplog.text
+        )
+        assert len(alone.first) == 64
+
+    def test_no_group_of_a_cluster_reaches_farther_than_its_canvas_may(self):
+        far = np.concatenate([lattice(6, 6), lattice(6, 6) + np.array([50.0, 0])])
+        found = schedule.make_schedule(
+            GroupedData(scan(far), 2, np.arange(72).reshape(18, 4)),
+            config(2, {"neighbor_count": 20}, cluster_patterns=8, validation_fraction=0),
+        )
+        for epoch in (1, 2, 3):
+            data = found.clusters(epoch)
+            assert data.groups == 2
+            assert max(data.group_reaches.max(), data.reaches.max()) <= N
 
     def test_only_the_patterns_that_are_used_are_measured(self):
         """Half of the patterns, far away, are in no group: they must not spoil the merge of the others."""
         where = np.concatenate([lattice(6, 6), 200 * lattice(6, 6, 1.0) + 1000])
         groups = GroupedData(scan(where), 1, np.arange(36)[:, None])
-        assert schedule.cluster_side(groups, config(overlap=2)) == 2
-        assert schedule.make_schedule(groups, config(overlap=2)).pool.max() < 36
+        found = schedule.make_schedule(groups, config())
+        assert found.groups == 8
+        assert found.pool.max() < 36
 
     def test_a_sparse_scan_trains_on_single_patterns_and_says_so(self, caplog):
-        found = schedule.make_schedule(singles(lattice(6, 6, pitch=40.0)), config(overlap=2))
-        assert found.side == 1
-        assert "too far to merge; training on single patterns" in caplog.text
+        found = schedule.make_schedule(singles(lattice(6, 6, pitch=90.0)), config())
+        assert (found.groups, found.judges) == (1, 0)
+        assert "reach farther than a pattern is wide: training on single groups" in caplog.text
 
-    @pytest.mark.parametrize("side", [2, 3, 4])
-    def test_members_at_the_merging_distance_reach_no_farther_than_a_patch(self, side):
-        d = schedule.merging_distance(N, side)
-        members = np.array([[0.0, 0], [d, 0], *[[-d, 0]] * (side**2 - 2)])
-        assert np.abs(members - members.mean(axis=0)).max() <= N + 1e-9
-        # No smaller than it need be: with the seed on the far side too, the lone member lies exactly N away.
-        members[0] = -d, 0
-        assert np.abs(members - members.mean(axis=0)).max() == pytest.approx(N)
-
-    def test_members_are_drawn_among_two_neighbours_more_than_are_needed(self):
-        where = lattice(10, 10)
-        found = schedule.make_schedule(singles(where), config(overlap=2, validation_fraction=0))
-        distances = np.linalg.norm(where[:, None] - where[None], axis=2)
-        ranks = np.argsort(np.argsort(distances, axis=1), axis=1)
-        seen = [ranks[seed, member] for seed, *others in found.first for member in others]
-        assert set(seen) == set(range(1, 7))
-
-    @pytest.mark.parametrize(("far", "side"), [(34, 2), (38, 1)])
-    def test_half_of_the_patterns_must_have_neighbours(self, far, side):
+    @pytest.mark.parametrize(("far", "judges"), [(34, 1), (36, 1), (38, 0)])
+    def test_half_of_the_patterns_must_have_neighbours(self, far, judges):
         """36 that may be merged, and more or fewer than as many that lie alone."""
         alone = 1000.0 + 200 * np.stack([np.arange(far), np.arange(far) % 5], axis=1)
         groups = singles(np.concatenate([lattice(6, 6), alone]))
-        assert schedule.cluster_side(groups, config(overlap=2)) == side
+        assert schedule.make_schedule(groups, config(cluster_patterns=1, cluster_judges=1)).judges == judges
+
+    @pytest.mark.parametrize(("patterns", "groups"), [(6, 1), (7, 4)])
+    def test_a_scan_with_too_few_patterns_for_clusters_trains_on_groups(self, patterns, groups):
+        found = schedule.make_schedule(
+            singles(lattice(patterns, 1)), config(cluster_patterns=4, validation_fraction=0)
+        )
+        assert found.groups == groups
+
+    def test_where_none_are_held_out_some_that_train_are_validated_on(self):
+        found = schedule.make_schedule(
+            singles(lattice(12, 12)), config(cluster_patterns=1, cluster_judges=1, validation_fraction=0)
+        )
+        np.testing.assert_array_equal(found.held_out.nn_indices, found.first[:64])
+        held = schedule.make_schedule(
+            singles(lattice(12, 12)), config(cluster_patterns=1, cluster_judges=1, validation_fraction=0.1)
+        )
+        np.testing.assert_array_equal(held.held_out.nn_indices, held.validation)
+        assert held.held_out.judges == 1

@@ -95,7 +95,7 @@ def _capped_at_patterns(_: Any) -> Any:
 
 def _outliers_train(_: Any) -> Any:
     """Let patterns far from their neighbours train."""
-    return lambda grouped, patterns, side: np.ones(len(patterns), bool)
+    return lambda clusters: np.ones(len(clusters), bool)
 
 
 def _everywhere(original: Any) -> Any:
@@ -190,7 +190,7 @@ FAULTS = (
     Fault("TRAINED-NOTHING-001", "always-learned", "ptycho.gates:_learned", _nothing_to_learn),
     Fault("FALSE-GEOMETRY-001", "given-is-right", "ptycho.gates:_geometry", _given_is_right),
     Fault("OVERSAMPLING-LOST-001", "capped", "ptycho.grouping:most_groups", _capped_at_patterns),
-    Fault("SPARSE-TEST-OVERLAP", "outliers-train", "ptycho.schedule:near_enough", _outliers_train),
+    Fault("SPARSE-TEST-OVERLAP", "outliers-train", "ptycho.schedule:overlapping", _outliers_train),
     Fault("EVALUATE-COVERAGE-001", "everywhere", "ptycho.evaluation.frames:compare_frames", _everywhere),
     Fault("LOST-RUN-001", "folder-taken", "ptycho.claim:check_contents", _folder_taken),
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),

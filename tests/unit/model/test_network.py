@@ -97,36 +97,59 @@ def test_the_heads_keep_their_range_and_reach_it_in_units_of_the_data(highest):
         assert amplitude[2] == pytest.approx(2.5), "it starts at the mean amplitude of the data"
 
 
-def test_single_patterns_are_merged_as_stitching_merges_them():
-    """Gridsize 1, judged in clusters: each pattern alone, then sum w O / sum w with the probe's intensity, by loops."""
-    rng = np.random.default_rng(9)
-    members, probe = 3, oracles.lopsided_probe(N)
-    relative = np.array([[[-3, 1, 2], [2, -3, 1]]], float)[:, None]  # (1, 1, 2, 3), whole pixels
-    batch = {
-        "amplitude": rng.uniform(0, 900, (1, N, N, members)).astype(np.float32),
-        "positions": relative.astype(np.float32),
-    }
-    config, units = ModelConfig(**SMALL), {"photon_scale": 988.21, "object_unit": 1.5, "seed": 3}
-    wide = networks.PtychoModel(config, LossConfig(), channels=1, canvas_px=N + 8, **units)
-    alone = networks.PtychoModel(config, LossConfig(), channels=1, canvas_px=N, **units)
-    out = wide.predict_on_batch(networks.model_inputs(batch, probe))
-    weight = (np.abs(probe) ** 2).sum(axis=0)
-    weight = weight / weight.max()
-    total, light = np.zeros((N + 8, N + 8), complex), np.zeros((N + 8, N + 8))
-    for member in range(members):
-        one = {
-            "amplitude": batch["amplitude"][..., member : member + 1],
-            "positions": np.zeros((1, 1, 2, 1), np.float32),
-        }
-        single = alone.predict_on_batch(networks.model_inputs(one, probe))
-        patch = np.asarray(single["real"])[0] + 1j * np.asarray(single["imaginary"])[0]
-        column, row = (int(4 - relative[0, 0, axis, member]) for axis in (0, 1))
-        total[row : row + N, column : column + N] += weight * patch
-        light[row : row + N, column : column + N] += weight
-    found = np.asarray(out["real"])[0] + 1j * np.asarray(out["imaginary"])[0]
+CENTRES = np.array([[3, -1], [-1, 3], [-2, -2]])
+"""[x, y] of three groups about their cluster's, px."""
+MEMBERS = {1: np.array([[0, 0]]), 4: np.array([[-1, -2], [2, 0], [-2, 1], [1, 1]])}
+"""Of a group's members about it, px."""
+
+
+@pytest.mark.parametrize(
+    ("channels", "judges"), [(1, []), (1, [(0, 0)]), (4, [(0, 0)]), (4, [(1, -2), (-1, 2)])]
+)
+def test_the_groups_of_a_cluster_are_merged_as_stitching_merges_them_and_answer_for_the_judges(
+    channels, judges
+):
+    """Each group alone, then sum w O / sum w, by loops; the merge's far field at every member, by the definition."""
+    rng, probe = np.random.default_rng(9), oracles.lopsided_probe(N)
+    where = np.concatenate(
+        [*(centre + MEMBERS[channels] for centre in CENTRES), np.array(judges, int).reshape(-1, 2)]
+    )
+    amplitude = rng.uniform(0, 900, (1, N, N, len(where))).astype(np.float32)
+    side, wide = N if channels == 1 else N + 8, N + 16
+    units = {"photon_scale": 988.21, "object_unit": 1.5, "seed": 3, "channels": channels, "canvas_px": side}
+    model = networks.PtychoModel(
+        ModelConfig(**SMALL), LossConfig(), **units, cluster_px=wide, judges=len(judges)
+    )
+    alone = networks.PtychoModel(ModelConfig(**SMALL), LossConfig(), **units)
+    out = model.predict_on_batch(fed(amplitude, where, probe))
+    total, light = np.zeros((wide, wide), complex), np.zeros((wide, wide))
+    for number, (x, y) in enumerate(CENTRES):
+        own = slice(number * channels, (number + 1) * channels)
+        single = alone.predict_on_batch(fed(amplitude[..., own], MEMBERS[channels], probe))
+        patch, weight = complex_of(single), np.asarray(single["weight"])[0]
+        row, column = (wide - side) // 2 + y, (wide - side) // 2 + x
+        total[row : row + side, column : column + side] += weight * patch
+        light[row : row + side, column : column + side] += weight
     lit = light > 1e-3
-    np.testing.assert_allclose(found[lit], (total / np.maximum(light, 1e-9))[lit], rtol=1e-3, atol=1e-3)
+    merged = total / np.maximum(light, 1e-9)
+    np.testing.assert_allclose(complex_of(out)[lit], merged[lit], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(np.asarray(out["weight"])[0], light, atol=1e-5)
+    for member, (x, y) in enumerate(where):
+        row, column = (wide - N) // 2 + y, (wide - N) // 2 + x
+        patch = complex_of(out)[row : row + N, column : column + N]
+        expected = 988.21 * oracles.far_field(patch, probe)
+        found = np.fft.fftshift(np.asarray(out["predicted"])[0, member])
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
+def fed(amplitude, where, probe):
+    """What the model is fed for one group or cluster of members at [x, y] `where`, px."""
+    positions = -np.asarray(where, np.float32).T[None, None]
+    return networks.model_inputs({"amplitude": amplitude, "positions": positions}, probe)
+
+
+def complex_of(out):
+    return np.asarray(out["real"])[0] + 1j * np.asarray(out["imaginary"])[0]
 
 
 def test_the_total_variation_is_counted_in_units_of_the_object():

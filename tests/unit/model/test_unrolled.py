@@ -1,5 +1,7 @@
 """The unrolled network, piece by piece, against numpy loops, finite differences and what training must add."""
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
@@ -120,35 +122,98 @@ def run(net, scene):
     return (numpy_of(real) + 1j * numpy_of(imaginary))[0]
 
 
-@pytest.mark.parametrize(("warm_steps", "steps"), [(0, 1), (3, 2)])
-def test_untrained_it_is_the_plain_iteration_from_a_flat_object(scene, warm_steps, steps):
-    expected = np.full((CANVAS, CANVAS), 1.7 + 0j)
-    for _ in range(warm_steps + steps):
-        expected = expected + scene.numpy_step(expected)
-    found = run(network(warm_steps=warm_steps, steps=steps), scene)
+def accelerated(scene, corrections, momentum):
+    """Nesterov's iteration from a flat object, with what is to be added after each step."""
+    now = before = np.full((CANVAS, CANVAS), 1.7 + 0j)
+    for k, correction in enumerate(corrections):
+        ahead = now + min(momentum, k / (k + 3)) * (now - before)
+        now, before = ahead + scene.numpy_step(ahead) + correction, now
+    return now
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.3, 0.95])
+@pytest.mark.parametrize(("warm_steps", "steps"), [(0, 1), (0, 3), (1, 2), (3, 2)])
+def test_untrained_it_is_the_accelerated_iteration_from_a_flat_object(scene, warm_steps, steps, momentum):
+    expected = accelerated(scene, [0] * (warm_steps + steps), momentum)
+    found = run(network(warm_steps=warm_steps, steps=steps, momentum=momentum), scene)
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_momentum_gets_farther_in_as_many_steps(scene):
+    plain, fast = (scene.error(run(network(warm_steps=12, steps=1, momentum=m), scene)) for m in (0, 0.95))
+    assert fast < 0.8 * plain
+
+
+def biased(net, values):
+    """Let each correction be a constant: (real, imaginary) in units of the object, then in units of the step."""
+    for k, four in enumerate(values):
+        (bias,) = [w for w in net.weights if f"correction{k}" in w.path and w.path.endswith("last/bias")]
+        bias.assign([*four] * 4)
 
 
 def test_a_correction_is_added_in_units_of_the_object_after_each_step(scene):
     net = network(warm_steps=1, steps=2)
-    for k, (real, imaginary) in enumerate([(0.1, -0.2), (0.03, 0.05)]):
-        (bias,) = [w for w in net.weights if f"correction{k}" in w.path and w.path.endswith("last/bias")]
-        bias.assign([real, imaginary])
-    expected = np.full((CANVAS, CANVAS), 1.7 + 0j)
-    for correction in (0, 1.7 * (0.1 - 0.2j), 1.7 * (0.03 + 0.05j)):
-        expected = expected + scene.numpy_step(expected) + correction
+    biased(net, [(0.1, -0.2, 0, 0), (0.03, 0.05, 0, 0)])
+    expected = accelerated(scene, (0, 1.7 * (0.1 - 0.2j), 1.7 * (0.03 + 0.05j)), 0.95)
     np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
 
 
-def test_what_the_correction_sees(scene):
-    """The step, the object and its modulus, in units of the object, and the light, in this order."""
+def test_a_part_of_it_is_in_units_of_the_step(scene):
+    net = network(warm_steps=0, steps=1)
+    biased(net, [(0, 0, 0.4, -0.3)])
+    flat = np.full((CANVAS, CANVAS), 1.7 + 0j)
+    step = scene.numpy_step(flat)
+    length = np.sqrt(np.mean(np.abs(step) ** 2))
+    expected = flat + step + length * (0.4 - 0.3j)
+    np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_the_sizes_of_the_steps_are_learned(scene):
+    net = network(warm_steps=0, steps=2, momentum=0.0)
+    net.step_sizes.assign([0.5, 1.25])
+    assert any(v is net.step_sizes for v in net.trainable_variables)
+    expected = np.full((CANVAS, CANVAS), 1.7 + 0j)
+    for size in (0.5, 1.25):
+        expected = expected + size * scene.numpy_step(expected)
+    np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_a_step_of_nothing_is_not_magnified(scene):
+    """Where the patterns are explained already the network sees zeros, and no noise or NaN."""
     net = network(warm_steps=0, steps=1)
     seen = []
-    net._nets[0].call = lambda inputs: (seen.append(numpy_of(inputs)), 0 * inputs[..., :2])[1]
+    net._nets[0].call = lambda inputs: (seen.append(numpy_of(unrolled.unfold(inputs))), 0 * inputs[..., :16])[
+        1
+    ]
+    explained = Scene()
+    explained.measured = explained.amplitudes(np.full((CANVAS, CANVAS), 1.7 + 0j))
+    run(net, explained)
+    assert np.isfinite(seen[0]).all()
+    assert np.abs(seen[0][..., :2]).max() < 0.5
+
+
+def test_blocks_of_pixels_become_channels_and_pixels_again():
+    """By loops: channel (2 i + j) c + k of a block is channel k of its pixel (i, j)."""
+    image = np.random.default_rng(3).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    folded = numpy_of(unrolled.fold(keras.ops.convert_to_tensor(image)))
+    assert folded.shape == (2, 2, 3, 12)
+    for i, j, k in itertools.product(range(2), range(2), range(3)):
+        np.testing.assert_array_equal(folded[..., (2 * i + j) * 3 + k], image[:, i::2, j::2, k])
+    np.testing.assert_array_equal(numpy_of(unrolled.unfold(keras.ops.convert_to_tensor(folded))), image)
+
+
+def test_what_the_correction_sees(scene):
+    """The step in units of its length, the object and its modulus in those of the object, and the light, in this order."""
+    net = network(warm_steps=0, steps=1)
+    seen = []
+    net._nets[0].call = lambda inputs: (seen.append(numpy_of(unrolled.unfold(inputs))), 0 * inputs[..., :16])[
+        1
+    ]
     run(net, scene)
-    step, flat = scene.numpy_step(np.full((CANVAS, CANVAS), 1.7 + 0j)) / 1.7, np.ones((CANVAS, CANVAS))
+    step, flat = scene.numpy_step(np.full((CANVAS, CANVAS), 1.7 + 0j)), np.ones((CANVAS, CANVAS))
+    step = step / np.sqrt(np.mean(np.abs(step) ** 2))
     expected = np.stack([step.real, step.imag, flat, 0 * flat, flat, scene.illumination], axis=-1)
-    np.testing.assert_allclose(seen[0][0], expected, atol=1e-4)
+    np.testing.assert_allclose(seen[0][0], expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("share", "count"), [(False, 3), (True, 1)])

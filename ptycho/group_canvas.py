@@ -24,7 +24,7 @@ def reach_px(groups: Iterable[GroupedData]) -> float:
 def side_px(reach: float, N: int, levels: int) -> int:
     """Return the side of a canvas that holds members up to `reach` px off its centre.
 
-    At least ``N + 2 * ceil(reach)``, rounded up so that the U-Net can halve it ``levels - 1`` times.
+    At least ``N + 2 * ceil(reach)``, rounded up so that it can be halved ``levels`` times.
 
     Raises
     ------
@@ -36,5 +36,5 @@ def side_px(reach: float, N: int, levels: int) -> int:
             f"a group's members lie up to {reach:.1f} px from its centre but patches are {N} px wide: they do not "
             "overlap; use gridsize 1, a denser scan, or a smaller grouping.neighbor_count"
         )
-    step = max(2, 2 ** (levels - 1))
+    step = 2**levels
     return N + step * math.ceil(2 * math.ceil(reach) / step)
