@@ -198,7 +198,6 @@ class EvaluationConfig(Section):
     resolves. The published protocol leaves out 2."""
     use_object_guess: bool = True
     """Take the scan's objectGuess as the truth."""
-    registration_upsampling: int = Field(50, ge=1, le=1000)
 
 
 class GatesConfig(Section):

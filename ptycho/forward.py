@@ -26,7 +26,7 @@ def far_field_amplitude(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
 
     Real, >= 0, of the precision of the inputs.
     """
-    if probe.ndim != 3 or patches.ndim != 3 or probe.shape[1:] != patches.shape[1:]:
+    if patches.ndim != 3 or probe.shape[1:] != patches.shape[1:]:
         raise DataContractError(
             f"patches must be (M, N, N) and the probe (modes, N, N); got {patches.shape} and {probe.shape}"
         )

@@ -72,12 +72,12 @@ def inner(shape: tuple[int, ...], border_px: int) -> np.ndarray:
     return inside
 
 
-def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:
+def find_shift(pair: Comparison) -> tuple[float, float]:
     """Return the (dx, dy) px by which the prediction must move to lie on the truth.
 
-    Sub-pixel phase correlation of the masked, mean-free amplitudes (Guizar-Sicairos et al., Opt. Lett. 33,
-    156, 2008) gives a start; the mask, which does not move, draws that towards zero. Gauss-Newton steps on
-    the amplitude difference inside the mask remove the bias. (0, 0) where one of the images is flat.
+    The cross-correlation of the masked, mean-free amplitudes gives a start in whole pixels; the mask, which does not
+    move, draws that towards zero. Gauss-Newton steps on the amplitude difference inside the mask give the rest.
+    (0, 0) where one of the images is flat.
     """
     amplitude, truth = np.abs(pair.prediction).astype(float), np.abs(pair.truth).astype(float)
     fields = [np.where(pair.mask, image - image[pair.mask].mean(), 0) for image in (truth, amplitude)]
@@ -86,7 +86,7 @@ def find_shift(pair: Comparison, upsampling: int) -> tuple[float, float]:
         or min(field.std() for field in fields) < 1e-6 * truth[pair.mask].mean()
     ):
         return 0.0, 0.0
-    shift, _, _ = phase_cross_correlation(*fields, upsample_factor=upsampling, normalization=None)
+    shift, _, _ = phase_cross_correlation(*fields, normalization=None)
     best = np.array(shift, float)
     for _ in range(REFINEMENTS):
         moved = ndimage.shift(amplitude, best, order=3, mode="nearest")

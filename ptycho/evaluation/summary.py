@@ -15,6 +15,9 @@ from ptycho.evaluation import consistency, frames, metrics
 from ptycho.params import Params
 from ptycho.stitching import Reconstruction
 
+WELL_COVERED = 1.0
+"""Coverage, in units of one probe's peak, from which on a pixel is no longer at the rim of a scan."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -95,14 +98,28 @@ def evaluate(
     if truth is None:
         return common
     pair = frames.compare_frames(reconstruction, truth, threshold, config.border_px)
-    shift = frames.find_shift(pair, config.registration_upsampling)
+    shift = frames.find_shift(pair)
     # Very large shifts are no registration but a failure of it: the direct numbers tell the story then.
     registered = frames.apply_shift(pair, shift) if max(map(abs, shift)) < min(pair.mask.shape) / 4 else pair
     return replace(
         common,
-        direct={**metrics.all_metrics(pair), "border_px": config.border_px, "pixels": int(pair.mask.sum())},
+        direct={
+            **metrics.all_metrics(pair),
+            "pearson_well_covered": well_covered_pearson(pair, reconstruction),
+            "border_px": config.border_px,
+            "pixels": int(pair.mask.sum()),
+        },
         registered={**metrics.all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
     )
+
+
+def well_covered_pearson(pair: frames.Comparison, reconstruction: Reconstruction) -> float:
+    """Return the amplitudes' correlation where the coverage exceeds `WELL_COVERED`: without the scan's rim."""
+    left, top = (at - own for at, own in zip(pair.origin_xy, reconstruction.origin_xy, strict=True))
+    height, width = pair.mask.shape
+    lit = reconstruction.coverage[top : top + height, left : left + width] > WELL_COVERED
+    mask = pair.mask & lit
+    return metrics.pearson(np.abs(pair.prediction)[mask], np.abs(pair.truth)[mask])
 
 
 def scanned_window(reconstruction: Reconstruction, scan: RawData) -> tuple[slice, slice]:

@@ -35,8 +35,8 @@ def _global_phase_kept(original: Any) -> Any:
 def _shift_negated(original: Any) -> Any:
     """Register the wrong way."""
 
-    def find_shift(pair: Any, upsampling: int) -> Any:
-        x, y = original(pair, upsampling)
+    def find_shift(pair: Any) -> Any:
+        x, y = original(pair)
         return -x, -y
 
     return find_shift

@@ -118,3 +118,9 @@ def test_a_patch_without_a_correlation_counts_in_no_mean():
     patches[0] = 1.0
     found = consistency.twin_correlation(prediction(patches, where), obj, lit())
     assert found.own == pytest.approx(1, abs=1e-6)
+
+
+def test_a_mean_is_one_of_numbers_and_none_where_there_are_none():
+    assert consistency._mean_of_numbers([1.0, math.nan, 4.0, math.inf]) == 2.5
+    assert math.isnan(consistency._mean_of_numbers([math.nan]))
+    assert math.isnan(consistency._mean_of_numbers([]))
