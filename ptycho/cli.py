@@ -44,7 +44,9 @@ Swaps = Annotated[
     tuple[str, ...],
     Parameter(name="--swap", help="STAGE=RUN_DIR: use that run's artifact. May be repeated.", negative=()),
 ]
-Profile = Annotated[str | None, Parameter(help="A profile of the scenario, for example stable.")]
+Profile = Annotated[
+    str | None, Parameter(help="A profile of the scenario, for example stable, or several: stable+fast.")
+]
 
 
 def _whole_number(_: Any, tokens: Sequence[Any]) -> int:
@@ -127,13 +129,13 @@ def _code_of(arguments: list[str] | None) -> int:
 @app.command
 def scenarios() -> int:
     """List the scenarios and their profiles."""
+    from ptycho import layers, terminal
     from ptycho import scenarios as room
-    from ptycho import terminal
 
     rows = []
     for name in room.scenario_names():
         values, _ = room.scenario_table(name)
-        profiles = ", ".join(values.get("profiles", {})) or "-"
+        profiles = ", ".join(sorted({*values.get("profiles", {}), *layers.PROFILES}))
         rows.append((name, str(values.get("gridsize", 1)), profiles, values.get("description", "")))
     terminal.grid(("scenario", "gridsize", "profiles", "what"), rows)
     return 0

@@ -17,6 +17,11 @@ from ptycho import errors, machine
 from ptycho.config import Config
 from ptycho.errors import ConfigError
 
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "fast": {"model": {"warm_steps": 0, "steps": 2, "final_steps": 0}}
+}
+"""Profiles that every scenario has. `fast`: two physics steps and no more; the corrections have to do the rest."""
+
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
@@ -37,6 +42,8 @@ def resolve(
 ) -> Config:
     """Build a Config from a scenario table, one of its `[profiles.*]` and ``path=value`` overrides.
 
+    Several profiles are joined by ``+``; the last is the strongest.
+
     Raises
     ------
     ConfigError
@@ -47,12 +54,11 @@ def resolve(
     check_tables(table, source)
     for name, part in profiles.items():
         check_tables(_table(part, f"{source}: profiles.{name}"), f"{source}: profiles.{name}")
-    if profile is not None:
-        if profile not in profiles:
-            raise ConfigError(
-                f"{source}: unknown profile {profile!r}; it has {', '.join(sorted(profiles)) or 'none'}"
-            )
-        table = merge(table, profiles[profile])
+    profiles = {**PROFILES, **profiles}
+    for name in profile.split("+") if profile is not None else ():
+        if name not in profiles:
+            raise ConfigError(f"{source}: unknown profile {name!r}; it has {', '.join(sorted(profiles))}")
+        table = merge(table, profiles[name])
     for text in overrides:
         path, value = parse_override(text)
         table = merge(table, _nest(path, value))

@@ -26,7 +26,7 @@ from ptycho.model import bundle as bundles
         (["run", "gs1_idea"], "did you mean gs1_ideal"),
         (["run", "gs1_ideal", "--set", "training.epoch=3"], "did you mean training.epochs"),
         (["run", "gs1_ideal", "--set", "N=50"], "N must be one of"),
-        (["run", "gs1_ideal", "--profile", "fast"], "unknown profile"),
+        (["run", "gs1_ideal", "--profile", "quick"], "unknown profile"),
         (["run", "--data", "nowhere.npz"], "no such file"),
         (["run", "--bogus"], "--bogus"),
         (["run", "gs1_ideal", "--until", "stich"], "no stage 'stich'; did you mean stitch?"),

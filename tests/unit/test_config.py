@@ -335,10 +335,24 @@ class TestRefused:
             Config.from_dict({"training": {"loss": {"amplitude": 0.0, "total_variation": 1.0}}})
 
     def test_an_unknown_profile_is_answered_with_the_known(self):
-        with pytest.raises(ConfigError, match=r"gs1\.toml: unknown profile 'quik'; it has quick, smoke"):
+        with pytest.raises(
+            ConfigError, match=r"gs1\.toml: unknown profile 'quik'; it has fast, quick, smoke"
+        ):
             resolve({"profiles": {"smoke": {}, "quick": {}}}, profile="quik", source="gs1.toml")
-        with pytest.raises(ConfigError, match="it has none"):
+        with pytest.raises(ConfigError, match="it has fast"):
             resolve({}, profile="quick")
+
+    def test_profiles_are_joined_and_the_last_is_the_strongest(self):
+        table = {"seed": 1, "profiles": {"a": {"seed": 2, "N": 128}, "b": {"seed": 3}}}
+        assert (resolve(table, "a+b").seed, resolve(table, "a+b").N) == (3, 128)
+        assert resolve(table, "b+a").seed == 2
+        with pytest.raises(ConfigError, match="unknown profile 'c'"):
+            resolve(table, "a+c")
+
+    def test_every_scenario_has_a_fast_profile_of_two_steps_and_may_have_its_own(self):
+        model = resolve({"model": {"warm_steps": 7, "filters": 4}}, "fast").model
+        assert (model.warm_steps, model.steps, model.final_steps, model.filters) == (0, 2, 0, 4)
+        assert resolve({"profiles": {"fast": {"model": {"steps": 1}}}}, "fast").model.steps == 1
 
     def test_a_mistake_in_an_unused_profile_does_no_harm_and_in_a_used_one_is_told(self):
         table = {"profiles": {"bad": {"trainig": {}}}}
