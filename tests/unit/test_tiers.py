@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,23 @@ def test_benchmarks_that_would_measure_nothing_are_refused(option):
     )
     assert done.returncode == 4
     assert "benchmarks are disabled" in done.stderr
+
+
+def test_what_benchmarks_measured_is_printed_as_a_table(pytester):
+    """Figures that otherwise only JSON files hold."""
+    shutil.copy(REPOSITORY / "tests" / "benchmarks" / "conftest.py", pytester.path / "conftest.py")
+    pytester.makepyfile(
+        """
+        def test_stitching(benchmark):
+            benchmark(sum, [1, 2])
+            benchmark.extra_info.update({"place_ratio": 12.3456, "seconds": 0.5})
+
+        def test_without_figures(benchmark):
+            benchmark(sum, [1, 2])
+        """
+    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.stdout.fnmatch_lines(
+        ["*what was measured*", "test_stitching", "    place_ratio  12.35", "    seconds      0.5"]
+    )
+    assert "test_without_figures" not in done.stdout.str().split("what was measured")[1]
