@@ -143,12 +143,6 @@ def most_groups(
     return count * comb(min(config.neighbor_count, count - 1), channels - 1 if seed_joins else channels)
 
 
-def nearest_distances(positions: np.ndarray, k: int) -> np.ndarray:
-    """Return the distance (M,) px of each position's k-th nearest neighbour."""
-    distances, _ = cKDTree(positions).query(positions, k=[min(k, len(positions) - 1) + 1], workers=-1)
-    return distances[:, 0]
-
-
 def _draw_seeds(count: int, n_groups: int, rng: np.random.Generator) -> np.ndarray:
     if n_groups == count:
         return np.arange(count)

@@ -166,13 +166,6 @@ class TestSomeRows:
             grouping.group(oracles.make_scan(), 2, GroupingConfig(), rows=np.array([1, 2, 3]))
 
 
-def test_distance_to_the_kth_neighbour_by_brute_force():
-    where = positions(20)
-    for k in (1, 4, 19, 50):
-        expected = [kth_distance(where, seed, min(k, 19)) for seed in range(20)]
-        np.testing.assert_allclose(grouping.nearest_distances(where, k), expected, rtol=1e-12)
-
-
 class TestRandomness:
     def test_the_same_seed_gives_the_same_groups_another_seed_others(self):
         where = positions()
@@ -249,6 +242,53 @@ class TestOversampling:
         rows = grouping._distinct_combinations(k, size, total, total, np.random.default_rng(1))
         assert {tuple(row) for row in rows} == set(itertools.combinations(range(k), size))
 
+    def test_with_the_seed_included_it_stands_first_and_the_others_are_drawn_about_it(self):
+        where = positions(30)
+        groups = nearest(where, 4, 5, n_groups=30 * 9, include_seed=True, oversampling=True)
+        assert groups.shape == (270, 4)
+        assert sorted(groups[:, 0]) == sorted(list(range(30)) * 9)
+        assert len({(row[0], frozenset(row[1:])) for row in groups.tolist()}) == 270
+        for seed, *others in groups.tolist():
+            assert (
+                np.linalg.norm(where[others] - where[seed], axis=1).max()
+                <= kth_distance(where, seed, 5) + 1e-9
+            )
+
+    def test_two_combinations_are_enough(self):
+        groups = nearest(positions(20), 2, 2, n_groups=40, include_seed=True, oversampling=True)
+        assert len({tuple(row) for row in groups.tolist()}) == 40
+
+    @pytest.mark.parametrize(
+        ("settings", "count", "channels", "most"),
+        [
+            ({"oversampling": True, "neighbor_count": 7}, 50, 1, 50),
+            ({"neighbor_count": 7}, 50, 4, 50),
+            ({"oversampling": True, "neighbor_count": 7}, 50, 4, 50 * 35),
+            ({"oversampling": True, "neighbor_count": 7, "include_seed": True}, 50, 4, 50 * 35),
+            ({"oversampling": True, "neighbor_count": 6, "include_seed": True}, 50, 4, 50 * 20),
+            ({"oversampling": True, "neighbor_count": 6}, 50, 4, 50 * 15),
+            ({"oversampling": True, "neighbor_count": 9}, 6, 4, 6 * 5),
+        ],
+    )
+    def test_the_most_that_can_be_asked_for(self, settings, count, channels, most):
+        """Patterns times the combinations of a seed's neighbours, of which a scan of M has M - 1 at most."""
+        config = GroupingConfig(**settings)
+        assert grouping.most_groups(count, channels, config) == most
+        if channels > 1:
+            given = nearest(positions(count), channels, config.neighbor_count, most, **flags(config))
+            assert len(given) == most
+            with pytest.raises(GroupingError):
+                nearest(positions(count), channels, config.neighbor_count, most + 1, **flags(config))
+
+    def test_the_argument_beats_the_config_on_the_seed_in_the_most_too(self):
+        config = GroupingConfig(oversampling=True, neighbor_count=6, include_seed=True)
+        assert grouping.most_groups(50, 4, config, include_seed=False) == 50 * 15
+        assert grouping.most_groups(50, 4, config, include_seed=True) == 50 * 20
+
+
+def flags(config):
+    return {"include_seed": config.include_seed, "oversampling": config.oversampling}
+
 
 class TestRefused:
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/B1-A1b")
@@ -296,3 +336,26 @@ class TestConsecutive:
         raw = oracles.make_scan(count=24)
         grouped = grouping.group(raw, 2, GroupingConfig(method="consecutive"))
         np.testing.assert_array_equal(grouped.nn_indices, np.arange(24).reshape(6, 4))
+
+    def test_as_many_as_were_asked_for(self):
+        grouped = grouping.group(
+            oracles.make_scan(count=24), 2, GroupingConfig(method="consecutive"), n_groups=2
+        )
+        assert len(grouped) == 2
+
+    def test_one_group_of_all_there_are(self):
+        assert len(grouping.group(oracles.make_scan(count=4), 2, GroupingConfig(method="consecutive"))) == 1
+        assert grouping.group(oracles.make_scan(count=4), 2, GroupingConfig()).nn_indices.shape == (4, 4)
+
+
+def test_a_seed_that_the_tree_does_not_list_among_its_equals_is_left_out_all_the_same():
+    """Of more patterns in one place than a query lists, each is somebody's seed; the others lie as they lie."""
+    where = np.concatenate([np.full((9, 2), 50.0), positions(20)])
+    for K in (2, 4, 6):
+        groups = nearest(where, 2, K)
+        assert groups.shape == (29, 2)
+        for seed, members in enumerate(groups.tolist()):
+            assert seed not in members
+            assert len(set(members)) == 2
+            distances = np.linalg.norm(where[members] - where[seed], axis=1)
+            assert distances.max() <= kth_distance(where, seed, K) + 1e-9
