@@ -21,10 +21,10 @@ def reach_px(groups: Iterable[GroupedData]) -> float:
     )
 
 
-def side_px(reach: float, N: int, levels: int) -> int:
+def side_px(reach: float, N: int, multiple: int) -> int:
     """Return the side of a canvas that holds members up to `reach` px off its centre.
 
-    At least ``N + 2 * ceil(reach)``, rounded up so that it can be halved ``levels`` times.
+    At least ``N + 2 * ceil(reach)``, and N and an even multiple of `multiple`: what a network needs.
 
     Raises
     ------
@@ -36,5 +36,5 @@ def side_px(reach: float, N: int, levels: int) -> int:
             f"a group's members lie up to {reach:.1f} px from its centre but patches are {N} px wide: they do not "
             "overlap; use gridsize 1, a denser scan, or a smaller grouping.neighbor_count"
         )
-    step = 2**levels
+    step = math.lcm(2, multiple)
     return N + step * math.ceil(2 * math.ceil(reach) / step)

@@ -19,6 +19,7 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
     ("model.warm_steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
     ("model.momentum", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     ("model.steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
+    ("model.block", "the U-Net sees every pixel", lambda c: c.model.architecture == "unet"),
     ("model.final_steps", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     ("model.share_weights", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
     (

@@ -47,7 +47,7 @@ def predict(
             f"N = {grouped.N}, gridsize {grouped.gridsize}"
         )
     count, size = len(grouped), min(batch_size, len(grouped))
-    canvas_px = group_canvas.side_px(group_canvas.reach_px([grouped]), bundle.N, bundle.model.levels)
+    canvas_px = group_canvas.side_px(group_canvas.reach_px([grouped]), bundle.N, bundle.model.multiple)
     model = build_model(bundle, canvas_px)
     container = PtychoDataContainer(grouped, bundle.scales)
     patches = empty_array((count, canvas_px, canvas_px), np.complex64)

@@ -90,11 +90,11 @@ class _Trainer:
         self.schedule = schedule.make_schedule(grouped, config)
         epochs = range(1, config.training.epochs + 1)
         clusters = [self.schedule.held_out, *(self.schedule.clusters(epoch) for epoch in epochs)]
-        levels = config.model.levels
+        multiple = config.model.multiple
         group_reach = max(float(some.group_reaches.max(initial=0)) for some in clusters)
-        self.canvas_px = group_canvas.side_px(group_reach, self.N, levels)
+        self.canvas_px = group_canvas.side_px(group_reach, self.N, multiple)
         # A group's canvas may reach beyond that of its cluster: no pattern's light does.
-        self.cluster_px = group_canvas.side_px(group_canvas.reach_px(clusters), self.N, levels)
+        self.cluster_px = group_canvas.side_px(group_canvas.reach_px(clusters), self.N, multiple)
         self.batch = min(max(1, config.training.batch_size // self.schedule.groups), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
         self.model = self._build()

@@ -20,8 +20,6 @@ from ptycho.model import physics
 from ptycho.model.physics import Pair, Tensor
 from ptycho.model.unet import UNet
 
-FOLD = 2
-"""The corrections see and make blocks of 2 x 2 px as channels (Shi et al., CVPR 2016): a third of the time."""
 DAMPING = 0.02
 """Share of the probe's peak illumination below which a pixel's gradient step is damped."""
 SHORTEST = 1e-5
@@ -41,7 +39,7 @@ class UnrolledNetwork(keras.layers.Layer):
             UNet(
                 config.filters,
                 config.levels,
-                4 * FOLD**2,
+                4 * config.block**2,
                 seed * 100 + k,
                 zero_start=True,
                 name=f"correction{k}",
@@ -52,7 +50,7 @@ class UnrolledNetwork(keras.layers.Layer):
     def build(self, input_shape: object = None) -> None:
         """Create all weights."""
         for net in self._nets:
-            net.build((None, None, None, 6 * FOLD**2))
+            net.build((None, None, None, 6 * self.config.block**2))
         self.step_sizes = self.add_weight(name="step_sizes", shape=(self.config.steps,), initializer="ones")
         self.built = True
 
@@ -101,7 +99,7 @@ class UnrolledNetwork(keras.layers.Layer):
         modulus = ops.sqrt(physics.squared_modulus(obj) + physics.MODULUS_FLOOR)
         seen = [*(part / length for part in step), *(part / unit for part in (*obj, modulus)), illumination]
         net = self._nets[min(k, len(self._nets) - 1)]
-        made = unfold(net(fold(ops.stack(seen, axis=-1))))
+        made = unfold(net(fold(ops.stack(seen, axis=-1), self.config.block)), self.config.block)
         return unit * made[..., 0] + length * made[..., 2], unit * made[..., 1] + length * made[..., 3]
 
     def _look_ahead(self, now: Pair, before: Pair, k: Tensor) -> Pair:
@@ -111,20 +109,27 @@ class UnrolledNetwork(keras.layers.Layer):
         return now[0] + weight * (now[0] - before[0]), now[1] + weight * (now[1] - before[1])
 
 
-def fold(image: Tensor) -> Tensor:
-    """Turn (B, H, W, c) into (B, H/2, W/2, 4 c): channel ``(2 i + j) c + k`` is channel k of pixel (i, j) of a block."""
+def fold(image: Tensor, block: int) -> Tensor:
+    """Turn (B, H, W, c) into (B, H/b, W/b, b^2 c): channel ``(b i + j) c + k`` is channel k of pixel (i, j) of a block.
+
+    Shi et al., CVPR 2016.
+    """
+    if block == 1:
+        return image
     _, height, width, channels = image.shape
-    blocks = ops.reshape(image, (-1, height // FOLD, FOLD, width // FOLD, FOLD, channels))
+    blocks = ops.reshape(image, (-1, height // block, block, width // block, block, channels))
     ordered = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-    return ops.reshape(ordered, (-1, height // FOLD, width // FOLD, FOLD**2 * channels))
+    return ops.reshape(ordered, (-1, height // block, width // block, block**2 * channels))
 
 
-def unfold(blocks: Tensor) -> Tensor:
+def unfold(blocks: Tensor, block: int) -> Tensor:
     """Undo :func:`fold`."""
+    if block == 1:
+        return blocks
     _, height, width, channels = blocks.shape
-    split = ops.reshape(blocks, (-1, height, width, FOLD, FOLD, channels // FOLD**2))
+    split = ops.reshape(blocks, (-1, height, width, block, block, channels // block**2))
     ordered = ops.transpose(split, (0, 1, 3, 2, 4, 5))
-    return ops.reshape(ordered, (-1, height * FOLD, width * FOLD, channels // FOLD**2))
+    return ops.reshape(ordered, (-1, height * block, width * block, channels // block**2))
 
 
 def _hold(field: Pair) -> Pair:

@@ -148,14 +148,25 @@ def biased(net, values):
     """Let each correction be a constant: (real, imaginary) in units of the object, then in units of the step."""
     for k, four in enumerate(values):
         (bias,) = [w for w in net.weights if f"correction{k}" in w.path and w.path.endswith("last/bias")]
-        bias.assign([*four] * 4)
+        bias.assign([*four] * (bias.shape[0] // 4))
 
 
-def test_a_correction_is_added_in_units_of_the_object_after_each_step(scene):
-    net = network(warm_steps=1, steps=2)
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_correction_is_added_in_units_of_the_object_after_each_step(scene, block):
+    net = network(warm_steps=1, steps=2, block=block)
     biased(net, [(0.1, -0.2, 0, 0), (0.03, 0.05, 0, 0)])
     expected = accelerated(scene, (0, 1.7 * (0.1 - 0.2j), 1.7 * (0.03 + 0.05j)), 0.95)
     np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
+
+
+def looking(seen, block=1):
+    """A correction of nothing, which keeps what it is shown."""
+
+    def call(inputs):
+        seen.append(numpy_of(unrolled.unfold(inputs, block)))
+        return 0 * inputs[..., : 4 * block**2]
+
+    return call
 
 
 def test_a_part_of_it_is_in_units_of_the_step(scene):
@@ -182,9 +193,7 @@ def test_a_step_of_nothing_is_not_magnified(scene):
     """Where the patterns are explained already the network sees zeros, and no noise or NaN."""
     net = network(warm_steps=0, steps=1)
     seen = []
-    net._nets[0].call = lambda inputs: (seen.append(numpy_of(unrolled.unfold(inputs))), 0 * inputs[..., :16])[
-        1
-    ]
+    net._nets[0].call = looking(seen)
     explained = Scene()
     explained.measured = explained.amplitudes(np.full((CANVAS, CANVAS), 1.7 + 0j))
     run(net, explained)
@@ -192,23 +201,25 @@ def test_a_step_of_nothing_is_not_magnified(scene):
     assert np.abs(seen[0][..., :2]).max() < 0.5
 
 
-def test_blocks_of_pixels_become_channels_and_pixels_again():
-    """By loops: channel (2 i + j) c + k of a block is channel k of its pixel (i, j)."""
-    image = np.random.default_rng(3).normal(size=(2, 4, 6, 3)).astype(np.float32)
-    folded = numpy_of(unrolled.fold(keras.ops.convert_to_tensor(image)))
-    assert folded.shape == (2, 2, 3, 12)
-    for i, j, k in itertools.product(range(2), range(2), range(3)):
-        np.testing.assert_array_equal(folded[..., (2 * i + j) * 3 + k], image[:, i::2, j::2, k])
-    np.testing.assert_array_equal(numpy_of(unrolled.unfold(keras.ops.convert_to_tensor(folded))), image)
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_blocks_of_pixels_become_channels_and_pixels_again(block):
+    """By loops: channel (b i + j) c + k of a block is channel k of its pixel (i, j)."""
+    image = np.random.default_rng(3).normal(size=(2, 6, 12, 5)).astype(np.float32)
+    folded = numpy_of(unrolled.fold(keras.ops.convert_to_tensor(image), block))
+    assert folded.shape == (2, 6 // block, 12 // block, 5 * block**2)
+    for i, j, k in itertools.product(range(block), range(block), range(5)):
+        channel = (block * i + j) * 5 + k
+        np.testing.assert_array_equal(folded[..., channel], image[:, i::block, j::block, k])
+    back = unrolled.unfold(keras.ops.convert_to_tensor(folded), block)
+    np.testing.assert_array_equal(numpy_of(back), image)
 
 
-def test_what_the_correction_sees(scene):
+@pytest.mark.parametrize("block", [1, 2])
+def test_what_the_correction_sees(scene, block):
     """The step in units of its length, the object and its modulus in those of the object, and the light, in this order."""
-    net = network(warm_steps=0, steps=1)
+    net = network(warm_steps=0, steps=1, block=block)
     seen = []
-    net._nets[0].call = lambda inputs: (seen.append(numpy_of(unrolled.unfold(inputs))), 0 * inputs[..., :16])[
-        1
-    ]
+    net._nets[0].call = looking(seen, block)
     run(net, scene)
     step, flat = scene.numpy_step(np.full((CANVAS, CANVAS), 1.7 + 0j)), np.ones((CANVAS, CANVAS))
     step = step / np.sqrt(np.mean(np.abs(step) ** 2))
