@@ -72,7 +72,6 @@ class UnrolledNetwork(keras.layers.Layer):
         if self.config.warm_steps:
             # One graph of a step, however many there are: tracing them one by one took longer than running them.
             now, before = ops.fori_loop(0, self.config.warm_steps, iterate, (flat, flat))
-            now, before = _hold(now), _hold(before)
         for k in range(self.config.steps):
             ahead = self._look_ahead(now, before, self.config.warm_steps + k)
             step = physics.gradient_step(ahead, amplitude, placement, probe, illumination, DAMPING)
@@ -130,7 +129,3 @@ def unfold(blocks: Tensor, block: int) -> Tensor:
     split = ops.reshape(blocks, (-1, height, width, block, block, channels // block**2))
     ordered = ops.transpose(split, (0, 1, 3, 2, 4, 5))
     return ops.reshape(ordered, (-1, height * block, width * block, channels // block**2))
-
-
-def _hold(field: Pair) -> Pair:
-    return ops.stop_gradient(field[0]), ops.stop_gradient(field[1])

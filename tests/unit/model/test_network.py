@@ -99,8 +99,8 @@ def test_the_heads_keep_their_range_and_reach_it_in_units_of_the_data(highest):
 
 CENTRES = np.array([[3, -1], [-1, 3], [-2, -2]])
 """[x, y] of three groups about their cluster's, px."""
-MEMBERS = {1: np.array([[0, 0]]), 4: np.array([[-1, -2], [2, 0], [-2, 1], [1, 1]])}
-"""Of a group's members about it, px."""
+MEMBERS = {1: np.array([[0, 0]]), 4: np.array([[-4, -3], [3, 4], [-2, 3], [3, -4]])}
+"""Of a group's members about it, px: those of four reach to the edge of its canvas."""
 
 
 @pytest.mark.parametrize(

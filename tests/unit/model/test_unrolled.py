@@ -189,6 +189,16 @@ def test_the_sizes_of_the_steps_are_learned(scene):
     np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
 
 
+def test_a_very_short_step_is_magnified_only_so_far(scene, monkeypatch):
+    """By the formula: step / sqrt(mean |step|^2 + (1e-5 unit)^2)."""
+    net, seen = network(warm_steps=0, steps=1), []
+    net._nets[0].call = looking(seen)
+    short = 1.7e-5 * keras.ops.ones((1, CANVAS, CANVAS))
+    monkeypatch.setattr("ptycho.model.physics.gradient_step", lambda *_: (short, 0 * short))
+    run(net, scene)
+    np.testing.assert_allclose(seen[0][..., 0], 1 / np.sqrt(2), rtol=1e-4)
+
+
 def test_a_step_of_nothing_is_not_magnified(scene):
     """Where the patterns are explained already the network sees zeros, and no noise or NaN."""
     net = network(warm_steps=0, steps=1)
