@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 from ptycho import forward, scaling
-from ptycho.data import GroupedData, PtychoDataContainer, RawData
+from ptycho.data import ClusteredData, GroupedData, PtychoDataContainer, RawData
 from ptycho.errors import DataContractError
 
 N = 32
@@ -431,3 +431,28 @@ class TestContainer:
         np.testing.assert_array_equal(
             container.batch(slice(None))["amplitude"][0, :, :, 2], 10 * raw.diff3d[2]
         )
+
+
+class TestClusters:
+    """Two groups of four and a judge, by loops over the members."""
+
+    def clusters(self):
+        rows = np.random.default_rng(3).permuted(np.tile(np.arange(24), (5, 1)), axis=1)[:, :9]
+        return ClusteredData(oracles.make_scan(count=24), 2, rows, groups=2, judges=1)
+
+    def test_how_far_members_lie_from_their_clusters_middle(self):
+        data = self.clusters()
+        for members, found in zip(data.nn_indices, data.reaches, strict=True):
+            where = data.raw.positions[members]
+            assert found == pytest.approx(np.abs(where - where.mean(axis=0)).max())
+
+    def test_how_far_they_lie_from_their_groups_middle(self):
+        data = self.clusters()
+        for members, found in zip(data.nn_indices, data.group_reaches, strict=True):
+            both = [data.raw.positions[members[part]] for part in (slice(0, 4), slice(4, 8))]
+            assert found == pytest.approx(max(np.abs(where - where.mean(axis=0)).max() for where in both))
+
+    def test_a_cluster_has_the_members_of_its_groups_and_its_judges(self):
+        assert self.clusters().members == 9
+        with pytest.raises(DataContractError, match=r"nn_indices must have shape \(B, 10\)"):
+            ClusteredData(oracles.make_scan(count=24), 2, np.zeros((2, 9), int), groups=2, judges=2)

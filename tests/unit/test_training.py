@@ -238,12 +238,12 @@ def test_training_gains_on_patterns_it_never_saw():
             "probe": {"kind": "custom"},
             "simulation": {"object_size_px": 96, "base_total_images": 128},
             "model": {"warm_steps": 0, "steps": 1, "filters": 8, "levels": 2},
-            "training": {"epochs": 12, "batch_size": 8, "validation_fraction": 0.2},
+            "training": {"epochs": 12, "batch_size": 8, "validation_fraction": 0.2, "cluster_patterns": 4},
         }
     )
     groups, scaled, _ = prepared(config)
     bundle, _ = trained_with(groups, scaled, config)
-    assert bundle.held_out_patterns == 16
+    assert bundle.held_out_patterns == 12
     assert bundle.trained_error < 0.93 * bundle.untrained_error
 
 
@@ -386,3 +386,20 @@ def test_gradients_are_clipped_by_their_norm_over_all_weights(monkeypatch):
     monkeypatch.setattr(training._Trainer, "run", lambda self, resume: found.append(self.model.optimizer))
     trained(tiny(clip_norm=0.25))
     assert (found[0].global_clipnorm, found[0].clipnorm, found[0].clipvalue) == (0.25, None, None)
+
+
+@pytest.mark.parametrize(("levels", "block", "multiple"), [(3, 1, 4), (2, 2, 4), (1, 4, 4), (3, 2, 8)])
+def test_the_canvas_suits_the_network_and_no_more(levels, block, multiple):
+    """By the rule: the smallest that holds the farthest member of every epoch's groups and can be halved so often."""
+    config = tiny(gridsize=2, epochs=3)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"levels": levels, "block": block})}
+    )
+    groups, scaled, _ = prepared(config)
+    trainer = training._Trainer(groups, scaled.scales, scaled.probe, config, "", None, None)
+    clusters = [trainer.schedule.held_out, *(trainer.schedule.clusters(epoch) for epoch in (1, 2, 3))]
+    need = 32 + 2 * np.ceil(max(data.group_reaches.max() for data in clusters))
+    assert trainer.canvas_px % multiple == 0
+    assert need <= trainer.canvas_px < need + multiple
+    wide = 32 + 2 * np.ceil(max(data.reaches.max() for data in clusters))
+    assert wide <= trainer.cluster_px < wide + multiple

@@ -139,6 +139,14 @@ def test_untrained_it_is_the_accelerated_iteration_from_a_flat_object(scene, war
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
 
 
+def test_after_the_last_correction_come_steps_without_one(scene):
+    """Their momentum goes on where the corrected steps left it."""
+    net = network(warm_steps=1, steps=1, final_steps=2)
+    biased(net, [(0.1, -0.2, 0, 0)])
+    expected = accelerated(scene, (0, 1.7 * (0.1 - 0.2j), 0, 0), 0.95)
+    np.testing.assert_allclose(run(net, scene), expected, atol=2e-4 * np.abs(expected).max())
+
+
 def test_momentum_gets_farther_in_as_many_steps(scene):
     plain, fast = (scene.error(run(network(warm_steps=12, steps=1, momentum=m), scene)) for m in (0, 0.95))
     assert fast < 0.8 * plain
