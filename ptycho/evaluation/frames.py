@@ -26,12 +26,15 @@ class Comparison:
         Pixels that count.
     origin_xy : (int, int)
         Object-frame pixel coordinates of [0, 0].
+    coverage : (H, W) float32, optional
+        Of the reconstruction.
     """
 
     prediction: np.ndarray
     truth: np.ndarray
     mask: np.ndarray
     origin_xy: tuple[int, int]
+    coverage: np.ndarray | None = None
 
 
 def compare_frames(
@@ -56,13 +59,15 @@ def compare_frames(
             f"{truth.shape[0]} x {truth.shape[1]} px share no pixel; are the positions in the truth's frame?"
         )
     window = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-    mask = reconstruction.coverage[window] > threshold
-    mask = mask & inner(truth.shape, border_px)[top:bottom, left:right]
+    coverage = reconstruction.coverage[window]
+    mask = (coverage > threshold) & inner(truth.shape, border_px)[top:bottom, left:right]
     if not mask.any():
         raise DataContractError(
             f"no pixel has a coverage above {threshold:g}; lower evaluation.coverage_threshold"
         )
-    return Comparison(reconstruction.object[window], truth[top:bottom, left:right], mask, (left, top))
+    return Comparison(
+        reconstruction.object[window], truth[top:bottom, left:right], mask, (left, top), coverage
+    )
 
 
 def inner(shape: tuple[int, ...], border_px: int) -> np.ndarray:

@@ -105,7 +105,7 @@ def evaluate(
         common,
         direct={
             **metrics.all_metrics(pair),
-            "pearson_well_covered": well_covered_pearson(pair, reconstruction),
+            "pearson_well_covered": well_covered_pearson(pair),
             "border_px": config.border_px,
             "pixels": int(pair.mask.sum()),
         },
@@ -113,12 +113,9 @@ def evaluate(
     )
 
 
-def well_covered_pearson(pair: frames.Comparison, reconstruction: Reconstruction) -> float:
+def well_covered_pearson(pair: frames.Comparison) -> float:
     """Return the amplitudes' correlation where the coverage exceeds `WELL_COVERED`: without the scan's rim."""
-    left, top = (at - own for at, own in zip(pair.origin_xy, reconstruction.origin_xy, strict=True))
-    height, width = pair.mask.shape
-    lit = reconstruction.coverage[top : top + height, left : left + width] > WELL_COVERED
-    mask = pair.mask & lit
+    mask = pair.mask if pair.coverage is None else pair.mask & (pair.coverage > WELL_COVERED)
     return metrics.pearson(np.abs(pair.prediction)[mask], np.abs(pair.truth)[mask])
 
 

@@ -258,6 +258,15 @@ class TestOversampling:
         groups = nearest(positions(20), 2, 2, n_groups=40, include_seed=True, oversampling=True)
         assert len({tuple(row) for row in groups.tolist()}) == 40
 
+
+def flags(config):
+    return {"include_seed": config.include_seed, "oversampling": config.oversampling}
+
+
+@pytest.mark.finding("OVERSAMPLING-LOST-001")
+class TestTheMost:
+    """How many groups a scan can give."""
+
     @pytest.mark.parametrize(
         ("settings", "count", "channels", "most"),
         [
@@ -284,10 +293,6 @@ class TestOversampling:
         config = GroupingConfig(oversampling=True, neighbor_count=6, include_seed=True)
         assert grouping.most_groups(50, 4, config, include_seed=False) == 50 * 15
         assert grouping.most_groups(50, 4, config, include_seed=True) == 50 * 20
-
-
-def flags(config):
-    return {"include_seed": config.include_seed, "oversampling": config.oversampling}
 
 
 class TestRefused:

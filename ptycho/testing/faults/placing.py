@@ -34,10 +34,11 @@ def _outer_ring_dropped(original: Any) -> Any:
     """Take a patch that ends at the canvas's edge for one that reaches beyond it."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        size = values.shape[-1]
+        size = weights.shape[-1]
         corner = np.asarray(positions) - size // 2 - np.asarray(self.origin_xy)
         inside = (corner + size + 1 < np.array(self.shape)[::-1]).all(axis=1)
-        return original(self, values[inside], weights[inside], positions[inside])
+        kept = None if values is None else values[inside]
+        return original(self, kept, weights[inside], positions[inside])
 
     return add
 
@@ -46,9 +47,16 @@ def _averaged(original: Any) -> Any:
     """Put the mean of all patches everywhere."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        return original(self, np.broadcast_to(values.mean(axis=0), values.shape), weights, positions)
+        if values is not None:
+            values = np.broadcast_to(values.mean(axis=0), values.shape)
+        return original(self, values, weights, positions)
 
     return add
+
+
+def _weighted_sum(canvas: Any) -> Any:
+    real, imaginary, _ = canvas._sums[:, : canvas.shape[0], : canvas.shape[1]]
+    return real + 1j * imaginary
 
 
 def _unweighted_count(_: Any) -> Any:
@@ -56,7 +64,7 @@ def _unweighted_count(_: Any) -> Any:
 
     def merged(self: Any) -> Any:
         count = (self.weight > 0.5) + 1e-3
-        return self._sum[: self.shape[0], : self.shape[1]] / count
+        return _weighted_sum(self) / count
 
     return merged
 
@@ -65,7 +73,7 @@ def _mirrored_canvas(original: Any) -> Any:
     """Place patches on the other side of the scan's centre."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        middle = np.asarray(self.origin_xy) + (np.array(self.shape)[::-1] - values.shape[-1] % 2) / 2
+        middle = np.asarray(self.origin_xy) + (np.array(self.shape)[::-1] - weights.shape[-1] % 2) / 2
         return original(self, values, weights, 2 * middle - np.asarray(positions))
 
     return add
@@ -75,7 +83,7 @@ def _groups_only(original: Any) -> Any:
     """Place nothing where there is one patch only."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        if len(values) > 1:
+        if len(weights) > 1:
             original(self, values, weights, positions)
 
     return add
@@ -95,7 +103,7 @@ def _cropped_again(original: Any) -> Any:
     """Crop patches that are whole."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        edge = values.shape[-1] // 4
+        edge = weights.shape[-1] // 4
         kept = np.zeros_like(weights)
         kept[:, edge:-edge, edge:-edge] = weights[:, edge:-edge, edge:-edge]
         return original(self, values, kept, positions)
@@ -105,7 +113,7 @@ def _cropped_again(original: Any) -> Any:
 
 def _not_divided(_: Any) -> Any:
     """Sum weighted patches and divide by nothing."""
-    return lambda self: self._sum[: self.shape[0], : self.shape[1]]
+    return _weighted_sum
 
 
 def _layout_unchecked(_: Any) -> Any:
