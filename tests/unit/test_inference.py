@@ -67,7 +67,9 @@ def test_residual_and_energy_are_those_of_each_group(finished):
     """Against the numpy forward model, from the predicted patches alone, by a network that gives them a phase."""
     groups, bundle = finished.result.artifacts["group_test"], finished.result.artifacts["train"]
     (last,) = [name for name in bundle.weights if name.endswith("last/bias")]
-    bundle = dataclasses.replace(bundle, weights={**bundle.weights, last: np.array([0, 0.5, 0, 0], np.float32)})
+    bundle = dataclasses.replace(
+        bundle, weights={**bundle.weights, last: np.array([0, 0.5, 0, 0], np.float32)}
+    )
     prediction = inference.predict(bundle, groups)
     lit = np.abs(bundle.probe[0]) > 0.1 * np.abs(bundle.probe).max()
     assert np.angle(prediction.patches)[:, lit].std() > 0.02
