@@ -55,7 +55,11 @@ class Schedule:
         rng = np.random.default_rng([settings.seed, self.config.seed, epoch - 1])
         count = len(self.first)
         if alone:
-            found = _single_groups(self.raw, self.pool, self.config, self.gridsize, count, rng)
+            # Fewer where there are not as many.
+            most = min(count, grouping.most_groups(len(self.pool), self.gridsize**2, settings))
+            found = grouping.group(
+                self.raw, self.gridsize, settings, n_groups=most, rng=rng, rows=self.pool
+            ).nn_indices
         else:
             found = _clusters(self.raw, self.pool, self.config, self.gridsize, count, rng)
         return self._data(found)
@@ -137,19 +141,6 @@ def held_out(clusters: np.ndarray, patterns: int, fraction: float) -> int:
 def cluster_groups(config: Config | Params, gridsize: int) -> int:
     """Return how many groups a cluster is to have."""
     return max(1, int(config.training.cluster_patterns) // gridsize**2)
-
-
-def _single_groups(
-    raw: RawData,
-    rows: np.ndarray,
-    config: Config | Params,
-    gridsize: int,
-    count: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Draw `count` groups from the patterns `rows`; fewer where there are not as many."""
-    count = min(count, grouping.most_groups(len(rows), gridsize**2, config.grouping))
-    return grouping.group(raw, gridsize, config.grouping, n_groups=count, rng=rng, rows=rows).nn_indices
 
 
 def _clusters(
