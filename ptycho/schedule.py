@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 SPARE_NEIGHBOURS = 2
 """Neighbours more than a cluster of single patterns has groups, among which they are drawn."""
-FALLBACK_CLUSTERS = 64
-"""Training clusters that are validated on where none are held out."""
+CALIBRATION_CLUSTERS = 64
+"""Training clusters that stand for all where something is measured on them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Schedule:
     @property
     def held_out(self) -> ClusteredData:
         """The clusters that are validated on; where none are held out, some that train."""
-        rows = self.validation if len(self.validation) else self.first[:FALLBACK_CLUSTERS]
+        rows = self.validation if len(self.validation) else self.first[:CALIBRATION_CLUSTERS]
         return self._data(rows)
 
     def order(self, epoch: int, count: int) -> np.ndarray:

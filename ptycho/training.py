@@ -28,8 +28,6 @@ from ptycho.scaling import Scales
 logger = logging.getLogger(__name__)
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.json"
-CALIBRATION_GROUPS = 64
-"""Training clusters that stand for all where something is measured on them."""
 
 
 def train(
@@ -243,7 +241,7 @@ class _Trainer:
 
         data = PtychoDataContainer(self.schedule.clusters(1), self.scales)
         predicted, measured = [], []
-        for rows in _full_batches(min(len(data), CALIBRATION_GROUPS), self.batch):
+        for rows in _full_batches(min(len(data), schedule.CALIBRATION_CLUSTERS), self.batch):
             out = self.model.predict_on_batch(network.model_inputs(data.batch(rows), self.probe))
             predicted.append(np.asarray(out["predicted"]))
             measured.append(np.asarray(out["measured"]))

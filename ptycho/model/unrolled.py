@@ -63,15 +63,18 @@ class UnrolledNetwork(keras.layers.Layer):
         # Nothing in these steps is trained (but the photon scale): back-propagation goes around them.
         still = ops.stop_gradient(amplitude)
 
-        def iterate(k: Tensor, state: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
+        def plain(k: Tensor, state: tuple[Pair, Pair], measured: Tensor) -> tuple[Pair, Pair]:
+            """Return the object after a step without a correction, and before it."""
             ahead = self._look_ahead(*state, k)
-            step = physics.gradient_step(ahead, still, placement, probe, illumination, DAMPING)
+            step = physics.gradient_step(ahead, measured, placement, probe, illumination, DAMPING)
             return (ahead[0] + step[0], ahead[1] + step[1]), state[0]
 
         now, before = flat, flat
         if self.config.warm_steps:
             # One graph of a step, however many there are: tracing them one by one took longer than running them.
-            now, before = ops.fori_loop(0, self.config.warm_steps, iterate, (flat, flat))
+            now, before = ops.fori_loop(
+                0, self.config.warm_steps, lambda k, state: plain(k, state, still), (flat, flat)
+            )
         for k in range(self.config.steps):
             ahead = self._look_ahead(now, before, self.config.warm_steps + k)
             step = physics.gradient_step(ahead, amplitude, placement, probe, illumination, DAMPING)
@@ -81,10 +84,9 @@ class UnrolledNetwork(keras.layers.Layer):
                 (ahead[0] + size * step[0] + extra[0], ahead[1] + size * step[1] + extra[1]),
                 now,
             )
-        for k in range(self.config.final_steps):
-            ahead = self._look_ahead(now, before, self.config.warm_steps + self.config.steps + k)
-            step = physics.gradient_step(ahead, amplitude, placement, probe, illumination, DAMPING)
-            now, before = (ahead[0] + step[0], ahead[1] + step[1]), now
+        corrected = self.config.warm_steps + self.config.steps
+        for k in range(corrected, corrected + self.config.final_steps):
+            now, before = plain(k, (now, before), amplitude)
         return now
 
     def _correction(self, k: int, step: Pair, obj: Pair, illumination: Tensor) -> Pair:
