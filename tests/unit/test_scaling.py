@@ -242,6 +242,9 @@ class TestClosedForm:
         with pytest.raises(ScaleError, match="nphotons must be finite and > 0"):
             scaling.closed_form(nphotons, 64)
 
+    def test_less_than_one_photon_a_pattern_is_few_and_no_error(self):
+        assert scaling.closed_form(0.25, 64) == pytest.approx(0.5 / 32, rel=1e-12)
+
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
     def test_it_is_right_on_normalised_data_and_only_there(self):
         from_the_data = lambda energy: math.sqrt(1e9 / energy)  # noqa: E731

@@ -265,6 +265,19 @@ class TestCanvas:
         assert not dataclasses.replace(result, kept_fraction=0.999).fits_canvas
         assert not dataclasses.replace(result, n_outside=1).fits_canvas
 
+    @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/C1")
+    def test_what_stitching_could_not_place_is_reported(self, monkeypatch):
+        """On a canvas of the wrong size, whoever sized it: both ways of adding count, over all chunks."""
+        patches, weights, where, _ = oracle_patches(40)
+        monkeypatch.setattr(coords, "canvas_frame", lambda positions, size: ((20, 12), (20, 40)))
+        result = stitch(patches, weights, where, chunk=7)
+        half = SIZE // 2
+        x, y = where.T
+        whole = (x - half >= 20) & (x + half <= 60) & (y - half >= 12) & (y + half <= 32)
+        assert 0 < whole.sum() < 40
+        assert result.n_outside == 40 - whole.sum()
+        assert not result.fits_canvas
+
     def test_an_empty_canvas_is_zero_and_lost_nothing(self):
         canvas = Canvas((0, 0), (5, 7))
         assert canvas.merged().shape == (5, 7)
@@ -330,6 +343,17 @@ class TestStream:
         assert len(made) == 400
         assert most <= 2
         assert result.n_patches == 400
+
+    def test_the_predictor_s_error_is_that_of_all_its_patterns(self):
+        """Sums, not a mean of ratios; where nothing was measured it is not known."""
+        patches, weights, where, _ = oracle_patches(3)
+        known = Prediction(patches, weights, where, np.array([0.1, 0.02, 0.03]), np.array([0.2, 0.3, 0.1]))
+        result = stitching.stitch(known, where, oracles.lopsided_probe(8))
+        assert result.network_error == pytest.approx(0.15 / 0.6)
+        dark = stitching.stitch(
+            dataclasses.replace(known, energy=np.zeros(3)), where, oracles.lopsided_probe(8)
+        )
+        assert np.isnan(dark.network_error)
 
     @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/success")
     def test_patches_that_are_not_finite_are_counted(self):
