@@ -86,20 +86,39 @@ class Geometry:
 
 
 def _positions(
-    change: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-) -> Callable:
-    """Make a correction of the positions from (x, y, sum of both ends [x, y]) -> (x, y)."""
+    swap: bool = False, flip_x: bool = False, flip_y: bool = False
+) -> Callable[[RawData], RawData]:
+    """Make a correction that swaps the axes of the positions and then mirrors them.
+
+    In the truth's frame, which is that of the corrected positions, or else from one end of them to the other.
+    """
 
     def correct(raw: RawData) -> RawData:
+        columns = slice(None, None, -1 if swap else 1)
+        where = raw.positions[:, columns]
+        nominal = np.stack([raw.xcoords_start, raw.ycoords_start], axis=1)[:, columns]
         if raw.object_guess is not None:
             ends = np.array(raw.object_guess.shape[::-1], float)
         else:
-            ends = raw.positions.min(axis=0) + raw.positions.max(axis=0)
-        x, y = change(raw.xcoords, raw.ycoords, ends)
-        nominal_x, nominal_y = change(raw.xcoords_start, raw.ycoords_start, ends)
-        return replace(raw, xcoords=x, ycoords=y, xcoords_start=nominal_x, ycoords_start=nominal_y)
+            ends = where.min(axis=0) + where.max(axis=0)
+        for axis, flipped in enumerate((flip_x, flip_y)):
+            if flipped:
+                where, nominal = (_mirrored(some, axis, ends[axis]) for some in (where, nominal))
+        return _placed(raw, where, nominal)
 
     return correct
+
+
+def _mirrored(where: np.ndarray, axis: int, end: float) -> np.ndarray:
+    mirrored = where.copy()
+    mirrored[:, axis] = end - where[:, axis]
+    return mirrored
+
+
+def _placed(raw: RawData, where: np.ndarray, nominal: np.ndarray) -> RawData:
+    """Return the scan with its positions and nominal positions (M, 2) replaced."""
+    (x, y), (start_x, start_y) = where.T, nominal.T
+    return replace(raw, xcoords=x, ycoords=y, xcoords_start=start_x, ycoords_start=start_y)
 
 
 def _patterns(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[RawData], RawData]:
@@ -107,13 +126,13 @@ def _patterns(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[RawData],
 
 
 CORRECTIONS: Mapping[str, Callable[[RawData], RawData]] = {
-    "swap_axes": _positions(lambda x, y, ends: (y, x)),
-    "flip_x": _positions(lambda x, y, ends: (ends[0] - x, y)),
-    "flip_y": _positions(lambda x, y, ends: (x, ends[1] - y)),
-    "flip_axes": _positions(lambda x, y, ends: (ends[0] - x, ends[1] - y)),
-    "swap_flip_x": _positions(lambda x, y, ends: (ends[1] - y, x)),
-    "swap_flip_y": _positions(lambda x, y, ends: (y, ends[0] - x)),
-    "swap_flip_axes": _positions(lambda x, y, ends: (ends[1] - y, ends[0] - x)),
+    "swap_axes": _positions(swap=True),
+    "flip_x": _positions(flip_x=True),
+    "flip_y": _positions(flip_y=True),
+    "flip_axes": _positions(flip_x=True, flip_y=True),
+    "swap_flip_x": _positions(swap=True, flip_x=True),
+    "swap_flip_y": _positions(swap=True, flip_y=True),
+    "swap_flip_axes": _positions(swap=True, flip_x=True, flip_y=True),
     "conjugate_probe": lambda raw: replace(raw, probe=np.conj(raw.probe)),
     "shift_patterns": _patterns(lambda stack: np.fft.fftshift(stack, axes=(1, 2))),
     "transpose_patterns": _patterns(lambda stack: np.swapaxes(stack, 1, 2)),
@@ -150,7 +169,8 @@ def correct(raw: RawData, text: str) -> RawData:
 
 
 def _scaled(raw: RawData, factor: float) -> RawData:
-    return _positions(lambda x, y, ends: (factor * x, factor * y))(raw)
+    nominal = np.stack([raw.xcoords_start, raw.ycoords_start], axis=1)
+    return _placed(raw, factor * raw.positions, factor * nominal)
 
 
 def compare(raw: RawData) -> Geometry:

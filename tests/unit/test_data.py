@@ -223,7 +223,7 @@ class TestRefused:
         ):
             RawData(**parts(**where))
 
-    @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e300])
+    @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e300, 2.0**53, -(2.0**53)])
     def test_a_scan_index_that_is_no_whole_number(self, value):
         with pytest.raises(DataContractError, match="scan_index must hold whole numbers; row 2 is"):
             RawData(**parts(scan_index=np.array([0, 1, value, 3, 4])))

@@ -158,6 +158,109 @@ def test_a_correction_keeps_the_truth_and_mirrors_inside_of_it(good):
     np.testing.assert_allclose(doubled.positions, 2 * good.positions)
 
 
+MOVED = {  # (x, y) of a position; width and height of the frame that the corrected ones lie in
+    "swap_axes": lambda x, y, w, h: (y, x),
+    "flip_x": lambda x, y, w, h: (w - x, y),
+    "flip_y": lambda x, y, w, h: (x, h - y),
+    "flip_axes": lambda x, y, w, h: (w - x, h - y),
+    "swap_flip_x": lambda x, y, w, h: (w - y, x),
+    "swap_flip_y": lambda x, y, w, h: (y, h - x),
+    "swap_flip_axes": lambda x, y, w, h: (w - y, h - x),
+}
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+@pytest.mark.parametrize("name", MOVED)
+def test_a_correction_of_the_positions_turns_or_mirrors_where_they_lie(good, name, with_truth):
+    """In the truth's frame where there is one (it is wider than high), else from one end of them to the other."""
+    x, y = np.array([[20.0, 31, 44, 60, 52], [18.0, 66, 30, 41, 25]])
+    raw = replace(
+        good.take(np.arange(5)),
+        **{"xcoords": x, "ycoords": y, "xcoords_start": x + 1, "ycoords_start": y - 2},
+        object_guess=np.ones(SHAPE, np.complex64) if with_truth else None,
+    )
+    mended = geometry.correct(raw, name)
+    spans = [values.min() + values.max() for values in ((y, x) if "swap" in name else (x, y))]
+    width, height = SHAPE[::-1] if with_truth else spans
+    np.testing.assert_allclose((mended.xcoords, mended.ycoords), MOVED[name](x, y, width, height))
+    np.testing.assert_allclose(
+        (mended.xcoords_start, mended.ycoords_start), MOVED[name](x + 1, y - 2, width, height)
+    )
+    np.testing.assert_array_equal(mended.diff3d, raw.diff3d)
+
+
+def test_a_factor_on_the_positions_is_one_on_the_nominal_ones_too(good):
+    raw = replace(good, xcoords_start=good.xcoords + 1, ycoords_start=good.ycoords - 2)
+    scaled = geometry.correct(raw, "scale_positions=1.5")
+    np.testing.assert_allclose(scaled.xcoords_start, 1.5 * (good.xcoords + 1))
+    np.testing.assert_allclose(scaled.ycoords_start, 1.5 * (good.ycoords - 2))
+
+
+SOURCE = {  # where the pixel [row, column] of a corrected pattern comes from; the zero frequency lies at [16, 16]
+    "shift_patterns": lambda i, j: ((i + 16) % 32, (j + 16) % 32),
+    "transpose_patterns": lambda i, j: (j, i),
+    "mirror_patterns_x": lambda i, j: (i, (32 - j) % 32),
+    "mirror_patterns_y": lambda i, j: ((32 - i) % 32, j),
+}
+
+
+@pytest.mark.parametrize("name", SOURCE)
+def test_a_correction_of_the_patterns_by_loops(good, name):
+    mended = geometry.correct(good, name)
+    for i in range(N):
+        for j in range(N):
+            np.testing.assert_array_equal(
+                mended.diff3d[:, i, j], good.diff3d[(slice(None), *SOURCE[name](i, j))]
+            )
+    np.testing.assert_array_equal(mended.positions, good.positions)
+
+
+def test_every_correction_is_known_here():
+    assert {*MOVED, *SOURCE, "conjugate_probe"} == set(geometry.CORRECTIONS)
+
+
+@pytest.mark.parametrize("step", [(3, 0), (0, -5), (4, 7), (-40, 2)])
+def test_overlap_is_the_share_of_the_light_that_neighbours_have_in_common(step):
+    """Sum of I(r) I(r - d) over sum of I(r)^2, all modes, by loops; nothing wraps around."""
+    probe = oracles.lopsided_probe(N, modes=2)
+    intensity = np.sum(np.abs(probe) ** 2, axis=0)
+    dx, dy = step
+    common = sum(
+        intensity[i, j] * intensity[i - dy, j - dx]
+        for i in range(N)
+        for j in range(N)
+        if 0 <= i - dy < N and 0 <= j - dx < N
+    )
+    x, y = np.array([0.0, dx, 300.0, 300.0 + dx]), np.array([0.0, dy, 9.0, 9.0 + dy])
+    raw = RawData(x, y, np.ones((4, N, N)), probe)
+    assert geometry.overlap(raw) == pytest.approx(common / np.sum(intensity**2), abs=1e-6)
+
+
+@pytest.mark.parametrize("off", [(0, 0), (5, -2), (-16, 3), (1, 15)])
+def test_the_beam_s_centre_is_where_the_light_without_an_object_would_fall(off):
+    probe = oracles.lopsided_probe(N, modes=2)
+    light = oracles.far_field(np.ones((N, N)), probe)
+    raw = RawData(
+        np.arange(5.0), np.arange(5.0), np.roll(np.tile(light, (5, 1, 1)), off[::-1], axis=(1, 2)), probe
+    )
+    assert geometry.beam_centre(raw) == off
+
+
+def test_noise_of_pixels_with_less_than_a_quarter_of_a_count_is_all_they_hold():
+    counts = np.full((4, N, N), 0.1)
+    counts[:, :8] = 9.0
+    raw = RawData(np.arange(4.0), np.arange(4.0), np.sqrt(counts) / 3, np.ones((N, N)), photon_scale=3.0)
+    assert geometry.noise(raw) == pytest.approx((0.25 * 8 + 0.1 * 24) / (9.0 * 8 + 0.1 * 24))
+
+
+def test_positions_that_spread_too_far_are_not_fitted(good):
+    wide = good.positions * 0
+    wide[-1] = (geometry.MAX_CANVAS * N, 0)
+    assert np.isnan(geometry.fit_error(replace(good, xcoords=wide[:, 0], ycoords=wide[:, 1])))
+    wide[-1] = ((geometry.MAX_CANVAS - 1) * N - 4, 0)
+    assert np.isfinite(geometry.fit_error(replace(good, xcoords=wide[:, 0], ycoords=wide[:, 1])))
+
+
 @pytest.mark.parametrize(
     "text", ["swap", "scale_positions", "scale_positions=-1", "scale_positions=x", "flip_x=2"]
 )
