@@ -12,7 +12,7 @@ UNTRAINED = {  # physics alone: one epoch at a learning rate of 1e-9
     "gs2_ideal": ((0.9964, 0.9812), (0.9964, 0.9812)),
     "gs2_custom": ((0.9985, 0.992), (0.9832, 0.885)),
     "dose_legacy_gs2": ((0.9930, 0.958), (0.9831, 0.884)),
-    "dose_experiments": ((0.99958, 0.998), (0.99958, 0.998)),
+    "dose_experiments": ((0.99996, 0.99976), (0.99996, 0.99976)),
 }
 FLOORS = {  # what training has to reach
     "gs1_ideal": ((0.90, 0.68), (0.90, 0.68)),
@@ -20,10 +20,11 @@ FLOORS = {  # what training has to reach
     "gs2_ideal": ((0.9965, 0.9816), (0.9965, 0.9816)),
     "gs2_custom": ((0.9986, 0.9926), (0.984, 0.893)),
     "dose_legacy_gs2": ((0.994, 0.968), (0.9845, 0.891)),
-    "dose_experiments": ((0.9997, 0.998), (0.9997, 0.998)),
+    "dose_experiments": ((0.9999, 0.9995), (0.9999, 0.9995)),
 }
-NOTHING_TO_LEARN = ("gs1_ideal",)
-"""Limited by the twin image: no training can decide between an object and its twin."""
+NOTHING_TO_LEARN = ("gs1_ideal", "dose_experiments")
+"""No floor tells a trained network from an untrained one. The twin image: no training can decide between an object and
+its twin. A raster 4 px wide: physics alone leaves 4e-5 of the correlation, and only the gate `learned` sees the rest."""
 
 
 @pytest.fixture

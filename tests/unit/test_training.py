@@ -1,5 +1,6 @@
 """Training, bundles and inference on a scan small enough for the fast tier."""
 
+import dataclasses
 import gc
 import json
 import shutil
@@ -23,7 +24,7 @@ def tiny(gridsize=1, **training_values):
             "N": 32,
             "gridsize": gridsize,
             "simulation": {"object_size_px": 96, "base_total_images": 48 // gridsize**2},
-            "model": {"warm_steps": 1, "steps": 1, "filters": 4, "levels": 2},
+            "model": {"warm_steps": 0, "steps": 1, "filters": 4, "levels": 1},
             "training": {"epochs": 2, "batch_size": 4, **training_values},
         }
     )
@@ -188,9 +189,8 @@ def test_divergence_names_epoch_step_and_tensor_and_keeps_the_history(tmp_path):
 def test_every_loss_trains_every_architecture(architecture):
     losses = {"amplitude": 1.0, "nll": 1e-8, "mae": 1.0, "total_variation": 0.1}
     config = tiny(epochs=1, loss=losses)
-    config = config.model_copy(
-        update={"model": config.model.model_copy(update={"architecture": architecture})}
-    )
+    deeper = {"architecture": architecture, "warm_steps": 1, "levels": 2}
+    config = config.model_copy(update={"model": config.model.model_copy(update=deeper)})
     _, bundle = trained(config)
     row = bundle.history[1]
     assert all(np.isfinite(row[f"loss_{name}"]) for name in losses)
@@ -281,6 +281,27 @@ def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
     assert [row["loss"] for row in bundle.history[1:]] == [(steps - 1) / 2] * 2, (
         "the mean over the epoch's steps"
     )
+
+
+def test_an_epoch_of_fewer_clusters_than_a_batch_is_one_step_of_what_there_is(monkeypatch):
+    config = tiny(epochs=2, batch_size=8, cluster_patterns=1, validation_fraction=0)
+    groups, scaled, _ = prepared(config)
+    draw = schedule.Schedule.clusters
+    visited = []
+
+    def clusters(self, epoch):
+        found = draw(self, epoch)
+        return found if epoch == 1 else dataclasses.replace(found, nn_indices=found.nn_indices[:5])
+
+    def step(self, epoch, number, data, rows):
+        visited.append((epoch, number, len(rows)))
+        return {"loss": float(epoch)}
+
+    monkeypatch.setattr(schedule.Schedule, "clusters", clusters)
+    monkeypatch.setattr(training._Trainer, "_step", step)
+    bundle, _ = trained_with(groups, scaled, config)
+    assert visited == [*((1, number, 8) for number in range(len(groups) // 8)), (2, 0, 5)]
+    assert [row["loss"] for row in bundle.history[1:]] == [1, 2]
 
 
 def size_of(weights):

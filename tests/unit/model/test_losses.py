@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from lazily import Lazy
 
+from ptycho.config import LossConfig
+
 keras = Lazy("keras")
 losses = Lazy("ptycho.model.losses")
 unet = Lazy("ptycho.model.unet")
@@ -95,3 +97,23 @@ def test_total_variation_counts_steps_between_lit_pixels_only():
     pair = keras.ops.convert_to_tensor(real), keras.ops.convert_to_tensor(imaginary)
     found = value(losses.total_variation(pair, keras.ops.convert_to_tensor(weight), 1.5))
     assert found == pytest.approx(total / (1.5 * lit.sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [{"amplitude"}, {"nll"}, {"mae", "total_variation"}, {"amplitude", "nll"}])
+def test_a_term_without_weight_is_not_computed(wanted):
+    """A NaN in it would poison the total all the same; what is computed is the term of that name."""
+    rng = np.random.default_rng(7)
+    predicted, measured = rng.uniform(1, 5, (2, 1, 2, 4, 4)).astype(np.float32)
+    obj, weight = rng.normal(size=(2, 1, 8, 8)).astype(np.float32), np.ones((1, 8, 8), np.float32)
+    config = LossConfig(**{"amplitude": 0.0, **dict.fromkeys(wanted, 0.3)})
+    terms = losses.loss_terms(config, predicted, measured, tuple(obj), weight, 2.0)
+    apart = {
+        "amplitude": losses.amplitude_error(predicted, measured),
+        "nll": losses.poisson_nll(predicted**2, measured**2),
+        "mae": losses.absolute_error(predicted, measured),
+        "total_variation": losses.total_variation(tuple(obj), weight, 2.0),
+    }
+    assert terms.keys() == wanted
+    assert {name: value(term) for name, term in terms.items()} == {
+        name: value(apart[name]) for name in wanted
+    }

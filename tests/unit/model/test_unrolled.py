@@ -318,3 +318,10 @@ def test_every_correction_starts_from_weights_of_its_own():
         for k in (0, 1)
     )
     assert np.abs(first - second).max() > 1e-3
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_a_network_is_as_wide_as_what_it_sees_and_adds(block):
+    """Six numbers a pixel go in, four come out, and no weight is trained for nothing."""
+    shapes = [tuple(w.shape) for w in network(steps=1, block=block).weights if "kernel" in w.path]
+    assert (shapes[0][-2], shapes[-1][-1]) == (6 * block**2, 4 * block**2)
