@@ -121,8 +121,8 @@ class ModelConfig(Section):
     """Unrolled: data-consistency gradient steps before the first correction."""
     momentum: float = Field(0.95, ge=0, lt=1)
     """Unrolled: largest weight of Nesterov's momentum between gradient steps; 0 is plain descent."""
-    steps: int = Field(3, ge=1, le=20)
-    """Unrolled: number of (data-consistency gradient, CNN correction) pairs."""
+    steps: int = Field(3, ge=0, le=20)
+    """Unrolled: number of (data-consistency gradient, CNN correction) pairs. 0 is physics alone."""
     final_steps: int = Field(0, ge=0, le=200)
     """Unrolled: data-consistency gradient steps after the last correction."""
     share_weights: bool = False
@@ -138,6 +138,14 @@ class ModelConfig(Section):
     """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
     trainable_photon_scale: bool = True
     """Train the logarithm of the photon scale along (it is undone on the way out)."""
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Self:
+        if self.architecture == "unrolled" and self.steps == 0 and not self.trainable_photon_scale:
+            raise ValueError(
+                "with steps = 0 the photon scale alone is trained: set trainable_photon_scale = true"
+            )
+        return self
 
     @property
     def multiple(self) -> int:

@@ -34,7 +34,7 @@ class UnrolledNetwork(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.config, self.channels, self.object_unit = config, channels, object_unit
-        networks = 1 if config.share_weights else config.steps
+        networks = min(1, config.steps) if config.share_weights else config.steps
         self._nets = [
             UNet(
                 config.filters,
@@ -51,7 +51,10 @@ class UnrolledNetwork(keras.layers.Layer):
         """Create all weights."""
         for net in self._nets:
             net.build((None, None, None, 6 * self.config.block**2))
-        self.step_sizes = self.add_weight(name="step_sizes", shape=(self.config.steps,), initializer="ones")
+        if self.config.steps:
+            self.step_sizes = self.add_weight(
+                name="step_sizes", shape=(self.config.steps,), initializer="ones"
+            )
         self.built = True
 
     def call(

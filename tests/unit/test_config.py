@@ -334,6 +334,13 @@ class TestRefused:
         ):
             Config.from_dict({"training": {"loss": {"amplitude": 0.0, "total_variation": 1.0}}})
 
+    def test_physics_alone_trains_the_photon_scale_or_nothing(self):
+        with pytest.raises(ConfigError, match="with steps = 0 the photon scale alone is trained"):
+            Config.from_dict({"model": {"steps": 0, "trainable_photon_scale": False}})
+        assert Config.from_dict({"model": {"steps": 0}}).model.steps == 0
+        fixed = {"steps": 0, "trainable_photon_scale": False, "architecture": "unet"}
+        assert Config.from_dict({"model": fixed}).model.architecture == "unet"
+
     def test_an_unknown_profile_is_answered_with_the_known(self):
         with pytest.raises(
             ConfigError, match=r"gs1\.toml: unknown profile 'quik'; it has fast, quick, smoke"

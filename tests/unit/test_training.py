@@ -212,6 +212,18 @@ def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
     assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
 
 
+def test_physics_alone_trains_its_photon_scale_and_is_a_bundle_too(tmp_path):
+    config = tiny(epochs=1)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"steps": 0, "warm_steps": 2})}
+    )
+    test, bundle = trained(config)
+    assert set(bundle.weights) == {"scale/log_scale"}
+    assert bundle.trained_photon_scale != bundle.scales.photon_scale
+    save_bundle(tmp_path / "bundle.npz", bundle)
+    assert np.isfinite(inference.predict(load_bundle(tmp_path / "bundle.npz"), test).patches).all()
+
+
 @pytest.mark.finding("CONFIG-LOGGER-001")
 def test_epoch_zero_is_the_network_before_it_learned_anything(run):
     """By hand: the untrained network's patches of the validation clusters against their patterns."""

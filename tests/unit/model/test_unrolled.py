@@ -132,7 +132,7 @@ def accelerated(scene, corrections, momentum):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.3, 0.95])
-@pytest.mark.parametrize(("warm_steps", "steps"), [(0, 1), (0, 3), (1, 2), (3, 2)])
+@pytest.mark.parametrize(("warm_steps", "steps"), [(0, 1), (0, 3), (1, 2), (3, 2), (4, 0)])
 def test_untrained_it_is_the_accelerated_iteration_from_a_flat_object(scene, warm_steps, steps, momentum):
     expected = accelerated(scene, [0] * (warm_steps + steps), momentum)
     found = run(network(warm_steps=warm_steps, steps=steps, momentum=momentum), scene)
