@@ -176,6 +176,16 @@ def test_well_covered_is_what_was_lit_more_than_once(found, truth, scan):
     assert direct["pearson_well_covered"] == pytest.approx(1)
 
 
+def test_where_coverage_is_not_known_all_that_counts_is_well_covered():
+    """Pixels outside of the mask count in neither."""
+    values = np.random.default_rng(4).uniform(1, 2, (2, 6, 7))
+    mask = np.ones((6, 7), bool)
+    mask[0] = False
+    pair = frames.Comparison(*values.astype(np.complex64), mask, (0, 0))
+    expected = np.corrcoef(values[0, 1:].ravel(), values[1, 1:].ravel())[0, 1]
+    assert summary.well_covered_pearson(pair) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize(("shift", "moved"), [(16.0, True), (16.5, False), (17.0, False)])
 def test_a_shift_of_a_quarter_of_the_picture_is_no_registration(
     found, truth, scan, monkeypatch, shift, moved

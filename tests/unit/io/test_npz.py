@@ -256,6 +256,14 @@ class TestAmplitudeOrIntensity:
         counts[:, ::2] = 300
         assert npz.read_npz(save(diff3d=counts), intensity=True).diff3d.max() == pytest.approx(np.sqrt(65535))
 
+    def test_one_pattern_of_whole_numbers_among_others_is_no_reason_to_warn(self, save, caplog):
+        """A sample over the whole scan is looked at, not its beginning."""
+        patterns = np.random.default_rng(0).uniform(1, 9, (40, N, N))
+        patterns[0] = np.round(patterns[0])
+        many = {"xcoords": np.arange(40.0), "ycoords": np.arange(40.0)}
+        npz.read_npz(save(diff3d=patterns, **many))
+        assert not caplog.records
+
     def test_ones_and_zeros_are_no_reason_to_warn(self, save, caplog):
         npz.read_npz(save(diff3d=np.random.default_rng(0).integers(0, 2, (5, N, N))))
         assert not caplog.records
