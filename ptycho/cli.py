@@ -389,8 +389,7 @@ def _with_bundle(
     config = request.of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
     scan = request.read_scan(data, reading.intensity, reading.geometry)
     request.check_truth(config, scan)
-    request.compare_probes(loaded, scan, config)
-    return config, {"train": loaded, "scan": scan}
+    return config, {"train": request.with_probe_of(scan, loaded, config), "scan": scan}
 
 
 if __name__ == "__main__":

@@ -106,8 +106,13 @@ def say_what_is_idle(
         logger.warning(line)
 
 
-def compare_probes(bundle: Any, scan: RawData, config: Config) -> None:
-    """Warn where a scan's probe is not the one that its bundle was trained with."""
+def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
+    """Return the bundle with the scan's own probe; warn where it is not the one that the bundle was trained with.
+
+    The physics of a scan is that of its own probe: the network's gradient steps take it as they take the patterns.
+    """
+    import dataclasses
+
     import numpy as np
 
     from ptycho.simulate import probes
@@ -118,12 +123,15 @@ def compare_probes(bundle: Any, scan: RawData, config: Config) -> None:
     else:
         relative = float(np.linalg.norm(own - bundle.probe) / np.linalg.norm(bundle.probe))
         if relative <= SAME_PROBE:
-            return
+            return bundle
         difference = f"a relative difference of {relative:.2g}"
+    sees = bundle.model.architecture == "unrolled"
     logger.warning(
-        "the scan's probe is not the one that the bundle was trained with (%s); the bundle's is used",
+        "the scan's probe is not the one that the bundle was trained with (%s); %s",
         difference,
+        "the scan's is used" if sees else "the classic network knows only its own: train it on this scan",
     )
+    return dataclasses.replace(bundle, probe=own)
 
 
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:

@@ -1,6 +1,5 @@
 """Parameters that were set and cannot act are named, and those that can act are not."""
 
-import numpy as np
 import pytest
 from command import call
 
@@ -94,21 +93,4 @@ def test_the_command_says_it_in_a_line_and_goes_on(tmp_path, monkeypatch, finish
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "ptycho: --set model.filters has no effect: no stage of this command reads it (train, scan given)"
-    )
-
-
-@pytest.mark.finding("MAINREF-CLI-001/#15")
-@pytest.mark.parametrize("modes", [1, 2])
-def test_another_probe_than_the_bundles_is_told(modes, tmp_path, monkeypatch, finished, capsys):
-    import dataclasses
-
-    monkeypatch.chdir(tmp_path)
-    scan = finished.result.artifacts["scan"]
-    other = np.repeat(np.roll(scan.probe, 2, axis=-1), modes, axis=0)
-    npz.write_npz("scan.npz", dataclasses.replace(scan, probe=other))
-    bundle = str(finished.folder / "bundle.npz")
-    assert call("infer", bundle, "--data", "scan.npz", "--out", "rec.npz") == 0
-    said = "a relative difference of" if modes == 1 else "2 modes, not 1"
-    assert (
-        f"the scan's probe is not the one that the bundle was trained with ({said}" in capsys.readouterr().err
     )
