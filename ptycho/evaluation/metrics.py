@@ -40,7 +40,7 @@ def amplitude_metrics(pair: Comparison) -> dict[str, float]:
         "nrmse": rmse / float(t.mean()),
         "pearson": pearson(a, t),
         "ssim": ssim(pair),
-        "psnr_db": 20 * math.log10(span / rmse) if rmse > 0 and span > 0 else math.nan,
+        "psnr_db": 20 * math.log10(span / rmse) if 0 < rmse < math.inf and span > 0 else math.nan,
     }
 
 

@@ -60,6 +60,7 @@ class Evaluation:
         }
 
 
+@np.errstate(invalid="ignore")  # of what is not finite there is a gate of its own, and no warning beside it
 def evaluate(
     reconstruction: Reconstruction,
     truth: np.ndarray | None,

@@ -24,7 +24,7 @@ def side_by_side(
     scan = groups.raw
     inside = reconstruction.coverage > threshold
     extent = _extent(reconstruction)
-    obj = np.where(inside, reconstruction.object, np.nan)
+    obj = np.where(inside & np.isfinite(reconstruction.object), reconstruction.object, np.nan)
     truth = (
         _in_frame(scan.object_guess, reconstruction) if compared and scan.object_guess is not None else None
     )

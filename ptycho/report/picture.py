@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ptycho import identity, provenance
 from ptycho.io import atomic
 from ptycho.pipeline import PipelineResult
@@ -32,6 +34,7 @@ def part(name: str, result: PipelineResult) -> Any:
     return getattr(result.artifacts[stage], attribute) if attribute else result.artifacts[stage]
 
 
+@np.errstate(invalid="ignore")  # what is not finite is seen in the picture, and told by its gate
 def draw(picture: Picture, result: PipelineResult) -> bytes:
     """Draw a picture as PNG."""
     figure = getattr(figures, picture.name)(*(part(name, result) for name in picture.of))

@@ -33,6 +33,12 @@ def noise_like(obj):
     return (noise * np.abs(obj).mean()).astype(np.complex64)
 
 
+def with_an_infinity(obj):
+    obj = obj.copy()
+    obj[obj.shape[0] // 2, obj.shape[1] // 2] = np.inf
+    return obj
+
+
 def with_a_nan(obj):
     obj = obj.copy()
     obj[obj.shape[0] // 2, obj.shape[1] // 2] = np.nan
@@ -53,8 +59,9 @@ def test_the_object_itself_passes(finished, blind):
         (lambda obj: 1.07 * obj, {"data_scale"}),
         (lambda obj: np.full_like(obj, np.abs(obj).mean()), {"not_flat"}),
         (with_a_nan, {"finite", "data_consistency", "data_scale", "not_flat"}),
+        (with_an_infinity, {"finite", "data_consistency", "data_scale", "not_flat"}),
     ],
-    ids=["noise", "three times", "seven per cent", "flat", "nan"],
+    ids=["noise", "three times", "seven per cent", "flat", "nan", "infinity"],
 )
 def test_another_object_fails_without_a_truth(finished, blind, change, gates):
     tight = finished.config.model_copy(

@@ -136,6 +136,16 @@ def test_a_pixel_with_any_light_at_all_that_is_no_number_is_counted(value):
     assert summary.structure(*on_canvas(values, coverage), 0.5)["nonfinite_px"] == 2
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_object_with_a_pixel_that_is_no_number_is_evaluated_all_the_same(found, truth, scan, value):
+    """Its metrics are undefined, its gate fails; the evaluation that says so must not fail itself."""
+    found.object[20, 30] = value
+    result = summary.evaluate(found, truth, scan, PROBE, EvaluationConfig())
+    assert result.structure["nonfinite_px"] == 1
+    assert math.isnan(result.direct["pearson"])
+    assert (result.registered["shift_x_px"], result.registered["shift_y_px"]) == (0, 0)
+
+
 def test_where_nothing_is_lit_or_all_is_dark_there_is_no_structure():
     ones, none = np.ones((5, 6), np.float32), np.zeros((5, 6), np.float32)
     dark = summary.structure(*on_canvas(ones, none), 0.5)

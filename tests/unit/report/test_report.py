@@ -1,5 +1,6 @@
 """The page and its figures: complete, escaped, in the object's frame, and never the end of a run."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -67,6 +68,34 @@ def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monke
         assert (tmp_path / f"{name}.png").read_bytes() == (finished.folder / f"{name}.png").read_bytes()
     anew = report.write_report(tmp_path, finished.result, Store(tmp_path / "cache"))
     assert {figure.name for figure in anew if figure.error} == PICTURES
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_pixel_that_is_no_number_is_missing_from_the_picture_and_no_other(finished, value):
+    """The picture is drawn without a warning, and the phases of all other pixels are there."""
+    whole = finished.result.artifacts["stitch"]
+    obj = whole.object.copy()
+    row, column = np.argwhere(whole.coverage > 0.5)[20]
+    obj[row, column] = value
+    broken = dataclasses.replace(whole, object=obj)
+    drawn = {}
+    for name, some in (("whole", whole), ("broken", broken)):
+        figure = figures.side_by_side(finished.result.artifacts["group_test"], some, 0.1, True)
+        drawn[name] = [
+            np.ma.filled(axes.images[0].get_array(), np.nan) for axes in figure.axes if axes.images
+        ]
+    assert len(drawn["whole"]) == len(drawn["broken"]) >= 7
+    changed = 0
+    for before, after in zip(drawn["whole"], drawn["broken"], strict=True):
+        gone = np.isnan(after) & ~np.isnan(before)
+        assert gone.sum() in (0, 1)
+        changed += int(gone.sum())
+        np.testing.assert_allclose(after[~gone], before[~gone], atol=0.05)
+    assert changed == 4, "amplitude, phase and both differences"
+    parts = {**finished.result.artifacts, "stitch": broken}
+    for picture in (picture for stage in pipeline.STAGES for picture in stage.pictures):
+        result = dataclasses.replace(finished.result, artifacts=parts)
+        assert pictures.draw(picture, result).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("origin", [(0, 0), (3, 5), (-2, -4)])
