@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import types
 from pathlib import Path
@@ -303,6 +304,23 @@ def output(process):
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     return text.split()
+
+
+def test_who_waits_for_another_says_so_before_it_waits(tmp_path):
+    """The other goes on only once it has been told."""
+    store, told, got = Store(tmp_path), threading.Event(), threading.Event()
+
+    def second():
+        with Store(tmp_path).lock("k", told.set):
+            got.set()
+
+    waiter = threading.Thread(target=second, daemon=True)
+    with store.lock("k", lambda: None):
+        waiter.start()
+        assert told.wait(20), "it waits without a word"
+        assert not got.is_set()
+    waiter.join(20)
+    assert got.is_set()
 
 
 class TestProcesses:

@@ -35,6 +35,16 @@ def test_along_the_axis_the_lower_share_trains(fraction):
     assert found.train.ycoords.max() < found.test.ycoords.min()
 
 
+def test_of_patterns_on_one_line_the_first_train():
+    """A raster has many patterns of the same y: which of them train must not depend on the sorting."""
+    raw = scan(400)
+    line = np.arange(400) % 4
+    lines = dataclasses.replace(raw, ycoords=20.0 + line, ycoords_start=None)
+    found = divided(lines, fraction=0.4)
+    expected = [*np.flatnonzero(line == 0), *np.flatnonzero(line == 1)[:60]]
+    np.testing.assert_array_equal(found.train_rows, np.sort(expected))
+
+
 def test_by_index_the_patterns_of_other_scans_test():
     index = np.arange(21) % 3
     found = divided(scan(index=index), method="scan_index")
