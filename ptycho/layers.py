@@ -103,7 +103,10 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {configs.shown(text)}: expected path=value, for example training.epochs=20")
     known = sorted(configs.leaf_paths())
     if path not in known:
-        hint = errors.hint(path, known, 0.4)
+        # A parameter's own name, or the beginning of it, says more than the likeness of the whole path.
+        leaf = path.rpartition(".")[2]
+        same = [name for name in known if leaf and name.rpartition(".")[2].startswith(leaf)]
+        hint = errors.hint(path, same or known, 0.0 if same else 0.4)
         raise ConfigError(f"--set {configs.shown(text)}: no parameter {configs.shown(path)}{hint}")
     if raw.lower() in ("true", "false"):
         return path, raw.lower() == "true"

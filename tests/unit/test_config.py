@@ -234,11 +234,23 @@ class TestOverrideText:
         with pytest.raises(ConfigError, match=r"expected path=value, for example training\.epochs=20"):
             parse_override(text)
 
-    def test_a_misspelt_path_is_answered_with_the_nearest(self):
-        with pytest.raises(
-            ConfigError, match=r"no parameter 'trainig\.epoch'; did you mean training\.epochs\?"
-        ):
-            parse_override("trainig.epoch=3")
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("trainig.epoch", "training.epochs"),
+            ("epochs", "training.epochs"),
+            ("warm", "model.warm_steps"),
+            ("model.nphotons", "simulation.nphotons"),
+            ("training.learning", "training.learning_rate"),
+            ("trainig.bach_size", "training.batch_size"),
+            ("gates.ssim", "gates.min_ssim"),
+        ],
+    )
+    def test_a_misspelt_path_is_answered_with_the_nearest(self, path, meant):
+        """The parameter's own name where it, or its beginning, is right; else the path that looks most like it."""
+        with pytest.raises(ConfigError) as caught:
+            parse_override(f"{path}=3")
+        assert f"no parameter '{path}'; did you mean {meant}?" in str(caught.value)
 
     def test_a_path_like_nothing_gets_no_guess(self):
         with pytest.raises(ConfigError, match="no parameter") as caught:
