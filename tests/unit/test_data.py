@@ -209,6 +209,15 @@ class TestRefused:
         with pytest.raises(DataContractError, match="positions span only"):
             RawData(**parts(**where))
 
+    @pytest.mark.parametrize("step", [0.0, 0.5])
+    def test_two_patterns_are_enough_to_see_it(self, step):
+        two = {name: value[:2] for name, value in parts().items() if name in ("diff3d", "xcoords", "ycoords")}
+        where = {"xcoords": np.array([30.0, 30.0 + step]), "ycoords": np.array([31.0, 31.0])}
+        with pytest.raises(DataContractError, match="all 2 positions are|positions span only"):
+            RawData(**{**parts(), **two, **where})
+        one = {"diff3d": two["diff3d"][:1], "xcoords": np.array([30.0]), "ycoords": np.array([31.0])}
+        assert len(RawData(**{**parts(), **one})) == 1
+
     def test_one_place_for_all_patterns_is_no_scan(self):
         where = {"xcoords": np.full(5, 30.0), "ycoords": np.full(5, 31.0)}
         with pytest.raises(DataContractError, match=r"all 5 positions are \(30, 31\)"):
