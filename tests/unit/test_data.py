@@ -213,7 +213,7 @@ class TestRefused:
     def test_two_patterns_are_enough_to_see_it(self, step):
         two = {name: value[:2] for name, value in parts().items() if name in ("diff3d", "xcoords", "ycoords")}
         where = {"xcoords": np.array([30.0, 30.0 + step]), "ycoords": np.array([31.0, 31.0])}
-        with pytest.raises(DataContractError, match="all 2 positions are|positions span only"):
+        with pytest.raises(DataContractError, match=r"all 2 positions are|positions span only"):
             RawData(**{**parts(), **two, **where})
         one = {"diff3d": two["diff3d"][:1], "xcoords": np.array([30.0]), "ycoords": np.array([31.0])}
         assert len(RawData(**{**parts(), **one})) == 1

@@ -253,3 +253,23 @@ class TestClusters:
         )
         np.testing.assert_array_equal(held.held_out.nn_indices, held.validation)
         assert held.held_out.judges == 1
+
+
+@pytest.mark.parametrize(
+    ("gridsize", "patterns", "judges", "among"),
+    [
+        (1, 8, 0, 8 + 2),
+        (1, 8, 1, 8 + 2),
+        (1, 8, 3, 8 + 2 + 2),
+        (2, 8, 0, 2 * 7),
+        (2, 8, 2, 2 * 7 + 1),
+        (2, 4, 1, 7),
+    ],
+)
+def test_members_are_drawn_among_as_many_neighbours_as_groups_in_use_would_have(
+    gridsize, patterns, judges, among
+):
+    """Singles: as many as there are, and a few to choose from. Groups: each its neighbours. Judges but the seed: one each."""
+    settings = {"cluster_patterns": patterns, "cluster_judges": judges}
+    config = Config.from_dict({"gridsize": gridsize, "grouping": {"neighbor_count": 7}, "training": settings})
+    assert schedule._neighbours(config, gridsize) == among
