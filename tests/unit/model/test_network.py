@@ -12,6 +12,7 @@ from ptycho.model import bundle as bundles
 
 keras = Lazy("keras")
 networks = Lazy("ptycho.model.network")
+physics = Lazy("ptycho.model.physics")
 unet = Lazy("ptycho.model.unet")
 SMALL = {"filters": 2, "levels": 1, "warm_steps": 1, "steps": 1}
 N = 16
@@ -84,7 +85,7 @@ def test_a_scale_of_one_is_no_switch():
 
 @pytest.mark.finding("TORCH-HEAD-SILU-ESCAPE-001")
 @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D6-range")
-@pytest.mark.parametrize("highest", [0.8, 4.0])
+@pytest.mark.parametrize("highest", [0.8, 1.5, 4.0])
 def test_the_heads_keep_their_range_and_reach_it_in_units_of_the_data(highest):
     net = unet.ClassicNetwork(ModelConfig(architecture="unet", max_amplitude=highest), 1, 2.5, seed=0)
     features = keras.ops.convert_to_tensor(np.array([-1e3, -1.0, 0.0, 1.0, 1e3], np.float32))
@@ -95,6 +96,32 @@ def test_the_heads_keep_their_range_and_reach_it_in_units_of_the_data(highest):
     assert phase[[0, -1]] == pytest.approx([-math.pi, math.pi], rel=1e-6)
     if highest > 1:
         assert amplitude[2] == pytest.approx(2.5), "it starts at the mean amplitude of the data"
+
+
+def test_the_classic_network_sees_amplitudes_in_units_of_a_typical_one():
+    """sqrt(|A| N / (unit |P|)), zero frequency in the middle: the same numbers in every unit of patterns and objects."""
+    size, unit = 16, 2.5
+    rng = np.random.default_rng(3)
+    amplitude = rng.uniform(0, 9, (2, 3, size, size)).astype(np.float32)
+    probe = rng.normal(size=(2, 1, size, size)).astype(np.float32)
+    net = unet.ClassicNetwork(ModelConfig(architecture="unet", filters=2, levels=1), 3, unit, seed=0)
+    net.build()
+    seen = []
+
+    def looking(features):
+        seen.append(np.asarray(keras.ops.convert_to_numpy(features)))
+        return keras.ops.concatenate([features, features], axis=-1)
+
+    net._net.call = looking
+    offsets = keras.ops.zeros((2, 1, 2, 3))
+    placement = physics.Placement(offsets, size, size)
+    modes = tuple(keras.ops.convert_to_tensor(part) for part in probe)
+    tensor = keras.ops.convert_to_tensor(amplitude)
+    lit = physics.placed_illumination(placement, modes, tensor)
+    net(tensor, placement=placement, probe=modes, illumination=lit)
+    energy = math.sqrt(np.sum(probe.astype(float) ** 2))
+    expected = np.sqrt(np.fft.fftshift(amplitude, axes=(2, 3)) * size / (unit * energy))
+    np.testing.assert_allclose(seen[0], np.moveaxis(expected, 1, -1), rtol=1e-4, atol=1e-4)
 
 
 CENTRES = np.array([[3, -1], [-1, 3], [-2, -2]])
@@ -170,3 +197,12 @@ def test_the_total_variation_is_counted_in_units_of_the_object():
     }
     steps = sum(np.abs(np.diff(part, axis=axis)).sum() for part in (real, imaginary) for axis in (1, 2))
     assert float(model.compute_loss(y_pred=found)) == pytest.approx(steps / (1.5 * N**2), rel=1e-5)
+
+
+@pytest.mark.parametrize("wanted", [{"amplitude"}, {"mae", "nll"}])
+def test_a_term_without_weight_is_no_number_of_the_history(wanted):
+    loss = LossConfig(**{"amplitude": 0.0, **dict.fromkeys(wanted, 2.0)})
+    config = ModelConfig(architecture="unet", filters=2, levels=1)
+    model = networks.PtychoModel(config, loss, channels=1, canvas_px=16, photon_scale=1.0, object_unit=1.0)
+    assert model.term_means.keys() == wanted
+    assert {metric.name for metric in model.metrics} >= {f"loss_{name}" for name in wanted}
