@@ -117,6 +117,8 @@ def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
 
     from ptycho.simulate import probes
 
+    if scan.N != bundle.N:
+        return bundle  # to be refused by what needs both
     own = probes.prepare_probe(scan.probe, config.probe)
     if own.shape != bundle.probe.shape:
         difference = f"{len(own)} modes, not {len(bundle.probe)}"
