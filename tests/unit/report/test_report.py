@@ -72,7 +72,7 @@ def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monke
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_one_pixel_that_is_no_number_is_missing_from_the_picture_and_no_other(finished, value):
-    """The picture is drawn without a warning, and the phases of all other pixels are there."""
+    """The phases of all other pixels are there."""
     whole = finished.result.artifacts["stitch"]
     obj = whole.object.copy()
     row, column = np.argwhere(whole.coverage > 0.5)[20]
@@ -92,9 +92,16 @@ def test_one_pixel_that_is_no_number_is_missing_from_the_picture_and_no_other(fi
         changed += int(gone.sum())
         np.testing.assert_allclose(after[~gone], before[~gone], atol=0.05)
     assert changed == 4, "amplitude, phase and both differences"
-    parts = {**finished.result.artifacts, "stitch": broken}
-    for picture in (picture for stage in pipeline.STAGES for picture in stage.pictures):
-        result = dataclasses.replace(finished.result, artifacts=parts)
+
+
+def test_an_infinite_pixel_is_drawn_without_a_warning(finished):
+    whole = finished.result.artifacts["stitch"]
+    obj = np.where(np.arange(whole.object.size).reshape(whole.object.shape) % 97, whole.object, np.inf)
+    parts = {**finished.result.artifacts, "stitch": dataclasses.replace(whole, object=obj)}
+    result = dataclasses.replace(finished.result, artifacts=parts)
+    drawn = [picture for stage in pipeline.STAGES for picture in stage.pictures if "stitch" in picture.of]
+    assert {picture.name for picture in drawn} == {"patterns", "side_by_side"}
+    for picture in drawn:
         assert pictures.draw(picture, result).startswith(b"\x89PNG")
 
 

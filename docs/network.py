@@ -1,0 +1,266 @@
+"""Quality against inference time, of physics alone and of trained networks: makes docs/network.md's table and picture.
+
+    python docs/network.py run       # trains and judges what docs/network.json lacks, one variant at a time (hours)
+    python docs/network.py transfer  # uses each scenario's network on another object, another dose, another probe
+    python docs/network.py time      # measures the inference of those not timed yet, on a quiet machine
+    python docs/network.py draw      # tables and picture from docs/network.json
+
+What was trained lies in the user's cache, so that `run` goes on where it was stopped. The measured probe is used where
+PTYCHO_DATA_DIR names it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho import group_canvas, inference, pipeline, request, scenarios
+from ptycho.config import Config, LossConfig
+from ptycho.data import GroupedData, PtychoDataContainer
+from ptycho.io import atomic
+from ptycho.model import bundle as bundles
+from ptycho.rows import Execution
+
+HERE = Path(__file__).parent
+ROWS, PAGE, PICTURE = HERE / "network.json", HERE / "network.md", HERE / "images" / "network.png"
+SCENARIOS = ("gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom")
+UNTRAINED = ("training.epochs=1", "training.learning_rate=1e-9")
+ELSEWHERE = {
+    "another object": ("simulation.object_seed=7",),
+    "a hundredth of the dose": ("simulation.nphotons=1e7",),
+    "1e4 photons a pattern": ("simulation.nphotons=1e4",),
+    "another probe": ("probe.kind=custom", "probe.scale=4"),
+}
+"""Where a trained network is used without training: settings of the scan. The other probe is the built-in zone plate."""
+BATCH, REPEATS = 32, 5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A line of the table."""
+
+    kind: str
+    label: str
+    settings: tuple[str, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has to be trained: physics alone has nothing to learn."""
+        return not self.kind.startswith("physics")
+
+
+def variants() -> Iterator[Variant]:
+    """Yield all lines of the table, cheap ones first."""
+    for kind, momentum in (("physics, plain", 0), ("physics, accelerated", 0.95)):
+        for count in (1, 2, 5, 10, 20, 50):
+            settings = ("model.steps=0", f"model.warm_steps={count}", f"model.momentum={momentum}")
+            yield Variant(kind, f"{count}", settings)
+    yield Variant("network", "default", ())
+    for steps in (1, 2, 3, 5):
+        for warm in (0, 10):
+            yield Variant(
+                "network", f"{warm} + {steps}", (f"model.warm_steps={warm}", f"model.steps={steps}")
+            )
+    yield Variant("U-Net", "classic", ("model.architecture=unet",))
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("run", "transfer", "time", "draw"))
+    parser.add_argument("scenarios", nargs="*", help=f"default: {' '.join(SCENARIOS)}")
+    arguments = parser.parse_args()
+    rows = json.loads(ROWS.read_text()) if ROWS.exists() else {}
+    if arguments.what == "draw":
+        draw(rows)
+        return
+    if arguments.what == "transfer":
+        for name in arguments.scenarios or SCENARIOS[1:]:
+            for place in ELSEWHERE:
+                key = f"{name} | transfer | {place}"
+                if key not in rows:
+                    rows[key] = transferred(name, ELSEWHERE[place])
+                    atomic.write_json(ROWS, rows)
+                sys.stdout.write(f"{key}: {rows[key]}\n")
+                sys.stdout.flush()
+        return
+    for variant in variants():
+        for name in arguments.scenarios or SCENARIOS:
+            key = f"{name} | {variant.kind} | {variant.label}"
+            if arguments.what == "run" and key not in rows:
+                rows[key] = judged(name, variant)
+            if arguments.what == "time" and key in rows and "ms_per_pattern" not in rows[key]:
+                rows[key]["ms_per_pattern"] = milliseconds(*trained(name, variant))
+            atomic.write_json(ROWS, rows)
+            sys.stdout.write(f"{key}: {rows.get(key)}\n")
+            sys.stdout.flush()
+
+
+def configured(name: str, variant: Variant) -> Config:
+    """Return the stable profile of a scenario with a variant's settings."""
+    return scenarios.load_scenario(name, "stable", variant.settings)
+
+
+def execution() -> Execution:
+    """Return how all of them run: through the user's cache."""
+    return request.execution(None, False, BATCH, None)
+
+
+def physics(config: Config) -> bundles.Bundle:
+    """Return a bundle that holds no network: what the data say is all it needs."""
+    from ptycho.model import network
+
+    found = pipeline.run_pipeline(config, execution(), until="scale").artifacts["scale"]
+    model = network.PtychoModel(
+        config.model,
+        LossConfig(),
+        channels=config.gridsize**2,
+        canvas_px=config.N,
+        photon_scale=found.scales.photon_scale,
+        object_unit=found.scales.object_unit,
+    )
+    return bundles.Bundle(
+        N=config.N,
+        gridsize=config.gridsize,
+        model=config.model,
+        weights=bundles.get_weights(model),
+        probe=found.probe,
+        scales=found.scales,
+        trained_photon_scale=found.scales.photon_scale,
+    )
+
+
+def judged(name: str, variant: Variant) -> dict[str, Any]:
+    """Run a variant and return what it reaches."""
+    config = configured(name, variant)
+    given = {} if variant.trained else {"train": physics(config)}
+    result = pipeline.run_pipeline(config, execution(), given=given, until="evaluate")
+    found, bundle = result.artifacts["evaluate"], result.artifacts["train"]
+    row = {
+        "pearson": found.direct["pearson"],
+        "ssim": found.direct["ssim"],
+        "stitched_error": found.data["stitched_error"],
+    }
+    if variant.trained:
+        row |= {"untrained_error": bundle.untrained_error, "trained_error": bundle.trained_error}
+    return row
+
+
+def transferred(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a scenario's own network reaches on another scan, and what one that is trained there and none reach."""
+    at_home = scenarios.load_scenario(name, "stable")
+    bundle = pipeline.run_pipeline(at_home, execution(), until="train").artifacts["train"]
+    row = {}
+    for label, more in (("transferred", ()), ("trained there", ()), ("untrained", UNTRAINED)):
+        config = scenarios.load_scenario(name, "stable", (*settings, *more))
+        if any(text.startswith("probe.") for text in settings):
+            config = config.model_copy(update={"probe": config.probe.model_copy(update={"file": None})})
+        given: dict[str, Any] = {}
+        if label == "transferred":
+            scan = pipeline.run_pipeline(config, execution(), until="scan").artifacts["scan"]
+            given = {"train": request.with_probe_of(scan, bundle, config)}
+        found = pipeline.run_pipeline(config, execution(), given=given, until="evaluate")
+        row[label] = {name: found.artifacts["evaluate"].direct[name] for name in ("pearson", "ssim")}
+    return row
+
+
+def trained(name: str, variant: Variant) -> tuple[bundles.Bundle, GroupedData]:
+    """Return a variant's bundle, from the cache, and the groups that it reconstructs."""
+    config = configured(name, variant)
+    groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
+    if not variant.trained:
+        return physics(config), groups
+    return pipeline.run_pipeline(config, execution(), until="train").artifacts["train"], groups
+
+
+def milliseconds(bundle: bundles.Bundle, groups: GroupedData) -> float:
+    """Return the time of a pattern in a batch of `BATCH` groups, the least of `REPEATS`, without the first that traces."""
+    from ptycho.model import network
+
+    side = group_canvas.side_px(group_canvas.reach_px([groups]), bundle.N, bundle.model.multiple)
+    model = inference.build_model(bundle, side)
+    batch = PtychoDataContainer(groups, bundle.scales).batch(np.arange(BATCH) % len(groups))
+    inputs = network.model_inputs(batch, bundle.probe)
+    seconds = []
+    for _ in range(1 + REPEATS):
+        began = time.perf_counter()
+        model.predict_on_batch(inputs)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * min(seconds[1:]) / (BATCH * bundle.gridsize**2)
+
+
+def draw(rows: dict[str, dict[str, Any]]) -> None:
+    """Write the table into docs/network.md, between its marks, and the picture beside it."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
+
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    styles = {
+        "physics, plain": ("tab:gray", "o", ":"),
+        "physics, accelerated": ("tab:blue", "o", "-"),
+        "network": ("tab:red", "s", "none"),
+        "U-Net": ("tab:green", "^", "none"),
+    }
+    lines = []
+    for axes, name in zip(figure.subplots(2, 2).flat, SCENARIOS, strict=True):
+        lines += ["", f"### {name}", "", "| | steps | ms a pattern | Pearson | SSIM | stitched data error |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for kind, (colour, marker, line) in styles.items():
+            some = {
+                key.split(" | ")[2]: row for key, row in rows.items() if key.startswith(f"{name} | {kind} |")
+            }
+            timed = {label: row for label, row in some.items() if "ms_per_pattern" in row}
+            if timed:
+                axes.loglog(
+                    [row["ms_per_pattern"] for row in timed.values()],
+                    [1 - row["pearson"] for row in timed.values()],
+                    **{"color": colour, "marker": marker, "linestyle": line, "label": kind},
+                )
+            for label, row in timed.items():
+                axes.annotate(
+                    label,
+                    (row["ms_per_pattern"], 1 - row["pearson"]),
+                    fontsize=7,
+                    xytext=(3, 3),
+                    textcoords="offset points",
+                )
+            for label, row in some.items():
+                spent = f"{row['ms_per_pattern']:.2f}" if "ms_per_pattern" in row else ""
+                lines.append(
+                    f"| {kind} | {label} | {spent} | {digits(row['pearson'])} | {digits(row['ssim'])} | "
+                    f"{row['stitched_error']:.2g} |"
+                )
+        axes.set(title=name, xlabel="inference, ms a pattern", ylabel="1 - Pearson")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+        axes.grid(alpha=0.3, which="both")
+    figure.axes[1].legend(fontsize=8)
+    figure.savefig(PICTURE, dpi=110)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- table -->")
+    _, _, after = rest.partition("<!-- end of table -->")
+    text = "\n".join(lines)
+    atomic.write_text(PAGE, f"{before}<!-- table -->\n{text}\n\n<!-- end of table -->{after}")
+
+
+def digits(value: float) -> str:
+    """Return a correlation with as many digits as tell it from 1."""
+    if not math.isfinite(value):
+        return "undefined"
+    return f"{value:.{max(3, 2 - math.floor(math.log10(max(1 - value, 1e-6))))}f}"
+
+
+if __name__ == "__main__":
+    main()
