@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ptycho import config as configs
 from ptycho import identity, layers, pipeline, provenance, training
 from ptycho.data import RawData
 from ptycho.errors import DataContractError, InvariantError, StageError
+from ptycho.progress import Progress
 from ptycho.rows import Execution, Inputs, Stage
 from ptycho.simulate import scan
 from ptycho.store import Store
@@ -362,3 +364,26 @@ def test_a_truth_that_is_not_wanted_is_not_used(finished, tiny_config):
 def test_a_stage_module_is_found_by_its_row():
     assert isinstance(pipeline.stage_named("scan"), Stage)
     assert pipeline.stage_named("scan").home.__name__ == "ptycho.stages.scan"
+
+
+def test_seconds_are_those_of_each_row_however_it_was_had(tiny_config, tmp_path):
+    """None before it began, and together no more than the run took."""
+    store = Store(tmp_path)
+    given = {}
+    for way in ("computed", "loaded", "given"):
+        began = time.perf_counter()
+        result = pipeline.run_pipeline(tiny_config(), Execution(cache=store), given=given, until="split")
+        took = time.perf_counter() - began
+        assert how(result)["scan"] == way
+        seconds = [record.seconds for record in result.records.values()]
+        assert min(seconds) >= 0
+        assert sum(seconds) <= took
+        given = {"scan": result.artifacts["scan"]} if way == "loaded" else {}
+
+
+def test_a_stage_that_waits_for_another_process_shows_no_progress_of_its_own(tiny_config, tmp_path):
+    """It is told under the stage's name, at nothing of one piece, with the reason."""
+    told = []
+    run = pipeline._Run(tiny_config(), Execution(cache=Store(tmp_path), listener=told.append), {})
+    run.say_waiting(pipeline.stage_named("split"))
+    assert told == [Progress("split", 0, 1, "(another process computes it: waiting)")]
