@@ -387,3 +387,20 @@ def test_a_stage_that_waits_for_another_process_shows_no_progress_of_its_own(tin
     run = pipeline._Run(tiny_config(), Execution(cache=Store(tmp_path), listener=told.append), {})
     run.say_waiting(pipeline.stage_named("split"))
     assert told == [Progress("split", 0, 1, "(another process computes it: waiting)")]
+
+
+def test_a_stage_is_told_the_key_under_which_its_artifact_is_known(tiny_config, monkeypatch):
+    """A training's checkpoint carries it: that of another config or of other data must not be resumed."""
+    told = {}
+    for name in ("scan", "split"):
+        home = pipeline.stage_named(name).home
+        run = home.run
+
+        def watched(inputs, params, execution, name=name, run=run):
+            told[name] = execution.key
+            return run(inputs, params, execution)
+
+        monkeypatch.setattr(home, "run", watched)
+    result = pipeline.run_pipeline(tiny_config(), until="split")
+    assert told == {name: record.key for name, record in result.records.items()}
+    assert len(set(told.values())) == 2
