@@ -95,24 +95,19 @@ def _positions(
 
     def correct(raw: RawData) -> RawData:
         columns = slice(None, None, -1 if swap else 1)
-        where = raw.positions[:, columns]
-        nominal = np.stack([raw.xcoords_start, raw.ycoords_start], axis=1)[:, columns]
+        where, nominal = raw.positions[:, columns], _nominal(raw)[:, columns]
         if raw.object_guess is not None:
             ends = np.array(raw.object_guess.shape[::-1], float)
         else:
             ends = where.min(axis=0) + where.max(axis=0)
-        for axis, flipped in enumerate((flip_x, flip_y)):
-            if flipped:
-                where, nominal = (_mirrored(some, axis, ends[axis]) for some in (where, nominal))
+        where, nominal = (np.where([flip_x, flip_y], ends - some, some) for some in (where, nominal))
         return _placed(raw, where, nominal)
 
     return correct
 
 
-def _mirrored(where: np.ndarray, axis: int, end: float) -> np.ndarray:
-    mirrored = where.copy()
-    mirrored[:, axis] = end - where[:, axis]
-    return mirrored
+def _nominal(raw: RawData) -> np.ndarray:
+    return np.stack([raw.xcoords_start, raw.ycoords_start], axis=1)
 
 
 def _placed(raw: RawData, where: np.ndarray, nominal: np.ndarray) -> RawData:
@@ -169,8 +164,7 @@ def correct(raw: RawData, text: str) -> RawData:
 
 
 def _scaled(raw: RawData, factor: float) -> RawData:
-    nominal = np.stack([raw.xcoords_start, raw.ycoords_start], axis=1)
-    return _placed(raw, factor * raw.positions, factor * nominal)
+    return _placed(raw, factor * raw.positions, factor * _nominal(raw))
 
 
 def compare(raw: RawData) -> Geometry:
