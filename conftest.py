@@ -22,9 +22,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import sys  # noqa: E402
 from collections.abc import Callable, Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, Phase, settings  # noqa: E402
 
 # Derandomised: the same examples everywhere. `ci` looks for more of them.
 _COMMON = {
@@ -35,6 +36,8 @@ _COMMON = {
 }
 settings.register_profile("dev", max_examples=25, **_COMMON)
 settings.register_profile("ci", max_examples=100, **_COMMON)
+# Under a fault the first example that fails says enough.
+settings.register_profile("proof", max_examples=25, phases=[Phase.explicit, Phase.generate], **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 pytest_plugins = ["pytester"]
@@ -45,16 +48,18 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import manifest  # noqa: E402
 import tiers  # noqa: E402
 
+from ptycho.testing import prover  # noqa: E402
+
 
 def command_line(config: pytest.Config) -> tuple[list[str], str]:
-    """Paths and ids relative to the repository, and the -m expression."""
+    """Paths and ids relative to the repository, and the -m expression; a proof asks for the slow tests too."""
     arguments = []
     for argument in config.args:
         path, colons, name = argument.partition("::")
         place = (config.invocation_params.dir / path).resolve()
         inside = place.relative_to(REPOSITORY).as_posix() if place.is_relative_to(REPOSITORY) else path
         arguments.append(inside + colons + name)
-    return arguments, config.option.markexpr
+    return arguments, config.option.markexpr or ("slow" if config.option.prove else "")
 
 
 NARROWED = (
@@ -64,16 +69,27 @@ NARROWED = (
 """Options with which a command does not run a whole tier."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Tests that share a device stay in one worker."""
-    if getattr(config.option, "numprocesses", None) and config.option.dist in ("no", "load"):
-        config.option.dist = "loadgroup"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests that share a device stay in one worker.
+
+    By their ids: xdist 3.8's own way, the mark `xdist_group`, does nothing with pytest 9.2, and says nothing
+    (pytest-xdist issue 1386).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return tiers.unit_of_work(nodeid)
+
+    return Scheduling(config, log) if config.option.dist in ("load", "loadgroup") else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing."""
+    """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing; prove in short."""
+    if config.option.prove:
+        settings.load_profile("proof")
     tier = manifest.tier_of_command(*command_line(config))
     parallel = getattr(config.option, "numprocesses", None)
     if tier == "bench" and (getattr(config.option, "benchmark_disable", True) or parallel):
@@ -113,9 +129,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of the session's own: no test reads or fills the user's."""
-    folder = tmp_path_factory.mktemp("cache")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A cache of the session's own: no test reads or fills the user's. The clean processes of a proof share one."""
+    shared = prover.shared_folder(request.config)
+    folder = shared / "cache" if shared else tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PTYCHO_CACHE_DIR", str(folder))
         yield folder

@@ -212,9 +212,13 @@ class _Trainer:
 
         data = PtychoDataContainer(self.schedule.held_out, self.scales)
         self.model.reset_metrics()
-        for some in _full_batches(len(data), self.batch):
-            inputs = network.model_inputs(data.batch(some), self.probe)
-            logs = self.model.test_on_batch(inputs, return_dict=True)
+        batches = _full_batches(len(data), self.batch)
+        total = 0.0
+        for some in batches:
+            # The function that predicts: tracing another one, with a loss in it, takes longer than most validations.
+            out = self.model.predict_on_batch(network.model_inputs(data.batch(some), self.probe))
+            total += float(self.model.compute_loss(y_pred=out))
+        logs = {**self.model.get_metrics_result(), "loss": total / len(batches)}
         found = {f"val_{name}": float(value) for name, value in logs.items()}
         # Before the first step nothing has diverged; that step names what is not finite.
         if epoch > 0 and not all(map(math.isfinite, found.values())):
@@ -315,12 +319,14 @@ def _first_nonfinite(
             return f"input {name}"
     for variable, value in zip(model.trainable_variables, before, strict=True):
         variable.assign(value)
-    for name, value in model.predict_on_batch(inputs).items():
+    out = model.predict_on_batch(inputs)
+    for name, value in out.items():
         if not np.isfinite(np.asarray(value)).all():
             return f"output {name}"
     model.reset_metrics()
-    for name, value in model.test_on_batch(inputs, return_dict=True).items():
-        if name != "loss" and not math.isfinite(float(value)):
+    model.compute_loss(y_pred=out)
+    for name, value in model.get_metrics_result().items():
+        if not math.isfinite(float(value)):
             return name.replace("loss_", "loss term ")
     for variable, value in zip(model.trainable_variables, after, strict=True):
         if not np.isfinite(value).all():

@@ -21,6 +21,7 @@ WHOLE = {
     ("tests", "gpu"): "gpu",
     ("tests", "bench"): "bench",
     ("tests", "soak"): "soak",
+    ("tests", "slow"): "slow",
 }
 """The commands that run a whole tier, by their paths and their -m."""
 

@@ -15,8 +15,16 @@ HOW_TO_RUN = {
     "gpu": "pytest -m gpu",
     "soak": "pytest -m soak",
     "bench": "pytest -m bench",
+    "slow": "pytest -m slow",
 }
 """Every tier beside `fast`, by its marker, and the command that runs it."""
+TOGETHER = (
+    "tests/scenarios/test_scenarios.py::test_a_full_size_scenario_is_finite_and_fits_its_canvas",
+    "tests/unit/report/test_report.py",
+    "tests/unit/testing/test_artifacts.py",
+    "tests/unit/testing/test_prover.py",
+)
+"""Starts of ids: of each of these all tests run in one worker of pytest-xdist, for a device or a fixture that they share."""
 HOMES = {"tests/scenarios": "scenario", "tests/benchmarks": "bench"}
 """Folders whose name on the command line asks for a tier."""
 
@@ -24,6 +32,11 @@ HOMES = {"tests/scenarios": "scenario", "tests/benchmarks": "bench"}
 def tier_of(markers: Iterable[str]) -> str:
     """Return the tier of a test with these markers."""
     return next((tier for tier in HOW_TO_RUN if tier in set(markers)), "fast")
+
+
+def unit_of_work(nodeid: str) -> str:
+    """Return what a worker of pytest-xdist takes as a whole: a test, or those that run together with it."""
+    return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
 
 def chosen(arguments: Sequence[str], expression: str) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; refuse what cannot be meant; the prover has its own processes instead of xdist's."""
     config.addinivalue_line("markers", "finding(id): pins an entry of the findings ledger, named by its ID")
+    for option in ("--artifacts", "--prove-json"):
+        # Before it knows our options pytest looks for its settings above any argument that exists.
+        if config.inipath is None and option in config.invocation_params.args:
+            raise pytest.UsageError(
+                f"pytest finds no settings of a project; if there are any, write {option}=PLACE"
+            )
     _leave_artifacts(config)
     if config.option.device != "auto":
         from ptycho.testing import runs
@@ -122,9 +129,9 @@ def scenario_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixt
     from ptycho.testing import prover, runs
 
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
+    workers = base.parent if hasattr(request.config, "workerinput") else base
     fault = request.config.option.fault or request.config.stash.get(prover.ACTIVE, "")
-    return runs.runs_in(shared / "ptycho-store", fault)
+    return runs.runs_in((prover.shared_folder(request.config) or workers) / "ptycho-store", fault)
 
 
 @pytest.fixture
@@ -285,7 +292,9 @@ def _prove(session: pytest.Session) -> Any:
                     )
 
     _preload(session)
-    clean = tuple(prover.in_parallel(starts(False), jobs))
+    with tempfile.TemporaryDirectory(prefix="ptycho-proof-") as shared:
+        config.stash[prover.SHARED] = Path(shared)
+        clean = tuple(prover.in_parallel(starts(False), jobs))
     faulty = tuple(prover.in_parallel(starts(True), jobs))
     ids = {name: [item.nodeid for item in items] for name, items in tests.items()}
     proof = prover.Proof(clean, faulty, prover.complaints_of(demanded, ids, clean, faulty))

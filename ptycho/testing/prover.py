@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +27,18 @@ KILLING: tuple[type[BaseException], ...] = (AssertionError, pytest.fail.Exceptio
 
 
 ACTIVE = pytest.StashKey[str]()
-"""Where a child's config says which fault is in."""
+"""Where a child's config says which fault is in; nothing where none is."""
+
+SHARED = pytest.StashKey[Path]()
+"""Where the config of a proof says which folder its processes share."""
+
+
+def shared_folder(config: pytest.Config) -> Path | None:
+    """Return a folder for what clean processes need not compute again; None where nothing may be shared.
+
+    With a fault in, everything is built anew.
+    """
+    return config.stash[SHARED] if config.stash.get(ACTIVE, None) == "" else None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from ptycho import scenarios
+from ptycho import pipeline, rundir, scenarios
 from ptycho.config import Config
 from ptycho.pipeline import PipelineResult
+from ptycho.rows import Execution
 from ptycho.store import Store
 
 TINY = (
@@ -30,13 +31,21 @@ TINY = (
 )
 
 
-class Finished(NamedTuple):
-    """A run and where it lies."""
+@dataclass(frozen=True)
+class Finished:
+    """A run, and where it lies: its folder is written when it is first asked for, from what has been computed."""
 
-    folder: Path
     config: Config
     result: PipelineResult
     store: Store
+    place: Path
+
+    @property
+    def folder(self) -> Path:
+        """The run directory, with its pictures."""
+        if not self.place.exists():
+            rundir.execute(self.config, self.place, Execution(cache=self.store))
+        return self.place
 
 
 def tiny(*overrides: str) -> Config:
@@ -57,11 +66,7 @@ def tiny_options() -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Finished:
-    """A small run with its directory, its artifacts in the session's cache. Read it; leave it as it is."""
-    from ptycho import rundir
-    from ptycho.rows import Execution
-
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    store = Store(cache_folder)
-    config = tiny("description=<script>alert(1)</script>")
-    return Finished(folder, config, rundir.execute(config, folder, Execution(cache=store)), store)
+    """A small run, its artifacts in the session's cache. Read it; leave it as it is."""
+    config, store = tiny("description=<script>alert(1)</script>"), Store(cache_folder)
+    result = pipeline.run_pipeline(config, Execution(cache=store))
+    return Finished(config, result, store, tmp_path_factory.mktemp("finished") / "run")

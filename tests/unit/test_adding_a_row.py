@@ -40,6 +40,7 @@ def execute(finished, folder, cached=True, **options):
     return rundir.execute(finished.config, folder, execution, **options)
 
 
+@pytest.mark.slow
 def test_it_is_run_keyed_stored_reported_written_and_listed(home, finished, tmp_path, capsys, monkeypatch):
     first = execute(finished, tmp_path / "first")
     record = first.records["identity"]
@@ -80,6 +81,7 @@ def test_it_can_be_the_last_and_be_swapped(home, finished, tmp_path):
     assert execute(finished, tmp_path / "swapped", given=given).records["identity"].how == "given"
 
 
+@pytest.mark.slow
 def test_a_fault_can_be_put_in_and_an_invariant_broken(home, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(home, "telemetry", lambda _: {"pixels": -1.0})
     given = {"train": finished.result.artifacts["train"]}

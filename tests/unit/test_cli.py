@@ -80,6 +80,7 @@ def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monk
     assert call("run", "gs1_ideal", "--out", "whole", "--resume", *tiny_options, "--seed", "7") == 2
 
 
+@pytest.mark.slow
 def test_a_whole_new_scan_is_reconstructed_with_a_bundle(tmp_path, monkeypatch, finished, tiny_options):
     monkeypatch.chdir(tmp_path)
     new = ["--set", "simulation.object_seed=5", "--set", "simulation.seed=3"]
@@ -151,6 +152,7 @@ def test_the_stages_are_listed(capsys):
         assert stage.name in listed
 
 
+@pytest.mark.slow
 def test_another_runs_artifact_takes_the_place_of_a_stage(
     tmp_path, monkeypatch, finished, tiny_options, capsys
 ):
@@ -187,6 +189,7 @@ def test_a_swap_that_does_not_fit_is_refused(swap, words, tmp_path, monkeypatch,
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.finding("LOST-RUN-001")
 def test_a_terminated_training_says_what_is_kept_and_how_to_go_on(
     tmp_path, monkeypatch, tiny_options, capsys
@@ -237,6 +240,7 @@ def test_an_interrupt_before_anything_was_written_leaves_nothing(tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raised", "words"),
     [

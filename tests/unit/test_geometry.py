@@ -84,6 +84,7 @@ def test_a_planted_mistake_is_named_and_its_correction_mends_it(name, good, quic
     np.testing.assert_allclose(np.ptp(mended.positions - good.positions, axis=0), 0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_positions_in_micrometres_are_named_with_their_factor(good, quick):
     wrong = replace(good, xcoords=0.05 * good.xcoords, ycoords=0.05 * good.ycoords)
     found = geometry.compare(wrong)

@@ -78,7 +78,7 @@ def replaced(monkeypatch):
     return calls
 
 
-@pytest.mark.finding("CONFIG-001")
+@pytest.mark.slow
 def test_every_public_function_that_a_run_calls_is_called_by_its_name(replaced, tiny_config, tmp_path):
     config = tiny_config("training.cluster_patterns=2", "training.epochs=1", "seed=5")
     store = Store(tmp_path / "cache")

@@ -110,7 +110,7 @@ RUNS = [
 ]
 
 
-@pytest.mark.finding("CONFIG-001")
+@pytest.mark.slow
 def test_what_is_declared_is_what_is_read(tiny_config, monkeypatch):
     """Every access to a parameter is written down while each stage runs, and compared with its row."""
     now, where, read = "", {}, {stage.name: set() for stage in pipeline.STAGES}

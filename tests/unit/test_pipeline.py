@@ -107,6 +107,7 @@ class TestArtifacts:
             assert not made & seen
             seen |= made
 
+    @pytest.mark.slow
     def test_nothing_in_them_says_when_where_or_by_whom(self, finished, tiny_config, tmp_path):
         """Another folder, listener, batch size, name and description give the same artifacts."""
         execution = Execution(listener=lambda _: None, folder=tmp_path, batch_size=7)
@@ -343,6 +344,7 @@ class TestCache:
         assert set(store.info()) == {"scan"}
 
 
+@pytest.mark.slow
 def test_a_measured_scan_is_given(finished):
     scan: RawData = finished.result.artifacts["scan"].without_truth()
     result = pipeline.run_pipeline(
@@ -353,6 +355,7 @@ def test_a_measured_scan_is_given(finished):
     assert result.artifacts["twin"].patches == 0
 
 
+@pytest.mark.slow
 def test_a_truth_that_is_not_wanted_is_not_used(finished, tiny_config):
     given = {"train": finished.result.artifacts["train"]}
     result = pipeline.run_pipeline(tiny_config("evaluation.use_object_guess=false"), given=given)

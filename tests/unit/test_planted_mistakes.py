@@ -15,7 +15,7 @@ def blind(finished):
     split = finished.result.artifacts["split"]
     scan = split.scan.without_truth()
     return {
-        **{name: finished.result.artifacts[name] for name in ("train", "infer", "stitch")},
+        **{name: finished.result.artifacts[name] for name in ("geometry", "train", "infer", "stitch")},
         "scan": scan,
         "split": Split(scan, split.train_rows, split.test_rows),
     }
@@ -71,7 +71,7 @@ def test_another_object_fails_without_a_truth(finished, blind, change, gates):
             )
         }
     )
-    found = judged(finished._replace(config=tight), blind, object=change(blind["stitch"].object))
+    found = judged(replace(finished, config=tight), blind, object=change(blind["stitch"].object))
     assert gates <= found
 
 
@@ -80,7 +80,7 @@ def test_an_origin_that_is_off_fails_on_the_data(finished, blind):
     tight = finished.config.model_copy(
         update={"gates": finished.config.gates.model_copy(update={"max_data_error": 0.01})}
     )
-    found = judged(finished._replace(config=tight), blind, origin_xy=(x + 7, y))
+    found = judged(replace(finished, config=tight), blind, origin_xy=(x + 7, y))
     assert "data_consistency" in found
 
 

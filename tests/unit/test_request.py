@@ -80,6 +80,7 @@ def test_the_physics_of_a_scan_is_that_of_its_own_probe(finished, tiny_config):
     assert errors["own"] < 0.2 * errors["bundle's"]
 
 
+@pytest.mark.slow
 @pytest.mark.finding("MAINREF-CLI-001/#15")
 def test_another_probe_than_the_bundles_is_told(tmp_path, monkeypatch, finished, capsys):
     monkeypatch.chdir(tmp_path)

@@ -324,6 +324,7 @@ def test_who_waits_for_another_says_so_before_it_waits(tmp_path):
 
 
 class TestProcesses:
+    @pytest.mark.slow
     def test_two_that_need_the_same_compute_it_once(self, tmp_path):
         both = [start(tmp_path, 1.5), start(tmp_path, 1.5)]
         said = [output(process) for process in both]

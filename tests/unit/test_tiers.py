@@ -26,6 +26,7 @@ COMMANDS = {
     "pytest tests/scenarios": ["tests/scenarios"],
     "pytest -m soak": ["-m", "soak"],
     "pytest -m bench": ["-m", "bench"],
+    "pytest -m slow": ["-m", "slow"],
 }
 COLLECT = """
 import json, sys
@@ -71,6 +72,7 @@ def functions(tests):
     return {nodeid.split("::")[1].split("[")[0] for nodeid, _ in tests}
 
 
+@pytest.mark.slow
 def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach():
     # One test, so that one worker collects.
     collected = collect()
@@ -81,10 +83,12 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
         "pytest tests/scenarios": 16,
         "pytest -m soak": 105,
         "pytest -m bench": 10,
+        "pytest -m slow": 36,
     }
-    for command, tier in [("gpu", "gpu"), ("soak", "soak"), ("bench", "bench")]:
+    for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow")]:
         assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}
     assert functions(collected["pytest tests/scenarios"]) == set(SCENARIOS)
+    assert len({tiers.unit_of_work(nodeid) for nodeid, _ in collected["pytest -m gpu"]}) == 1
     # What one command leaves out another runs: no test stands in two, and all files in tests/ are reached.
     ids = [nodeid for tests in collected.values() for nodeid, _ in tests]
     assert len(ids) == len(set(ids))
@@ -95,12 +99,13 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
 @pytest.mark.parametrize(
     ("arguments", "expression", "left_out"),
     [
-        ([], "", {"scenario", "gpu", "soak", "bench"}),
-        (["tests/scenarios"], "", {"gpu", "soak", "bench"}),
-        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench"}),
-        (["tests/scenarios"], "gpu", {"soak", "bench"}),
-        ([], "not gpu", {"scenario", "gpu", "soak", "bench"}),
-        ([], "soak and not gpu", {"scenario", "gpu", "bench"}),
+        ([], "", {"scenario", "gpu", "soak", "bench", "slow"}),
+        (["tests/scenarios"], "", {"gpu", "soak", "bench", "slow"}),
+        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench", "slow"}),
+        (["tests/scenarios"], "gpu", {"soak", "bench", "slow"}),
+        ([], "not gpu", {"scenario", "gpu", "soak", "bench", "slow"}),
+        ([], "soak and not gpu", {"scenario", "gpu", "bench", "slow"}),
+        ([], "slow or not slow", {"scenario", "gpu", "soak", "bench"}),
     ],
 )
 def test_the_header_names_what_is_left_out_and_how_to_get_it(arguments, expression, left_out):
@@ -184,6 +189,7 @@ def test_every_test_can_fail():
     assert [name for name in silent if not name.startswith("test_numpy_stages")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -218,6 +224,25 @@ def test_a_red_run_under_xdist_shows_its_failures_and_is_no_internal_error(optio
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--dist", "loadgroup"]])
+def test_what_belongs_together_runs_in_one_worker(options):
+    """Not by xdist's own mark, which pytest 9.2 made a silent nothing of."""
+    together = "tests/unit/testing/test_artifacts.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-v", "-k", "Parting or Pictures", together, *options],
+        cwd=REPOSITORY,
+        env=without_xdist(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    workers = [line.split("]")[0] for line in done.stdout.splitlines() if "PASSED" in line]
+    assert len(workers) > 8, done.stdout + done.stderr
+    assert len(set(workers)) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [["-n", "2"], ["--benchmark-disable"]])
 def test_benchmarks_that_would_measure_nothing_are_refused(option):
     done = subprocess.run(
@@ -232,6 +257,7 @@ def test_benchmarks_that_would_measure_nothing_are_refused(option):
     assert "benchmarks are disabled" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_benchmarks_measured_is_printed_as_a_table(pytester):
     """Figures that otherwise only JSON files hold."""
     shutil.copy(REPOSITORY / "tests" / "benchmarks" / "conftest.py", pytester.path / "conftest.py")

@@ -212,6 +212,7 @@ def test_gridsize_two_reconstructs_in_the_units_of_the_truth():
     assert np.abs(result.object[inside]).mean() / np.abs(truth[inside]).mean() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_physics_alone_trains_its_photon_scale_and_is_a_bundle_too(tmp_path):
     config = tiny(epochs=1)
     config = config.model_copy(
@@ -224,6 +225,7 @@ def test_physics_alone_trains_its_photon_scale_and_is_a_bundle_too(tmp_path):
     assert np.isfinite(inference.predict(load_bundle(tmp_path / "bundle.npz"), test).patches).all()
 
 
+@pytest.mark.slow
 @pytest.mark.finding("CONFIG-LOGGER-001")
 def test_epoch_zero_is_the_network_before_it_learned_anything(run):
     """By hand: the untrained network's patches of the validation clusters against their patterns."""
@@ -366,6 +368,7 @@ class TestPatience:
         assert bundle.untrained_error == size_of(seen[0])
         assert bundle.trained_error == size_of(bundle.weights) != bundle.history[-1]["val_error"]
 
+    @pytest.mark.slow
     def test_a_resumed_one_remembers_the_best(self, patient, monkeypatch, tmp_path):
         seen, _, killed = patient
         shutil.copytree(killed, tmp_path / "state")

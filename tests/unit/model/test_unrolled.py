@@ -279,6 +279,7 @@ def slope(scene):
     return (losses[0] - losses[1]) / 0.02
 
 
+@pytest.mark.slow
 def test_nothing_is_learned_through_the_warm_steps(scene, monkeypatch):
     """What the photon scale learns is the slope of the loss with the object after the warm steps held still."""
     model, inputs = with_trainable_scale(scene)

@@ -58,6 +58,8 @@ def test_a_failing_figure_costs_only_itself(finished, tmp_path, monkeypatch, cap
 
 
 def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monkeypatch):
+    drawn = {name: (finished.folder / f"{name}.png").read_bytes() for name in PICTURES}
+
     def draw(picture, result):
         raise AssertionError(f"{picture.name} was drawn again")
 
@@ -65,7 +67,7 @@ def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monke
     again = report.write_report(tmp_path, finished.result, finished.store)
     assert [figure.error for figure in again] == [None] * len(again)
     for name in PICTURES:
-        assert (tmp_path / f"{name}.png").read_bytes() == (finished.folder / f"{name}.png").read_bytes()
+        assert (tmp_path / f"{name}.png").read_bytes() == drawn[name]
     anew = report.write_report(tmp_path, finished.result, Store(tmp_path / "cache"))
     assert {figure.name for figure in anew if figure.error} == PICTURES
 
@@ -94,6 +96,7 @@ def test_one_pixel_that_is_no_number_is_missing_from_the_picture_and_no_other(fi
     assert changed == 4, "amplitude, phase and both differences"
 
 
+@pytest.mark.slow
 def test_an_infinite_pixel_is_drawn_without_a_warning(finished):
     whole = finished.result.artifacts["stitch"]
     obj = np.where(np.arange(whole.object.size).reshape(whole.object.shape) % 97, whole.object, np.inf)

@@ -58,6 +58,7 @@ def test_many_comparisons():
 
 
 def project(folder):
+    folder.mkdir(exist_ok=True)
     (folder / "findings.toml").write_text(LEDGER)
     (folder / "test_it.py").write_text(TESTS)
     (folder / "pytest.ini").write_text("[pytest]\nfindings_ledger = findings.toml\n")
@@ -155,6 +156,7 @@ class TestThePage:
         assert "No test left anything here." in gallery.write(tmp_path).read_text()
 
 
+@pytest.mark.slow
 def test_always_keeps_passing_tests_too(pytester):
     project(pytester.path)
     always = ["--artifacts", "art", "--artifacts-always"]
@@ -168,6 +170,7 @@ def test_always_keeps_passing_tests_too(pytester):
     assert "<h1>0 of 1 failed</h1>" in (pytester.path / "art" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_workers_leave_their_folders_and_one_page(tmp_path):
     code, text = run(project(tmp_path), "--artifacts", "art", "-n", "2", "-p", "no:benchmark")
     assert code == 1, text
@@ -189,6 +192,18 @@ def test_what_cannot_be_meant_is_refused(options, words, pytester):
     done = pytester.runpytest_inprocess("-p", "no:syrupy", "-p", "no:xdist", *options)
     assert done.ret == 4
     assert words in " ".join(" ".join([*done.outlines, *done.errlines]).split())
+
+
+@pytest.mark.slow
+def test_a_place_outside_that_hides_the_projects_settings_is_refused(tmp_path):
+    """A folder that exists, given as an argument of its own, is where pytest starts to look for pytest.ini."""
+    folder, place = project(tmp_path / "a"), tmp_path / "b"
+    place.mkdir()
+    code, text = run(folder, "--artifacts", str(place))
+    assert code == 4
+    assert "pytest finds no settings of a project; if there are any, write --artifacts=PLACE" in text
+    assert run(folder, f"--artifacts={place}")[0] == 1
+    assert len(left(place)) == 5
 
 
 class TestParting:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import oracles
@@ -14,7 +15,7 @@ from command import without_xdist
 
 from ptycho.errors import FaultError
 from ptycho.findings import ledger
-from ptycho.testing import census
+from ptycho.testing import census, prover
 from ptycho.testing import fault as faults
 from ptycho.testing import faults as registered
 from ptycho.testing.fault import Fault
@@ -254,12 +255,14 @@ class TestTheGuide:
         (tmp_path / "prices.py").write_text(self.PRICES)
         return tmp_path
 
+    @pytest.mark.slow
     def test_its_example_is_proven(self, folder):
         code, text, record = prove(folder)
         assert code == 0, text
         assert "ROUND-001:to-even  <-  test_prices.py::test_halves_are_rounded_up" in text
         assert [trial["fault"] for trial in record["faulty"]] == ["ROUND-001:to-even"]
 
+    @pytest.mark.slow
     def test_and_would_not_be_if_its_test_were_blind(self, folder):
         test = folder / "test_prices.py"
         test.write_text(test.read_text().replace("cents(2.5) == 3", "cents(3.5) == 4"))
@@ -267,6 +270,7 @@ class TestTheGuide:
         assert code == 1
         assert "ROUND-001:to-even: survives" in text
 
+    @pytest.mark.slow
     def test_a_projects_own_errors_can_kill(self, folder):
         (folder / "prices.py").write_text(self.PRICES + "\nclass Wrong(Exception): ...\n")
         fault = "from prices import Wrong\nfrom ptycho.testing.fault import Fault\ndef make(original):\n"
@@ -290,6 +294,16 @@ class TestTheGuide:
         )
 
 
+@pytest.mark.parametrize(("fault", "shared"), [(None, False), ("", True), ("A-1:wrong", False)])
+def test_only_clean_processes_of_a_proof_share_what_they_computed(fault, shared, tmp_path):
+    """Not those of a plain run, and none that has a fault in."""
+    config = SimpleNamespace(stash=pytest.Stash())
+    config.stash[prover.SHARED] = tmp_path
+    if fault is not None:
+        config.stash[prover.ACTIVE] = fault
+    assert prover.shared_folder(config) == (tmp_path if shared else None)
+
+
 class TestReport:
     """`pytest --findings-report`: live, tested and proven, stage by stage, without running a test."""
 
@@ -299,6 +313,7 @@ class TestReport:
         done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=180)
         return done.returncode, [" ".join(line.split()) for line in done.stdout.splitlines()]
 
+    @pytest.mark.slow
     def test_what_was_proven_counts_as_long_as_the_sources_are_the_same(self, tmp_path):
         folder = project(tmp_path, tests=TESTS.replace("def test_first", "def test_fails"))
         code, lines = self.report(folder)
@@ -312,6 +327,7 @@ class TestReport:
         assert "stitch 12 11 0" in lines
         assert "2 were proven with other sources and do not count: run pytest --prove" in lines
 
+    @pytest.mark.slow
     def test_a_finding_that_is_no_longer_proven_is_forgotten(self, tmp_path):
         folder = project(tmp_path)
         prove(folder, "-o", "addopts=", "--finding", "KILLED")
