@@ -218,7 +218,9 @@ def draw(rows: dict[str, dict[str, Any]]) -> None:
         lines += ["|---|---|---|---|---|---|"]
         for kind, (colour, marker, line) in styles.items():
             some = {
-                key.split(" | ")[2]: row for key, row in rows.items() if key.startswith(f"{name} | {kind} |")
+                shown(name, key.split(" | ")[2]): row
+                for key, row in rows.items()
+                if key.startswith(f"{name} | {kind} |")
             }
             timed = {label: row for label, row in some.items() if "ms_per_pattern" in row}
             if timed:
@@ -253,6 +255,15 @@ def draw(rows: dict[str, dict[str, Any]]) -> None:
     _, _, after = rest.partition("<!-- end of table -->")
     text = "\n".join(lines)
     atomic.write_text(PAGE, f"{before}<!-- table -->\n{text}\n\n<!-- end of table -->{after}")
+
+
+def shown(name: str, label: str) -> str:
+    """Return a variant's label for people: of the default also what it is."""
+    if label != "default":
+        return label
+    model = scenarios.load_scenario(name, "stable").model
+    final = f" + {model.final_steps}" if model.final_steps else ""
+    return f"default: {model.warm_steps} + {model.steps}{final}"
 
 
 def digits(value: float) -> str:
