@@ -42,6 +42,27 @@ def group_offsets(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return offsets, RELATIVE_SIGN * (coords - offsets)
 
 
+def canvas_offsets(offsets: np.ndarray, relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Move the centres of groups from their mean positions to whole pixels of the object.
+
+    A group's canvas has the object's own pixels then, and stitching interpolates nothing.
+
+    Parameters
+    ----------
+    offsets, relative : (B, 1, 2, 1), (B, 1, 2, C) float
+        As :func:`group_offsets` gives them.
+
+    Returns
+    -------
+    centres : (B, 1, 2, 1) float
+        The nearest pixel; the upper one of two.
+    from_centres : (B, 1, 2, C) float
+        ``-(coords - centres)``.
+    """
+    centres = np.floor(offsets + 0.5)
+    return centres, relative + RELATIVE_SIGN * (offsets - centres)
+
+
 def member_positions(offsets: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Return the absolute positions (B*C, 2) [x, y] of all members, row b*C + c for member c of group b."""
     positions = offsets + RELATIVE_SIGN * relative

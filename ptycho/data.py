@@ -206,6 +206,11 @@ class GroupedData:
         """``-(p - mean p)`` of each member (B, 1, 2, C) float64, px."""
         return coords.group_offsets(self.coords_nn)[1]
 
+    @cached_property
+    def on_canvas(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whole-pixel centre of each canvas (B, 1, 2, 1), and ``-(p - centre)`` (B, 1, 2, C), float64, px."""
+        return coords.canvas_offsets(self.coords_offsets, self.coords_relative)
+
     def diffraction(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Gather the amplitudes (b, N, N, C) float32 of the groups `rows`."""
         return np.moveaxis(self.raw.diff3d[self.nn_indices[rows]], 1, -1)
@@ -244,15 +249,15 @@ class ClusteredData(GroupedData):
 
     @cached_property
     def reaches(self) -> np.ndarray:
-        """Largest distance along an axis of each cluster's members from its mean position (B,), px."""
-        return np.asarray(np.abs(self.coords_relative).max(axis=(1, 2, 3)))
+        """Largest distance along an axis of each cluster's members from its canvas's centre (B,), px."""
+        return np.asarray(np.abs(self.on_canvas[1]).max(axis=(1, 2, 3)))
 
     @cached_property
     def group_reaches(self) -> np.ndarray:
-        """Largest distance along an axis of the members of each cluster's groups from their group's mean (B,), px."""
-        sources = self.coords_nn[..., : self.groups * self.gridsize**2]
-        grouped = sources.reshape(len(self), 2, self.groups, self.gridsize**2)
-        return np.asarray(np.abs(grouped - grouped.mean(axis=3, keepdims=True)).max(axis=(1, 2, 3)))
+        """Largest distance along an axis of the members of each cluster's groups from the centre of theirs (B,), px."""
+        sources = self.nn_indices[:, : self.groups * self.gridsize**2]
+        groups = GroupedData(self.raw, self.gridsize, sources.reshape(-1, self.gridsize**2))
+        return np.abs(groups.on_canvas[1]).reshape(*sources.shape, 2).max(axis=(1, 2))
 
 
 @dataclass(frozen=True)
@@ -289,7 +294,7 @@ class PtychoDataContainer:
         """
         return {
             "amplitude": self.X(rows) * np.float32(self.scales.photon_scale),
-            "positions": self.grouped.coords_relative[rows].astype(np.float32),
+            "positions": self.grouped.on_canvas[1][rows].astype(np.float32),
         }
 
 
@@ -330,9 +335,9 @@ def _check_shapes(raw: RawData) -> None:
 def _check_values(raw: RawData) -> None:
     for name in ("xcoords", "ycoords", "diff3d", "probe", "xcoords_start", "ycoords_start", "object_guess"):
         array = getattr(raw, name)
-        # A sum is not finite as soon as one element is not, and needs no temporary of the array's size.
         if array is None:
             continue
+        # A sum is not finite as soon as one element is not, and needs no temporary of the array's size.
         with np.errstate(invalid="ignore", over="ignore"):
             total = array.sum(dtype=np.result_type(array, np.float64))
         if not np.isfinite(total):

@@ -15,10 +15,8 @@ MAX_REACH = 1.0
 
 
 def reach_px(groups: Iterable[GroupedData]) -> float:
-    """Return the largest |relative offset| along an axis over all groups, px."""
-    return max(
-        (float(np.abs(grouped.coords_relative).max()) for grouped in groups if len(grouped)), default=0.0
-    )
+    """Return how far members lie at most from the centre of their canvas along an axis, over all groups, px."""
+    return max((float(np.abs(grouped.on_canvas[1]).max()) for grouped in groups if len(grouped)), default=0.0)
 
 
 def side_px(reach: float, N: int, multiple: int) -> int:

@@ -62,7 +62,7 @@ def predict(
         residual[rows] = np.square(difference, dtype=np.float64).sum(axis=(1, 2, 3))
         energy[rows] = np.square(out["measured"], dtype=np.float64).sum(axis=(1, 2, 3))
         progress.tell(listener, Progress("infer", int(rows[-1]) + 1, count))
-    return Prediction(patches, weights, grouped.coords_offsets[:, 0, :, 0], residual, energy)
+    return Prediction(patches, weights, grouped.on_canvas[0][:, 0, :, 0], residual, energy)
 
 
 def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:

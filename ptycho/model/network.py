@@ -43,7 +43,8 @@ class PtychoModel(keras.Model):
     """A network with the physics around it.
 
     Inputs: a dict of ``amplitude`` (B, N, N, L), square roots of counts, zero frequency at [N/2, N/2],
-    ``positions`` (B, 1, 2, L), relative offsets in px, and ``probe`` (1, P, N, N, 2), real and imaginary part, shared by the batch.
+    ``positions`` (B, 1, 2, L), px from the canvas's centre, and ``probe`` (1, P, N, N, 2), real and imaginary part, shared by
+    the batch.
     L is `channels`, a group; or that of a cluster, ``groups * channels + judges``: then the groups are reconstructed
     one by one and merged, and the merge answers for all patterns, the judges' too.
 
@@ -148,7 +149,7 @@ class PtychoModel(keras.Model):
         groups = (measured.shape[1] - self.judges) // self.channels
         own = measured[:, : groups * self.channels]
         where = ops.reshape(positions[..., : groups * self.channels], (-1, 1, 2, groups, self.channels))
-        centres = ops.mean(where, axis=-1)
+        centres = -ops.floor(0.5 - ops.mean(where, axis=-1))  # whole pixels, as of groups alone
         relative = ops.transpose(where - centres[..., None], (0, 3, 1, 2, 4))
         home = physics.Placement(ops.reshape(relative, (-1, 1, 2, self.channels)), size, self.canvas_px)
         (real, imaginary), lit = self._reconstruct(
@@ -195,13 +196,13 @@ class PtychoModel(keras.Model):
 def model_inputs(batch: dict[str, np.ndarray], probe: np.ndarray) -> dict[str, np.ndarray]:
     """Add the probe (P, N, N) complex to a container's batch.
 
-    Raises DataContractError where the positions are not centred relative offsets.
+    Raises DataContractError where the positions are not relative to their group's centre.
     """
     positions = batch["positions"]
     worst = float(np.abs(positions.mean(axis=3)).max()) if positions.size else 0.0
-    if worst > 1e-3:
+    if worst > 0.5 + 1e-3:
         raise DataContractError(
-            f"positions must be relative offsets that sum to zero in each group; a group's mean is {worst:.4g} px "
+            f"positions must be relative to a whole pixel at most 0.5 px from each group's mean; one is {worst:.4g} px "
             "off (absolute coordinates?)"
         )
     pair = np.stack([probe.real, probe.imag], axis=-1).astype(np.float32)

@@ -78,6 +78,15 @@ class TestGroupFrames:
         np.testing.assert_allclose(moved_relative, relative, atol=1e-9)
         np.testing.assert_allclose(moved_offsets[:, 0, :, 0] - offsets[:, 0, :, 0], [[dx, dy]] * 5, atol=1e-9)
 
+    @pytest.mark.parametrize(
+        ("mean", "centre"), [(2.0, 2), (2.49, 2), (2.5, 3), (3.5, 4), (-2.5, -2), (-0.51, -1)]
+    )
+    def test_a_canvas_is_centred_on_the_nearest_pixel_and_always_on_the_upper_of_two(self, mean, centre):
+        groups = np.array([mean - 3, mean + 1, mean + 2, mean]).reshape(1, 1, 1, 4) + np.zeros((1, 1, 2, 1))
+        centres, from_centres = coords.canvas_offsets(*coords.group_offsets(groups))
+        np.testing.assert_array_equal(centres, np.full((1, 1, 2, 1), centre))
+        np.testing.assert_allclose(from_centres, centre - groups, atol=1e-12)
+
     def test_positions_are_gathered_by_member_index(self):
         positions = np.array([[0.0, 100], [1, 101], [2, 102], [3, 103], [4, 104]])
         stacked = coords.stack_channels(positions, np.array([[4, 0, 2], [1, 1, 3]]))

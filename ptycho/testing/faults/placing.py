@@ -146,6 +146,15 @@ def _said_off_by_one(original: Any) -> Any:
     return stitch
 
 
+def _between_pixels(_: Any) -> Any:
+    """Centre a group's canvas on its mean position."""
+
+    def canvas_offsets(offsets: Any, relative: Any) -> Any:
+        return offsets, relative
+
+    return canvas_offsets
+
+
 ADD, MERGED = "ptycho.stitching:Canvas.add", "ptycho.stitching:Canvas.merged"
 FAULTS = (
     Fault(
@@ -161,6 +170,7 @@ FAULTS = (
     Fault("REASSEMBLY-METRIC-FRAME-001", "off-by-one", "ptycho.stitching:stitch", _said_off_by_one),
     Fault("TORCH-REASSEMBLY-SIGN-001", "mirrored", ADD, _mirrored_canvas),
     Fault("STITCH-GRIDSIZE-001", "groups-only", ADD, _groups_only),
+    Fault("STITCH-BLUR-001", "between-pixels", "ptycho.coords:canvas_offsets", _between_pixels),
     Fault("DEBUG-SIM-LINES-DOSE-001/C1", "nothing-outside", ADD, _nothing_outside),
     Fault("REASSEMBLY-M-CONTRACT-001", "cropped-again", ADD, _cropped_again),
     Fault("REASSEMBLY-BRIDGE-001/norm", "not-divided", MERGED, _not_divided),
