@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import signal
 
 from ptycho import coords
 from ptycho.errors import CanvasError
@@ -21,6 +22,8 @@ CHUNK = 256
 """Patches placed at once; bounds the memory, not the result."""
 BLOCK = 16
 """Patches prepared at once: as many as stay in a processor's cache."""
+DARK = 1e-9
+"""Coverage below this, in peaks of the probe, is the rounding of an FFT."""
 FIT_TOLERANCE = 1e-6
 """Share of the placed weight that may be missing through rounding."""
 
@@ -157,8 +160,8 @@ class Canvas:
         self.offered = 0.0
         self.outside = 0
 
-    def add(self, values: np.ndarray | None, weights: np.ndarray, positions: np.ndarray) -> None:
-        """Add patches (b, M, M), or none, with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
+    def add(self, values: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> None:
+        """Add patches (b, M, M) with weights (b, M, M) centred at positions (b, 2) [x, y], object frame.
 
         What leaves the canvas is lost: `outside` counts such patches and `kept_fraction` the weight.
         """
@@ -170,28 +173,29 @@ class Canvas:
         self.offered += float(weights.sum(dtype=np.float64))
         for start in range(0, len(weights), BLOCK):
             some = slice(start, start + BLOCK)
-            self._add_block(None if values is None else values[some], weights[some], top_left[some])
+            self._add_block(values[some], weights[some], top_left[some])
 
-    def _add_block(self, values: np.ndarray | None, weights: np.ndarray, top_left: np.ndarray) -> None:
+    def _add_block(self, values: np.ndarray, weights: np.ndarray, top_left: np.ndarray) -> None:
         with np.errstate(invalid="ignore"):  # a patch that is not finite is counted by the caller
-            parts = [] if values is None else [values.real * weights, values.imag * weights]
-            spread, corners = coords.spread_windows(np.stack([*parts, weights], axis=1), top_left)
-        _, planes, side, _ = spread.shape
+            windows = np.stack([values.real * weights, values.imag * weights, weights], axis=1)
+            corners = top_left.astype(int)
+            if (corners != top_left).any():  # predicted patches lie on whole pixels
+                windows, corners = coords.spread_windows(windows, top_left)
+        side = windows.shape[-1]
         _, height, width = self._sums.shape
-        for (x, y), window in zip(corners.tolist(), spread, strict=True):
+        for (x, y), window in zip(corners.tolist(), windows, strict=True):
             rows = slice(max(0, -y), max(0, min(side, height - y)))
             columns = slice(max(0, -x), max(0, min(side, width - x)))
             if rows.start < rows.stop and columns.start < columns.stop:
-                here = self._sums[
-                    -planes:, rows.start + y : rows.stop + y, columns.start + x : columns.stop + x
-                ]
+                here = self._sums[:, rows.start + y : rows.stop + y, columns.start + x : columns.stop + x]
                 here += window[:, rows, columns]
 
     def merged(self) -> np.ndarray:
         """Return ``sum w v / sum w`` (H, W) complex128, 0 where no weight lies."""
         real, imaginary, total = self._sums[:, : self.shape[0], : self.shape[1]]
         values = real + 1j * imaginary
-        return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
+        with np.errstate(invalid="ignore"):  # as in _add_block
+            return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
 
     @property
     def weight(self) -> np.ndarray:
@@ -256,21 +260,24 @@ def stitch(
 def coverage_map(
     scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return sum_j sum_p |P_p(r - r_j)|^2 / peak (H, W) float32: how often each pixel was fully lit."""
-    return lit_canvas(scan_positions, probe, origin_xy, shape).weight.astype(np.float32)
+    """Return sum_j sum_p |P_p(r - r_j)|^2 / peak (H, W) float32: how often each pixel was fully lit.
 
-
-def lit_canvas(
-    scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
-) -> Canvas:
-    """Place the illumination of all positions on a canvas, which says what it could not hold."""
+    The positions as points, each shared between four pixels, convolved with the illumination: one FFT of the canvas, however
+    many positions there are.
+    """
     lit = illumination(probe).astype(np.float64)
-    canvas = Canvas(origin_xy, shape)
-    for start in range(0, len(scan_positions), CHUNK):
-        where = scan_positions[start : start + CHUNK]
-        weights = np.broadcast_to(lit, (len(where), *lit.shape))
-        canvas.add(None, weights, where)
-    return canvas
+    size, (height, width) = len(lit), shape
+    # Footprints that reach onto the canvas begin up to `size` px before it.
+    begin = np.asarray(scan_positions, float) - size // 2 - np.asarray(origin_xy) + size
+    shares, corners = coords.spread_windows(np.ones((len(begin), 1, 1)), begin)
+    points = np.zeros((height + size, width + size))
+    for step_y in (0, 1):
+        for step_x in (0, 1):
+            x, y = corners[:, 0] + step_x, corners[:, 1] + step_y
+            some = (x >= 0) & (y >= 0) & (x < points.shape[1]) & (y < points.shape[0])
+            np.add.at(points, (y[some], x[some]), shares[some, step_y, step_x])
+    lit_there = signal.fftconvolve(points, lit)[size : size + height, size : size + width]
+    return np.where(lit_there > DARK, lit_there, 0).astype(np.float32)
 
 
 def illumination(probe: np.ndarray) -> np.ndarray:

@@ -82,8 +82,9 @@ def evaluate(
     """
     threshold = config.coverage_threshold
     shape = reconstruction.object.shape
-    lit = stitching.lit_canvas(scan.positions, probe, reconstruction.origin_xy, (shape[0], shape[1]))
-    reconstruction = replace(reconstruction, coverage=lit.weight.astype(np.float32))
+    lit = stitching.coverage_map(scan.positions, probe, reconstruction.origin_xy, (shape[0], shape[1]))
+    offered = len(scan) * float(stitching.illumination(probe).sum(dtype=np.float64))
+    reconstruction = replace(reconstruction, coverage=lit)
     inside = reconstruction.coverage > threshold
     box = inside[scanned_window(reconstruction, scan)]
     common = Evaluation(
@@ -92,7 +93,7 @@ def evaluate(
             "threshold": threshold,
             "covered_px": int(inside.sum()),
             "covered_fraction": float(box.mean()) if box.size else 0.0,
-            "kept_fraction": lit.kept_fraction,
+            "kept_fraction": float(lit.sum(dtype=np.float64)) / offered,
         },
         structure=structure(reconstruction, scan, threshold),
     )

