@@ -115,6 +115,7 @@ class TestOracle:
         )
         np.testing.assert_allclose(result.object, expected, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.finding("REASSEMBLY-BRIDGE-001/axis")
     @given(st.lists(st.tuples(st.floats(0, 14), st.floats(-3, 6)), min_size=1, max_size=5), st.integers(0, 9))
     def test_any_positions_as_the_loops_say(self, where, seed):
         where = np.round(np.array(where), 2)

@@ -123,7 +123,6 @@ def in_one_batch(run):
 
 @pytest.mark.finding("NEW-GROUP-INDEPENDENCE")
 @pytest.mark.finding("XLA-INFERENCE-BUG")
-@pytest.mark.finding("PINN-CHUNKED-001")
 @pytest.mark.parametrize("batch", [1, 7, 100])
 def test_prediction_does_not_depend_on_the_batch_size(run, in_one_batch, batch):
     test, bundle = run
