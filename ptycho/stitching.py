@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import signal
+from scipy import fft
 
 from ptycho import coords
 from ptycho.errors import CanvasError
@@ -276,7 +276,10 @@ def coverage_map(
             x, y = corners[:, 0] + step_x, corners[:, 1] + step_y
             some = (x >= 0) & (y >= 0) & (x < points.shape[1]) & (y < points.shape[0])
             np.add.at(points, (y[some], x[some]), shares[some, step_y, step_x])
-    lit_there = signal.fftconvolve(points, lit)[size : size + height, size : size + width]
+    # What wraps around ends up in the `size` rows and columns before the canvas.
+    sides = [fft.next_fast_len(side, real=True) for side in points.shape]
+    spectrum = fft.rfft2(points, sides, workers=-1) * fft.rfft2(lit, sides, workers=-1)
+    lit_there = fft.irfft2(spectrum, sides, workers=-1)[size : size + height, size : size + width]
     return np.where(lit_there > DARK, lit_there, 0).astype(np.float32)
 
 
