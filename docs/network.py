@@ -51,6 +51,7 @@ class Variant:
     kind: str
     label: str
     settings: tuple[str, ...]
+    profile: str = "stable"
 
     @property
     def trained(self) -> bool:
@@ -65,6 +66,7 @@ def variants() -> Iterator[Variant]:
             settings = ("model.steps=0", f"model.warm_steps={count}", f"model.momentum={momentum}")
             yield Variant(kind, f"{count}", settings)
     yield Variant("network", "default", ())
+    yield Variant("network", "fast", (), "stable+fast")
     for steps in (1, 2, 3, 5):
         for warm in (0, 10):
             yield Variant(
@@ -109,7 +111,7 @@ def main() -> None:
 
 def configured(name: str, variant: Variant) -> Config:
     """Return the stable profile of a scenario with a variant's settings."""
-    return scenarios.load_scenario(name, "stable", variant.settings)
+    return scenarios.load_scenario(name, variant.profile, variant.settings)
 
 
 def execution() -> Execution:

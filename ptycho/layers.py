@@ -18,9 +18,15 @@ from ptycho.config import Config
 from ptycho.errors import ConfigError
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"model": {"warm_steps": 0, "steps": 2, "final_steps": 0}}
+    "fast": {
+        "model": {"warm_steps": 0, "steps": 2, "final_steps": 0},
+        "training": {"epochs": 15, "learning_rate": 2e-3},
+    }
 }
-"""Profiles that every scenario has. `fast`: two physics steps and no more; the corrections have to do the rest."""
+"""Profiles that every scenario has and may add to.
+
+`fast`: two physics steps and no more; the corrections have to do the rest, and are trained for longer.
+"""
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -54,7 +60,7 @@ def resolve(
     check_tables(table, source)
     for name, part in profiles.items():
         check_tables(_table(part, f"{source}: profiles.{name}"), f"{source}: profiles.{name}")
-    profiles = {**PROFILES, **profiles}
+    profiles = merge(PROFILES, profiles)
     for name in profile.split("+") if profile is not None else ():
         if name not in profiles:
             raise ConfigError(f"{source}: unknown profile {name!r}; it has {', '.join(sorted(profiles))}")

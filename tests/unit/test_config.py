@@ -371,7 +371,9 @@ class TestRefused:
     def test_every_scenario_has_a_fast_profile_of_two_steps_and_may_have_its_own(self):
         model = resolve({"model": {"warm_steps": 7, "filters": 4}}, "fast").model
         assert (model.warm_steps, model.steps, model.final_steps, model.filters) == (0, 2, 0, 4)
-        assert resolve({"profiles": {"fast": {"model": {"steps": 1}}}}, "fast").model.steps == 1
+        own = resolve({"profiles": {"fast": {"model": {"steps": 1}, "training": {"epochs": 4}}}}, "fast")
+        assert (own.model.steps, own.model.warm_steps) == (1, 0), "it adds to the common one"
+        assert (own.training.epochs, own.training.learning_rate) == (4, 2e-3)
 
     def test_a_mistake_in_an_unused_profile_does_no_harm_and_in_a_used_one_is_told(self):
         table = {"profiles": {"bad": {"trainig": {}}}}

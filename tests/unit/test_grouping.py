@@ -208,6 +208,13 @@ class TestOversampling:
         for wanted in (61, 100, 60 * 35):
             assert nearest(positions(), 4, 7, n_groups=wanted, oversampling=True).shape == (wanted, 4)
 
+    def test_the_config_opts_in(self):
+        raw = oracles.make_scan(count=23)
+        config = GroupingConfig(neighbor_count=7, oversampling=True)
+        assert len(grouping.group(raw, 2, config, n_groups=50)) == 50
+        with pytest.raises(GroupingError, match="oversampling = true"):
+            grouping.group(raw, 2, GroupingConfig(neighbor_count=7), n_groups=50)
+
     def test_each_seed_gives_distinct_combinations_until_all_are_used(self):
         where = positions(12)
         groups = nearest(where, 4, 7, n_groups=12 * 35, oversampling=True)
@@ -310,6 +317,16 @@ class TestRefused:
     def test_fewer_neighbours_than_members(self):
         with pytest.raises(GroupingError, match=r"K=3 must be >= C=4"):
             nearest(positions(), 4, 3)
+
+    def test_a_seed_that_joins_needs_one_neighbour_less(self):
+        assert nearest(positions(), 4, 3, include_seed=True).shape == (60, 4)
+        with pytest.raises(GroupingError, match=r"K=2 must be >= C=4"):
+            nearest(positions(), 4, 2, include_seed=True)
+
+    @pytest.mark.parametrize(("count", "joins"), [(4, True), (5, False)])
+    def test_the_seed_joins_unasked_only_where_there_are_no_others(self, count, joins):
+        groups = nearest(positions(count), 4, 4)
+        assert [seed in members for seed, members in enumerate(groups)] == [joins] * count
 
 
 class TestConsecutive:

@@ -87,6 +87,28 @@ def test_what_is_not_finite_is_not_moved():
     assert frames.find_shift(Comparison(broken, image, mask, (0, 0))) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_far_shifts_are_found_in_any_unit_whatever_lies_outside_of_the_mask(unit):
+    """The mask does not move, and neither it nor what it hides draws the answer towards zero."""
+    true = textured(2 * unit, 0.1 * unit)
+    prediction = np.roll(true, (6, -8), axis=(0, 1))
+    mask = np.zeros((24, 30), bool)
+    mask[2:15, 11:28] = True
+    prediction[~mask] = textured(3 * unit, unit, seed=8)[~mask]
+    found = frames.find_shift(Comparison(prediction, true, mask, (0, 0)))
+    assert found == pytest.approx((8, -6), abs=0.3)
+
+
+def test_a_moved_prediction_is_a_complex_field_and_what_came_from_outside_does_not_count():
+    """A whole pixel moves every value as it is; the pixels at the rim have none."""
+    field = truth((24, 30))
+    pair = frames.apply_shift(Comparison(field, field, np.ones((24, 30), bool), (0, 0)), (2.0, -3.0))
+    np.testing.assert_allclose(pair.prediction[:-3, 2:], field[3:, :-2], atol=1e-5)
+    counted = np.zeros((24, 30), bool)
+    counted[:-3, 2:] = True
+    np.testing.assert_array_equal(pair.mask, counted)
+
+
 def test_the_well_covered_part_is_told_without_the_rim():
     """Only where the coverage exceeds one is the prediction right; the pixels are found by loops."""
     made, true = reconstruction((-2, 3), (16, 18)), truth((20, 14))
