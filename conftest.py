@@ -101,8 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let a test's report say which findings it pins."""
+    """Let a test's report say which findings it pins, and that it compares with a stored result."""
     item.user_properties += [("finding", mark.args[0]) for mark in item.iter_markers("finding")]
+    item.user_properties += [("golden", True) for _ in item.iter_markers("golden")]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

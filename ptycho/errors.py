@@ -69,3 +69,7 @@ class InvariantError(PtychoError):
 
 class StageError(PtychoError):
     """A stage is unknown, reads what it does not declare, or is given an artifact that does not fit the run."""
+
+
+class GoldenError(PtychoError):
+    """A golden file is damaged, vacuous, too large, or may not be written now."""

@@ -57,7 +57,7 @@ class Counting:
         if report.when == "call" and report.outcome != "skipped":
             self.executed.add(report.nodeid)
             self.findings |= {str(value) for name, value in report.user_properties if name == "finding"}
-            self.goldens |= {report.nodeid} if "golden" in report.keywords else set()
+            self.goldens |= {report.nodeid for name, _ in report.user_properties if name == "golden"}
 
     @property
     def counted(self) -> dict[str, int]:

@@ -23,6 +23,7 @@ TOGETHER = (
     "tests/unit/report/test_report.py",
     "tests/unit/testing/test_artifacts.py",
     "tests/unit/testing/test_prover.py",
+    "tests/unit/testing/golden/test_calibrate.py",
 )
 """Starts of ids: of each of these all tests run in one worker of pytest-xdist, for a device or a fixture that they share."""
 HOMES = {"tests/scenarios": "scenario", "tests/benchmarks": "bench"}

@@ -217,7 +217,7 @@ def _remember(config: pytest.Config, proof: Any) -> None:
     if cache is not None:
         tried = {trial.finding for trial in (*proof.clean, *proof.faulty)}
         kept = {name: of for name, of in cache.get(PROVEN, {}).items() if name not in tried}
-        of = census.source_hash(_faults(config))
+        of = census.source_hash(faults_of(config))
         cache.set(PROVEN, kept | dict.fromkeys(sorted(_proven(proof)), of))
 
 
@@ -231,7 +231,7 @@ def _report_findings(terminalreporter: Any, config: pytest.Config) -> None:
 
     cache = getattr(config, "cache", None)
     known = cache.get(PROVEN, {}) if cache is not None else {}
-    source = census.source_hash(_faults(config))
+    source = census.source_hash(faults_of(config))
     rows, stale = census.census(_ledger(config), config.stash.get(TESTED, ()), known, source)
     terminalreporter.section("findings")
     terminalreporter.write_line(f"{'stage':<14}{'live':>6}{'tested':>8}{'proven':>8}")
@@ -267,7 +267,7 @@ def _prove(session: pytest.Session) -> Any:
     from ptycho.testing import prover
 
     config = session.config
-    entries, registered = _ledger(config), _faults(config)
+    entries, registered = _ledger(config), faults_of(config)
     tests = _tests_by_finding(session.items, {entry.id for entry in entries})
     _check_faults(registered, {entry.id for entry in entries})
     demanded = [
@@ -280,7 +280,8 @@ def _prove(session: pytest.Session) -> Any:
         if name not in demanded:
             raise pytest.UsageError(f"--finding {name}: no live finding of that ID")
     demanded = [name for name in demanded if not wanted or name in wanted]
-    limit, jobs, killing = config.option.prove_limit, _jobs(config), (*prover.KILLING, _own_errors(config))
+    limit, at_once = config.option.prove_limit, jobs(config)
+    killing = (*prover.KILLING, own_errors(config))
 
     def starts(with_faults: bool) -> Iterator[Any]:
         for name in demanded:
@@ -291,11 +292,11 @@ def _prove(session: pytest.Session) -> Any:
                         session, i, f, n, limit, killing
                     )
 
-    _preload(session)
+    preload(config)
     with tempfile.TemporaryDirectory(prefix="ptycho-proof-") as shared:
         config.stash[prover.SHARED] = Path(shared)
-        clean = tuple(prover.in_parallel(starts(False), jobs))
-    faulty = tuple(prover.in_parallel(starts(True), jobs))
+        clean = tuple(prover.in_parallel(starts(False), at_once))
+    faulty = tuple(prover.in_parallel(starts(True), at_once))
     ids = {name: [item.nodeid for item in items] for name, items in tests.items()}
     proof = prover.Proof(clean, faulty, prover.complaints_of(demanded, ids, clean, faulty))
     if config.option.prove_json:
@@ -304,17 +305,17 @@ def _prove(session: pytest.Session) -> Any:
     return proof
 
 
-def _preload(session: pytest.Session) -> None:
+def preload(config: pytest.Config) -> None:
     """Import once, before the processes fork, what takes every one of them seconds and does nothing yet."""
     import contextlib
     import importlib
 
-    for name in session.config.getini("findings_preload"):
+    for name in config.getini("findings_preload"):
         with contextlib.suppress(ImportError):  # those who need it will say so
             importlib.import_module(name)
 
 
-def _jobs(config: pytest.Config) -> int:
+def jobs(config: pytest.Config) -> int:
     """Return how many processes at once: as xdist's -n says, else one a core."""
     asked = getattr(config.option, "numprocesses", None)
     return int(asked) if isinstance(asked, int) and asked > 0 else os.cpu_count() or 1
@@ -361,7 +362,8 @@ def _ledger(config: pytest.Config) -> Any:
         raise pytest.UsageError(str(error)) from None
 
 
-def _faults(config: pytest.Config) -> Any:
+def faults_of(config: pytest.Config) -> Any:
+    """Return the registered faults; raise UsageError where the module named has none."""
     import importlib
 
     name = config.getini("findings_faults") or "ptycho.testing.faults"
@@ -371,7 +373,8 @@ def _faults(config: pytest.Config) -> Any:
         raise pytest.UsageError(f"findings_faults = {name}: {error}") from None
 
 
-def _own_errors(config: pytest.Config) -> type[BaseException]:
+def own_errors(config: pytest.Config) -> type[BaseException]:
+    """Return the base class of the project's own errors."""
     import importlib
 
     name = config.getini("findings_errors") or "ptycho.errors:PtychoError"
@@ -390,6 +393,6 @@ def _fault_named(config: pytest.Config, name: str) -> Any:
     from ptycho.testing import fault as faults
 
     try:
-        return faults.named(name, _faults(config))
+        return faults.named(name, faults_of(config))
     except FaultError as error:
         raise pytest.UsageError(f"--fault: {error}") from None

@@ -38,7 +38,7 @@ def shared_folder(config: pytest.Config) -> Path | None:
 
     With a fault in, everything is built anew.
     """
-    return config.stash[SHARED] if config.stash.get(ACTIVE, None) == "" else None
+    return config.stash.get(SHARED, None) if config.stash.get(ACTIVE, None) == "" else None
 
 
 @dataclass(frozen=True)

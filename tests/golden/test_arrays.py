@@ -13,34 +13,35 @@ from ptycho.simulate import objects, positions, probes
 pytestmark = pytest.mark.golden
 
 
-def test_lines_object(golden_arrays):
-    golden_arrays({"seed_7": objects.lines_object(48, 7)[5:21, 9:33]})
+@pytest.mark.finding("LINES-OBJECT-DRAW-001")
+def test_lines_object(golden):
+    golden.check({"seed_7": objects.lines_object(48, 7)[5:21, 9:33]})
 
 
 @pytest.mark.finding("PROBE-MASK-DEFAULT-001")
-def test_zone_plate_probe(golden_arrays):
-    golden_arrays({"probe": probes.normalize_probe(probes.zone_plate_probe(32)[None], 4.0)})
+def test_zone_plate_probe(golden):
+    golden.check({"probe": probes.normalize_probe(probes.zone_plate_probe(32)[None], 4.0)})
 
 
-def test_idealized_probe_profile(golden_arrays):
+def test_idealized_probe_profile(golden):
     """A row through the disk's edge, off centre, so that it is not its own mirror image."""
-    golden_arrays({"row": probes.normalize_probe(probes.idealized_probe(32)[None], 10.0)[0, 13, :21]})
+    golden.check({"row": probes.normalize_probe(probes.idealized_probe(32)[None], 10.0)[0, 13, :21]})
 
 
-def test_scan_positions(golden_arrays):
-    golden_arrays({"nongrid": positions.nongrid_positions(9, (90, 140), 10.0, 42)})
+def test_scan_positions(golden):
+    golden.check({"nongrid": positions.nongrid_positions(9, (90, 140), 10.0, 42)})
 
 
 @pytest.mark.finding("PTY-AT-001")
-def test_far_field_of_two_modes(golden_arrays):
+def test_far_field_of_two_modes(golden):
     obj, probe = oracles.smooth_object(41, 57), oracles.lopsided_probe(16, 2)
     patches = coords.extract_patches(obj, np.array([[17.25, 12.5], [40.0, 30.75]]), 16)
-    golden_arrays({"patches": patches, "amplitude": forward.far_field_amplitude(patches, probe)})
+    golden.check({"patches": patches, "amplitude": forward.far_field_amplitude(patches, probe)})
 
 
 @pytest.mark.finding("TORCH-REASSEMBLY-SIGN-001")
 @pytest.mark.finding("REASSEMBLY-BATCH-001")
-def test_a_stitched_group(golden_arrays):
+def test_a_stitched_group(golden):
     obj = oracles.smooth_object(41, 57).astype(np.complex64)
     where = np.array([[17.25, 12.5], [22.0, 15.75], [14.5, 20.0], [30.25, 25.5]])
     patches = coords.extract_patches(obj, where, 16)
@@ -48,12 +49,12 @@ def test_a_stitched_group(golden_arrays):
     result = stitching.stitch(
         stitching.from_arrays(patches, weights, where), where, oracles.lopsided_probe(16)
     )
-    golden_arrays(
+    golden.check(
         {"object": result.object, "coverage": result.coverage, "origin_xy": np.array(result.origin_xy)}
     )
 
 
-def test_groups_of_four(snapshot_json):
+def test_groups_of_four(golden_json):
     """The grouping's draw for a seed: another draw is another training set."""
     where = oracles.scan_positions(30, (150, 260), 32, seed=11)
     drawn = {
@@ -65,12 +66,12 @@ def test_groups_of_four(snapshot_json):
     drawn["oversampled"] = grouping.nearest_groups(
         where[:6], 4, 5, 9, np.random.default_rng(42), oversampling=True
     ).tolist()
-    assert drawn == snapshot_json
+    assert drawn == golden_json
 
 
 @pytest.mark.finding("DEBUG-SIM-LINES-DOSE-001/D4")
 @pytest.mark.parametrize("gridsize", [1, 2])
-def test_stage_telemetry_of_the_published_scan(ndarrays_regression, gridsize):
+def test_stage_telemetry_of_the_published_scan(golden, gridsize):
     """What the stages say of themselves, from the scan to its scales; noise-free."""
     config = layers.resolve(
         {},
@@ -80,13 +81,13 @@ def test_stage_telemetry_of_the_published_scan(ndarrays_regression, gridsize):
         ],
     )
     records = pipeline.run_pipeline(config, until="scale").records
-    ndarrays_regression.check(
+    golden.check(
         {
-            f"{stage}.{name}": np.array([value], float)
+            f"{stage}.{name}": float(value)
             for stage, record in records.items()
             for name, value in record.telemetry.items()
         },
-        default_tolerance={"rtol": 1e-6, "atol": 0},
+        config=config.to_dict(),
     )
 
 

@@ -20,8 +20,8 @@ RUNS = [
 
 
 @pytest.mark.finding("GRIDLINES-OBJECT-BIG-001")
-def test_the_defaults(snapshot_json):
-    assert Config().to_dict() == snapshot_json
+def test_the_defaults(golden_json):
+    assert Config().to_dict() == golden_json
 
 
 def test_all_published_scenarios_are_here():
@@ -33,9 +33,9 @@ def test_all_published_scenarios_are_here():
 @pytest.mark.parametrize(
     ("path", "profile"), RUNS, ids=[f"{path.stem}-{profile or 'full'}" for path, profile in RUNS]
 )
-def test_a_scenario(path, profile, snapshot_json):
+def test_a_scenario(path, profile, golden_json):
     config = resolve({"name": path.stem, **load_toml(path)}, profile, source=path.name)
-    assert config.to_dict() == snapshot_json
+    assert config.to_dict() == golden_json
 
 
 @pytest.mark.parametrize(

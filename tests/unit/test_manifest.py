@@ -29,7 +29,7 @@ def pytest_configure(config):
     config.pluginmanager.register(manifest.Counting("fast", {required!r}))
 
 def pytest_runtest_setup(item):
-    item.user_properties += [("finding", mark.args[0]) for mark in item.iter_markers("finding")]
+    item.user_properties += [(m.name, m.args) for m in item.iter_markers() if m.name in ("finding", "golden")]
 """
 
 

@@ -173,6 +173,11 @@ def _columns_of_groups(original: Any) -> Any:
     return lambda *args, **named: original(*args, **named)[:, ::-1]
 
 
+def _columns_first(original: Any) -> Any:
+    """Draw columns before rows."""
+    return lambda size, seed: original(size, seed).T
+
+
 FAULTS = (
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.simulate.scan:observe", _amplitude_noise),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.simulate.scan:observe", _unscaled),
@@ -216,4 +221,5 @@ FAULTS = (
         _height_for_width,
     ),
     Fault("BUG-TF-001", "along-columns", "ptycho.simulate.positions:grid_positions", _columns_of_groups),
+    Fault("LINES-OBJECT-DRAW-001", "columns-first", "ptycho.simulate.objects:lines_object", _columns_first),
 )

@@ -1,0 +1,1 @@
+"""Golden files that cannot lie: strict comparison, tolerances with evidence, review."""

@@ -1,0 +1,81 @@
+"""What a golden test that fails leaves: one file that shows the comparison again without running anything."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.errors import GoldenError
+from ptycho.io import atomic
+from ptycho.testing.golden import files
+from ptycho.testing.golden.files import Record
+
+FORMAT = 1
+OBTAINED, EXPECTED, WEIGHTS, ABOUT = "obtained.npz", "expected.npz", "weights.npz", "about.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A comparison that failed."""
+
+    obtained: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+    record: Record
+    told: Record
+    about: dict[str, Any]
+
+
+def write(
+    path: Path,
+    nodeid: str,
+    obtained: Mapping[str, np.ndarray],
+    stored: tuple[Mapping[str, np.ndarray], Record],
+    record: Record,
+    weights: Mapping[str, np.ndarray],
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a comparison that failed: obtained, expected, what both records say, what ran."""
+    about = {
+        "format": FORMAT,
+        "test": nodeid,
+        "record": asdict(record),
+        "told": asdict(stored[1]),
+        "environment": files.made_now(),
+        "config": config,
+    }
+    with atomic.replacing(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, arrays in ((OBTAINED, obtained), (EXPECTED, stored[0]), (WEIGHTS, weights)):
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            bundle.writestr(name, buffer.getvalue())
+        bundle.writestr(ABOUT, json.dumps(atomic.plain(about), indent=1))
+
+
+def read(path: Path) -> Bundle:
+    """Read a comparison that failed; raise GoldenError for what is none."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            about = json.loads(bundle.read(ABOUT))
+            arrays = {name: _arrays(bundle.read(name)) for name in (OBTAINED, EXPECTED, WEIGHTS)}
+        version = about["format"]
+        if version != FORMAT:
+            raise GoldenError(f"{path}: has format {version!r}, this version reads {FORMAT}")
+        record, told = (files.record_of(about[name]) for name in ("record", "told"))
+    except OSError as error:
+        raise GoldenError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise GoldenError(f"{path}: is no bundle of a failed comparison: {error}") from None
+    return Bundle(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, told, about)
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
