@@ -21,6 +21,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ptycho import cache_commands, request
 from ptycho.errors import ConfigError, InvariantError, PtychoError
 from ptycho.findings import commands
+from ptycho.testing.golden import commands as golden_commands
 
 if TYPE_CHECKING:
     from ptycho.config import Config
@@ -35,6 +36,8 @@ app = App(
 )
 app.command(cache_commands.app)
 app.command(commands.app)
+app.command(golden_commands.app)
+app.command(golden_commands.replay)
 
 Overrides = Annotated[
     tuple[str, ...],

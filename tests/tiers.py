@@ -24,6 +24,7 @@ TOGETHER = (
     "tests/unit/testing/test_artifacts.py",
     "tests/unit/testing/test_prover.py",
     "tests/unit/testing/golden/test_calibrate.py",
+    "tests/unit/testing/golden/test_review.py",
 )
 """Starts of ids: of each of these all tests run in one worker of pytest-xdist, for a device or a fixture that they share."""
 HOMES = {"tests/scenarios": "scenario", "tests/benchmarks": "bench"}

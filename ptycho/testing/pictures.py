@@ -8,7 +8,7 @@ from typing import Any
 from ptycho.testing.evidence import Compared
 
 
-def side_by_side(compared: Compared) -> bytes:
+def side_by_side(compared: Compared, titles: tuple[str, str] = ("expected", "actual")) -> bytes:
     """Return expected, actual and difference as PNG; nothing for what is no array of numbers or of unequal shapes.
 
     Images are drawn for the last two axes, at the place of the largest difference along the others; complex ones as
@@ -31,8 +31,11 @@ def side_by_side(compared: Compared) -> bytes:
     for row, (unit, view) in enumerate(kinds):
         panels = {"expected": view(expected), "actual": view(actual)}
         panels["difference"] = panels["actual"].astype(float) - panels["expected"].astype(float)
+        if unit.startswith("phase"):  # -pi and pi are one phase
+            panels["difference"] = np.angle(np.exp(1j * panels["difference"]))
         for axis, (title, image) in zip(axes[row], panels.items(), strict=True):
-            axis.set_title(f"{title} {unit}".strip())
+            shown = dict(zip(("expected", "actual"), titles, strict=True)).get(title, title)
+            axis.set_title(f"{shown} {unit}".strip())
             if image.ndim < 2:
                 axis.plot(np.atleast_1d(image), ".-", markersize=3)
             else:

@@ -24,6 +24,23 @@ def damaged(finished, tmp_path, change):
     return folder
 
 
+@pytest.mark.golden
+def test_what_a_run_leaves(finished, golden_json):
+    """Files, and the keys of those that programs read. Update on purpose with --snapshot-update."""
+    keys = {
+        path.name: sorted(json.loads(path.read_text()))
+        for path in sorted(finished.folder.glob("*.json"))
+        if path.name in (rundir.METADATA, "metrics.json")
+    }
+    described = rundir.read_metadata(finished.folder)["stages"]
+    stages = {name: sorted(entry) for name, entry in described.items()}
+    telemetry = {name: sorted(entry["telemetry"]) for name, entry in described.items()}
+    files = sorted(
+        path.relative_to(finished.folder).as_posix() for path in finished.folder.rglob("*") if path.is_file()
+    )
+    assert {"files": files, "keys": keys, "stages": stages, "telemetry": telemetry} == golden_json
+
+
 class TestMetadata:
     def test_it_says_all_that_is_known_of_every_stage(self, finished):
         metadata = rundir.read_metadata(finished.folder)

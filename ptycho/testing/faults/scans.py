@@ -178,6 +178,11 @@ def _columns_first(original: Any) -> Any:
     return lambda size, seed: original(size, seed).T
 
 
+def _another_seed(original: Any) -> Any:
+    """Draw the numbers of another seed."""
+    return lambda size, seed: original(size, seed + 1)
+
+
 FAULTS = (
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.simulate.scan:observe", _amplitude_noise),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.simulate.scan:observe", _unscaled),
@@ -222,4 +227,5 @@ FAULTS = (
     ),
     Fault("BUG-TF-001", "along-columns", "ptycho.simulate.positions:grid_positions", _columns_of_groups),
     Fault("LINES-OBJECT-DRAW-001", "columns-first", "ptycho.simulate.objects:lines_object", _columns_first),
+    Fault("LINES-OBJECT-DRAW-001", "another-seed", "ptycho.simulate.objects:lines_object", _another_seed),
 )

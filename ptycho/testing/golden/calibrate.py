@@ -184,6 +184,15 @@ def _conclude(
     result: Result,
 ) -> None:
     """Write what was measured of a golden into its record, and say it."""
+    allowed = fixture.bands(subject.arrays, subject.record)
+    stale = [
+        name for name, apart in noise.get(conditions.AGAIN, {}).items() if apart > allowed[name].relative
+    ]
+    if stale:
+        result.complaints.append(
+            f"{subject.item.nodeid}: {', '.join(stale)} does not come out again as stored: regenerate or propose it first"
+        )
+        return
     floors = {c: {n: v for n, v in by_name.items() if v} for c, by_name in noise.items()}
     record = replace(subject.record, evidence=Evidence(subject.record.sha256, floors, {}, 0))
     bands = fixture.bands(subject.arrays, record)

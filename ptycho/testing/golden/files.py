@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -131,10 +132,10 @@ def discard(path: Path) -> None:
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Hold a golden while it is written; raise GoldenError where another process does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{path.name}.lock")
+    mark = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     try:
-        with FileLock(place, timeout=0):
+        # Not beside the golden: a lock stays on disk, and would want to be committed.
+        with FileLock(Path(tempfile.gettempdir()) / f"ptycho-golden-{mark}.lock", timeout=0):
             yield
     except Timeout:
         raise GoldenError(f"{path}: another process is writing it; wait for it to end") from None

@@ -34,6 +34,7 @@ class Golden:
         self._request, self._datadir, self._folder = request, datadir, folder
         self._name = files.name_of(request.node.nodeid)
         self._config: Mapping[str, Any] | None = None
+        self._positions: dict[str, np.ndarray] = {}
         self.checks = 0
 
     @property
@@ -57,6 +58,7 @@ class Golden:
         over: str = "numpy",
         despite: Mapping[str, str] | None = None,
         fields: Mapping[str, np.ndarray] | None = None,
+        positions: Mapping[str, np.ndarray] | None = None,
         config: Mapping[str, Any] | None = None,
         seed: int | None = None,
         reason: str = "",
@@ -82,6 +84,8 @@ class Golden:
         fields : mapping, optional
             Complex fields (H, W) whose gauge is free, with the weight (H, W) of their pixels; each is compared when aligned,
             and the gauge itself is compared as well.
+        positions : mapping, optional
+            By name, the scan positions (M, 2) [x, y] of what the first axis counts: a failure tells that of the worst one.
         config : mapping, optional
             What the values were computed with, for whoever looks at a failure.
         seed : int, optional
@@ -95,7 +99,7 @@ class Golden:
             raise GoldenError(
                 f"{self._request.node.nodeid}: golden.check is called twice: give all values at once"
             )
-        self._config = config
+        self._config, self._positions = config, dict(positions or {})
         arrays = {name: np.asarray(value) for name, value in values.items()}
         self._refuse_vacuous(arrays, despite or {})
         rests_on = self._rests_on(arrays, analytic, second, oracle_band)
@@ -165,13 +169,13 @@ class Golden:
             stored = files.read(path)
         except GoldenError as error:
             raise _Differs(str(error)) from None
-        found = self._differences(arrays, record, fields, stored)
+        found = differences(arrays, record, fields, stored)
         if found:
             folder = failures(self._request.config)
             bundle = folder / f"{Path(self._request.path).stem}.{self._name}.zip" if folder else None
             if bundle is not None:
                 replay.write(bundle, nodeid, arrays, stored, record, fields, self._config)
-            raise _Differs(failure(found, stored[1], path, bundle))
+            raise _Differs(failure(found, stored[1], path, bundle, self._positions))
 
     def _made(self, seed: int | None) -> dict[str, str]:
         command = " ".join(("pytest", *map(str, self._request.config.invocation_params.args)))
@@ -203,19 +207,7 @@ class Golden:
             stored[1].claims,
             stored[1].despite,
         )
-        return same and not self._differences(arrays, record, fields, stored)
-
-    def _differences(
-        self,
-        arrays: dict[str, np.ndarray],
-        record: Record,
-        fields: dict[str, np.ndarray],
-        stored: tuple[dict[str, np.ndarray], Record],
-    ) -> list[Difference]:
-        expected, told = stored
-        units = {name: entry.unit for name, entry in record.arrays.items()}
-        found = compare.compare(arrays, expected, told.arrays, units, bands(expected, told), fields)
-        return [*found, *_claims(record, told)]
+        return same and not differences(arrays, record, fields, stored)
 
     def _refuse_vacuous(self, arrays: Mapping[str, np.ndarray], despite: Mapping[str, str]) -> None:
         __tracebackhide__ = True
@@ -277,6 +269,19 @@ def failures(config: pytest.Config) -> Path | None:
     return Path(str(config.cache.mkdir("golden-failures")))
 
 
+def differences(
+    arrays: Mapping[str, np.ndarray],
+    record: Record,
+    fields: Mapping[str, np.ndarray],
+    stored: tuple[Mapping[str, np.ndarray], Record],
+) -> list[Difference]:
+    """Return in what arrays and record differ from what is stored, the first divergence first."""
+    expected, told = stored
+    units = {name: entry.unit for name, entry in record.arrays.items()}
+    found = compare.compare(arrays, expected, told.arrays, units, bands(expected, told), fields)
+    return [*found, *_claims(record, told)]
+
+
 def bands(expected: Mapping[str, np.ndarray], record: Record) -> dict[str, Band]:
     """Return how far each array may lie, and each part of a field's gauge: from its evidence, or the least there is."""
     least = {name: compare.least_band(array.dtype, TIMES) for name, array in expected.items()}
@@ -285,7 +290,13 @@ def bands(expected: Mapping[str, np.ndarray], record: Record) -> dict[str, Band]
         for name in expected
         for part, value in gauge.LEAST.items()
     }
-    return {name: _band(name, band, record.evidence) for name, band in least.items()}
+    evidence = record.evidence
+    # What is of other numbers, or lets a fault pass, bears no tolerance.
+    if evidence is not None and not (
+        record.calibrated and evidence.separation >= conditions.LEAST_SEPARATION
+    ):
+        evidence = None
+    return {name: _band(name, band, evidence) for name, band in least.items()}
 
 
 def _band(name: str, least: Band, evidence: Evidence | None) -> Band:
@@ -316,10 +327,20 @@ def missing_evidence(record: Record) -> str:
     return ""
 
 
-def failure(found: list[Difference], record: Record, path: Path, bundle: Path | None) -> str:
+def failure(
+    found: list[Difference],
+    record: Record,
+    path: Path,
+    bundle: Path | None,
+    positions: Mapping[str, np.ndarray] | None = None,
+) -> str:
     """Return the words of a failure: what went first, where, and what to do."""
     first, *others = found
     lines = [f"first divergence: {first.text}"]
+    where = (positions or {}).get(first.name)
+    if where is not None and first.worst:
+        x, y = where[first.worst[0]]
+        lines.append(f"at the scan position x = {x:.2f}, y = {y:.2f} px (number {first.worst[0]})")
     lines += [f"then: {other.text}" for other in others[:8]]
     lines += [f"and {len(others) - 8} more"] * (len(others) > 8)
     lines += [

@@ -136,3 +136,12 @@ def test_a_run_that_ends_before_it_is_judged_says_so(finished):
     result = pipeline.run_pipeline(finished.config, until="split")
     assert report.verdict(result) == "NOT JUDGED (ends with split)"
     assert report.verdict(finished.result) == "PASS"
+
+
+@pytest.mark.golden
+def test_the_words_of_the_page(finished, golden_json):
+    """Headings, table heads and captions, without numbers. Update on purpose with --snapshot-update."""
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r"<(h1|h2|h3|th|figcaption|summary)[^>]*>(.*?)</\1>", page, re.DOTALL)
+    words = [f"{tag}: {' '.join(re.sub(r'<[^>]+>', ' ', text).split())}" for tag, text in found]
+    assert [re.sub(r"[-+]?\d[\d.e+-]*", "#", text) for text in words] == golden_json

@@ -152,6 +152,19 @@ def test_afterwards_the_sound_ones_are_green_and_the_others_are_told(project):
     assert project.run("test_it.py::test_exact").code == 0
 
 
+def test_evidence_that_lets_a_bug_pass_bears_no_tolerance(project):
+    """Its noise floor of 1e-7 would allow 1e-6; what is allowed is the least."""
+    copy = project.folder / "product.py"
+    text = copy.read_text()
+    copy.write_text(text.replace("return x\n\ndef elsewhere", "return x * (1 + 1e-8)\n\ndef elsewhere"))
+    try:
+        found = project.run("test_it.py::test_too_loose")
+    finally:
+        copy.write_text(text)
+    assert "1 failed" in found.out
+    assert "10 x 8 roundings of float64" in found.out
+
+
 def test_other_numbers_have_no_evidence(project):
     copy = project.folder / "product.py"
     text = copy.read_text()

@@ -74,6 +74,20 @@ def test_a_change_fails_with_the_first_divergence_and_what_to_do(pytester):
     )
 
 
+def test_a_failure_tells_the_scan_position_of_the_worst_pattern(pytester):
+    where = ", positions={'scan': np.array([[1, 2], [3.5, 4.25], [5, 6]])}"
+    run(pytester, more=where)
+    text = TEST.replace("2.0, 4.0", "2.5, 4.1")
+    result = run(pytester, more=where, text=text)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*first divergence: scan[[]1[]]: 2.5, stored 2; *",
+            "at the scan position x = 3.50, y = 4.25 px (number 1)",
+        ]
+    )
+
+
 def test_a_failure_leaves_one_file_that_has_it_all(pytester):
     run(pytester)
     run(pytester, scale="3.6", more=", config={'N': 64}")

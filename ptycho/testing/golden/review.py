@@ -1,0 +1,72 @@
+"""The page that shows what changed in golden files, old and new side by side; in one file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from ptycho.io import atomic
+from ptycho.testing import pictures
+from ptycho.testing.evidence import Compared
+from ptycho.testing.golden import changes as room
+from ptycho.testing.golden.changes import Change, Delta
+from ptycho.testing.golden.files import Record
+
+REMEDY = 'ptycho golden accept NAME ... --reason "why"'
+
+
+def write(place: Path, changes: Iterable[Change], title: str, remedy: str = REMEDY) -> Path:
+    """Write the page of changes and return it."""
+    source = (resources.files("ptycho.testing.golden") / "review.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    goldens = [_golden(change) for change in changes]
+    page = environment.from_string(source).render(
+        title=title, goldens=goldens, remedy=remedy if goldens else ""
+    )
+    atomic.write_text(place, page)
+    return place
+
+
+def _golden(change: Change) -> dict[str, Any]:
+    side = change.new or change.old
+    record = side[1] if side is not None else None
+    return {
+        "kind": change.kind,
+        "name": str(change.path.with_suffix("")),
+        "facts": _facts(record, change.old[1] if change.old else None) if record is not None else [],
+        "deltas": [_delta(delta) for delta in room.deltas(change)],
+    }
+
+
+def _facts(record: Record, old: Record | None) -> list[tuple[str, str]]:
+    facts = [("rests on", record.rests_on), ("made by", record.made.get("command", ""))]
+    if record.reason:
+        facts.append(("reason", record.reason))
+    for words, told in (("evidence", record), ("evidence of the old", old)):
+        if told is not None and told.evidence is not None:
+            measured = f"{len(told.evidence.faults)} faults move it, the least by {told.evidence.separation:.3g} of what is allowed"
+            facts.append((words, measured))
+    changed = old is not None and old.made.get("source_hash") != record.made.get("source_hash")
+    facts.append(
+        ("source", "another than that of the old" if changed else record.made.get("source_hash", "")[:12])
+    )
+    return facts
+
+
+def _delta(delta: Delta) -> dict[str, str]:
+    old, new = delta.old, delta.new
+    one = new if new is not None else old
+    picture = b""
+    if one is not None and one.size > 1:
+        blank = np.full_like(one, 0)
+        picture = pictures.side_by_side(
+            Compared(delta.name, blank if new is None else new, blank if old is None else old),
+            ("stored", "now"),
+        )
+    return {"name": delta.name, "text": delta.text, "picture": base64.b64encode(picture).decode()}

@@ -1,0 +1,84 @@
+"""The stages before training, of all scenarios, in the order in which they run: a failure names the first that diverges."""
+
+import numpy as np
+import pytest
+
+from ptycho import coords, pipeline, scenarios
+from ptycho.data import RawData
+from ptycho.simulate import positions
+from ptycho.testing.golden import pins
+
+pytestmark = pytest.mark.golden
+
+NAMES = ("gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom", "dose_experiments", "dose_legacy_gs2")
+SMALL = {name: ("simulation.base_total_images=64", "grouping.n_groups=24") for name in NAMES}
+SMALL["dose_experiments"] = (
+    *("simulation.object_size_px=128", "simulation.grid.outer_offset_train_px=32"),
+    *("simulation.grid.n_objects_train=1", "simulation.grid.n_objects_test=1"),
+)
+
+
+def member_positions(groups):
+    """(B C, 2) [x, y] of all members of all groups."""
+    return np.moveaxis(groups.coords_nn[:, 0], 1, 2).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stage_before_training(golden, name):
+    """A small scan of each scenario: positions, patterns, split, groups, scales, the probe that is used."""
+    config = scenarios.load_scenario(name, None, SMALL[name])
+    result = pipeline.run_pipeline(config, until="scale")
+    scan, groups = result.artifacts["scan"], result.artifacts["group_train"]
+    values = {}
+    for stage, artifact in result.artifacts.items():
+        values |= dict(pins.pins_of(artifact, stage))
+        values |= {f"{stage}: {what}": float(v) for what, v in result.records[stage].telemetry.items()}
+    origin, shape = coords.canvas_frame(member_positions(groups), config.N)
+    values |= {
+        "group_train.coords_offsets": groups.coords_offsets[:, 0, :, 0],
+        "canvas": np.array([*origin, *shape]),
+    }
+    # The split hands the scan on; and where every pattern belongs to one scan, the index is zero throughout.
+    idle = {key for key in values if key.startswith("split.scan.")}
+    idle |= {key for key, value in values.items() if key.endswith("scan_index") and not np.any(value)}
+    values = {key: value for key, value in values.items() if key not in idle}
+    of_patterns = [
+        key for key in values if key.startswith("scan.") and np.shape(values[key])[:1] == (len(scan),)
+    ]
+    golden.check(
+        values,
+        positions=dict.fromkeys(of_patterns, scan.positions),
+        config=config.to_dict(),
+        seed=config.simulation.seed,
+        reason="what the stages before training make of a small scan",
+    )
+
+
+@pytest.mark.parametrize("gridsize", [1, 2])
+def test_the_groups_of_the_whole_published_scan(golden, gridsize):
+    """1000 groups in either half; statistics of their places and of their members about them; the canvas that they need."""
+    where = positions.nongrid_positions(2000 * gridsize**2, (392, 392), 10.0, 42)
+    blank = np.ones((len(where), 32, 32), np.float32)
+    raw = RawData(where[:, 0], where[:, 1], blank, np.ones((1, 32, 32), np.complex64))
+    config = scenarios.load_scenario(f"gs{gridsize}_ideal", None, ("N=32",))
+    values = {}
+    for stage in ("group_train", "group_test"):
+        groups = pipeline.run_pipeline(config, given={"scan": raw}, until=stage).artifacts[stage]
+        values[f"{stage}.groups"] = len(groups)
+        values[f"{stage}.indices"] = np.array([groups.nn_indices.min(), groups.nn_indices.max()])
+        values[f"{stage}.nn_indices"] = pins.projection(groups.nn_indices.T)
+        values |= statistics(f"{stage}.offsets", groups.coords_offsets[:, 0, :, 0])
+        if gridsize > 1:  # a group of one has no members about it
+            values |= statistics(
+                f"{stage}.relative", np.moveaxis(groups.coords_relative[:, 0], 1, 2).reshape(-1, 2)
+            )
+        values[f"{stage}.canvas"] = np.array(coords.canvas_frame(member_positions(groups), 64))
+    golden.check(values, seed=42, reason="grouping of the published scans")
+
+
+def statistics(name, values):
+    """Least, largest, mean and standard deviation along x and along y."""
+    return {
+        f"{name}.{axis}": np.array([column.min(), column.max(), column.mean(), column.std()])
+        for axis, column in zip("xy", values.T, strict=True)
+    }
