@@ -126,6 +126,15 @@ class TestArtifacts:
 
 
 class TestGiven:
+    def test_every_record_names_its_stage(self, finished):
+        given = pipeline.run_pipeline(
+            finished.config, given={"scan": finished.result.artifacts["scan"]}, until="split"
+        )
+        assert {name: record.stage for name, record in given.records.items()} == {
+            "scan": "scan",
+            "split": "split",
+        }
+
     def test_a_given_artifact_takes_the_place_of_its_row_and_of_what_only_that_needed(self, finished):
         given = {"train": finished.result.artifacts["train"]}
         result = pipeline.run_pipeline(finished.config, given=given)
@@ -311,6 +320,17 @@ class TestCache:
             assert identity.digest(result.artifacts[name]) == mine.digest
         assert result.passed
         assert result.notes == finished.result.notes
+
+    def test_what_was_stored_is_read_back_where_it_is_wanted(self, finished, caplog):
+        """Every artifact, each with its inputs: none is computed in its stead."""
+        again = pipeline.run_pipeline(finished.config, Execution(cache=finished.store))
+        with caplog.at_level(logging.WARNING):
+            found = {name: identity.digest(artifact) for name, artifact in again.artifacts.items()}
+        assert found == {name: record.digest for name, record in finished.result.records.items()}
+        assert caplog.messages == []
+        assert {name: record.stage for name, record in again.records.items()} == {
+            name: name for name in found
+        }
 
     def test_another_learning_rate_does_not_simulate_again(self, finished, monkeypatch):
         monkeypatch.setattr(scan, "simulate_scan", lambda _: pytest.fail("simulated again"))
