@@ -1,7 +1,8 @@
 """A golden on disk is whole, of this version, and what its record tells of; anything else is said by name."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -128,22 +129,25 @@ def test_methods_of_two_classes_and_long_ids_have_names_of_their_own():
     assert max(len(one), len(other)) <= files.LONGEST_NAME
 
 
-def hold(path, held, done):
-    with files.alone(path):
-        held.set()
-        done.wait(30)
+HOLD = """
+import sys
+from pathlib import Path
+from ptycho.testing.golden import files
+
+with files.alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_two_processes_do_not_write_one_golden(tmp_path):
     path = tmp_path / "x.new.npz"
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(path, held, done))
-    other.start()
-    assert held.wait(60)
-    with pytest.raises(GoldenError, match="another process is writing it"), files.alone(path):
-        pass
-    done.set()
-    other.join(30)
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(GoldenError, match="another process is writing it"), files.alone(path):
+            pass
+        other.stdin.close()
+        assert other.wait(30) == 0
     with files.alone(path):
         assert not path.exists()
