@@ -48,7 +48,7 @@ def listed(*, root: Root = HERE) -> int:
     terminal.grid(("golden", "rests on", "kB", "floor", "faults", "separation"), rows)
     split = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     terminal.say(
-        f"{len(rows)} golden files of {total / 1e6:.2f} MB: {split}. Only the first two kinds claim to be right."
+        f"golden files: {len(rows)}, {total / 1e6:.2f} MB; {split}. Only the first two kinds claim to be right."
     )
     waiting = len(changes.pending(root))
     if waiting:

@@ -119,7 +119,9 @@ def test_from_a_change_to_the_accepted_golden(project, capsys):
     )
     assert project.pytest("test_it.py::test_one").code == 0
     assert call("golden") == 0
-    assert "golden files: 2, 0.00 MB; 0 analytic, 0 second implementation, 2 frozen behaviour" in said(capsys)
+    text = said(capsys)
+    assert "golden files: 2, " in text
+    assert "; 0 analytic, 0 second implementation, 2 frozen behaviour" in text
 
 
 def test_a_golden_that_lets_a_bug_pass_is_refused(project, capsys):
