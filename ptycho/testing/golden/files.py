@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import tempfile
@@ -166,8 +167,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Record]:
             "hand, or an accept was interrupted. Accept again, or take both from version control"
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = arrays_in(content)
     except (OSError, ValueError, EOFError) as error:
         raise GoldenError(f"{path}: cannot be read: {error}") from None
     for name in sorted({*arrays, *record.arrays}):
@@ -180,6 +180,12 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Record]:
                 f"{np.dtype(told.dtype)} {told.shape}"
             )
     return arrays, record
+
+
+def arrays_in(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an NPZ file's bytes; raise OSError, ValueError or EOFError where it is none."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def read_record(path: Path) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Golden:
         self._name = files.name_of(request.node.nodeid)
         self._config: Mapping[str, Any] | None = None
         self._positions: dict[str, np.ndarray] = {}
+        self._seed: int | None = None
         self.checks = 0
 
     @property
@@ -99,7 +101,7 @@ class Golden:
             raise GoldenError(
                 f"{self._request.node.nodeid}: golden.check is called twice: give all values at once"
             )
-        self._config, self._positions = config, dict(positions or {})
+        self._config, self._positions, self._seed = config, dict(positions or {}), seed
         arrays = {name: np.asarray(value) for name, value in values.items()}
         self._refuse_vacuous(arrays, despite or {})
         rests_on = self._rests_on(arrays, analytic, second, oracle_band)
@@ -111,7 +113,6 @@ class Golden:
             arrays={n: compare.entry_of(a, (units or {}).get(n, "")) for n, a in arrays.items()},
             despite=dict(despite or {}),
             sha256="",
-            made=self._made(seed),
         )
         recording = self._request.config.stash.get(RECORDING, None)
         if recording is not None:
@@ -137,7 +138,7 @@ class Golden:
             if place.parent != self._folder:
                 np.savez(place, **arrays)  # type: ignore[arg-type]
             elif not self._agrees(arrays, record, fields):
-                files.write(place, arrays, record)
+                files.write(place, arrays, self._with_provenance(record))
 
         def check(_obtained: Path, _expected: Path) -> None:
             __tracebackhide__ = True
@@ -177,9 +178,11 @@ class Golden:
                 replay.write(bundle, nodeid, arrays, stored, record, fields, self._config)
             raise _Differs(failure(found, stored[1], path, bundle, self._positions))
 
-    def _made(self, seed: int | None) -> dict[str, str]:
+    def _with_provenance(self, record: Record) -> Record:
+        """Say what ran: only of what is written, for it hashes every source."""
         command = " ".join(("pytest", *map(str, self._request.config.invocation_params.args)))
-        return {"command": command, "seed": str(seed) if seed is not None else "", **files.made_now()}
+        seed = str(self._seed) if self._seed is not None else ""
+        return replace(record, made={"command": command, "seed": seed, **files.made_now()})
 
     def _stored_path(self) -> Path:
         pending = files.pending_of(self.path)
@@ -193,7 +196,7 @@ class Golden:
             return
         with files.alone(pending):
             if not _same(pending, arrays, record):
-                files.write(pending, arrays, record)
+                files.write(pending, arrays, self._with_provenance(record))
         self._request.config.stash.setdefault(PROPOSED, []).append(str(pending))
 
     def _agrees(self, arrays: dict[str, np.ndarray], record: Record, fields: dict[str, np.ndarray]) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from ptycho.testing import plugin as findings
+
 WRITING = {
-    "force_regen": "--force-regen",
-    "regen_all": "--regen-all",
-    "update_snapshots": "--snapshot-update",
+    **findings.FORBIDDEN,
     "golden_propose": "--golden-propose",
     "calibrate": "--calibrate",
 }
@@ -123,12 +123,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         raise session.Interrupted(
             f"{session.testsfailed} errors during collection: nothing can be calibrated"
         )
-    from ptycho.testing import plugin, prover
+    from ptycho.testing import prover
     from ptycho.testing.golden import calibrate
 
-    killing = (*prover.KILLING, plugin.own_errors(config))
-    registered, jobs = plugin.faults_of(config), plugin.jobs(config)
-    plugin.preload(config)
+    killing = (*prover.KILLING, findings.own_errors(config))
+    registered, jobs = findings.faults_of(config), findings.jobs(config)
+    findings.preload(config)
     config.stash[CALIBRATION] = result = calibrate.calibrate(session, registered, jobs, killing)
     session.testsfailed = len(result.complaints)
     return True

@@ -64,7 +64,7 @@ def read(path: Path) -> Bundle:
     try:
         with zipfile.ZipFile(path) as bundle:
             about = json.loads(bundle.read(ABOUT))
-            arrays = {name: _arrays(bundle.read(name)) for name in (OBTAINED, EXPECTED, WEIGHTS)}
+            arrays = {name: files.arrays_in(bundle.read(name)) for name in (OBTAINED, EXPECTED, WEIGHTS)}
         version = about["format"]
         if version != FORMAT:
             raise GoldenError(f"{path}: has format {version!r}, this version reads {FORMAT}")
@@ -74,8 +74,3 @@ def read(path: Path) -> Bundle:
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise GoldenError(f"{path}: is no bundle of a failed comparison: {error}") from None
     return Bundle(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, told, about)
-
-
-def _arrays(content: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
