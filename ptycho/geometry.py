@@ -271,7 +271,8 @@ def better_scale(sample: RawData) -> float:
 
     def look_at(scales: Iterable[float]) -> float:
         for scale in scales:
-            if scale not in contrasts and scale * reach > sample.N / 4:  # less is all but one place
+            # Less is all but one place; more is no scan that can be fitted, nor one that memory need hold.
+            if scale not in contrasts and sample.N / 4 < scale * reach <= (MAX_CANVAS - 1) * sample.N:
                 contrasts[scale] = _contrast(_scaled(sample, scale))
         return max(contrasts, key=contrasts.__getitem__, default=1.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import gates, geometry
+from ptycho import gates, geometry, machine
 from ptycho.config import Config
 from ptycho.data import RawData
 from ptycho.errors import ConfigError
@@ -285,3 +285,11 @@ def test_a_peers_case_with_two_modes_lies_as_its_file_says(measured):
     found = geometry.compare(RawData(where[:, 1], where[:, 0], patterns, probe))
     assert gates._geometry(found, 0.85).status == "pass"
     assert min(found.margins().values()) > 5
+
+
+def test_scales_are_tried_without_a_canvas_that_no_machine_holds(good, quick, monkeypatch):
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**24)
+    noise = np.random.default_rng(5).random(good.diff3d.shape, np.float32)
+    told = geometry.compare(replace(good, diff3d=noise))
+    assert told.contrast < geometry.MIN_CONTRAST
+    assert np.isnan(told.scale)
