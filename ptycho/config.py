@@ -186,8 +186,9 @@ class TrainingConfig(Section):
     cluster_patterns: int = Field(8, ge=1, le=64)
     """Patterns of the neighbouring groups that are reconstructed one by one and merged, as stitching will merge them,
     before the loss is taken: eight groups at gridsize 1, two at gridsize 2; no fewer than one."""
-    cluster_judges: int = Field(0, ge=0, le=16)
-    """Neighbouring patterns that judge such a merge without having taken part in it."""
+    cluster_judges: int | None = Field(None, ge=0, le=16)
+    """Neighbouring patterns that judge such a merge without having taken part in it; None takes four where photon noise is
+    more than a thousandth of the data's energy, which the network would learn otherwise, and none where it is less."""
     patience: int | None = Field(None, gt=0, le=1_000_000)
     """Stop after this many epochs without a better validation loss; None never stops early."""
     loss: LossConfig = LossConfig()

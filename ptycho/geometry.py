@@ -20,7 +20,7 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from ptycho import coords
+from ptycho import coords, scaling
 from ptycho.data import RawData
 from ptycho.errors import ConfigError
 from ptycho.simulate import probes
@@ -181,7 +181,8 @@ def compare(raw: RawData) -> Geometry:
     # Under a real centrosymmetric probe an object and its twin fit equally well: these two say nothing.
     same = TWINS if probes.is_twin_ambiguous(sample.probe) else ()
     errors |= {name: fit_error(change(sample)) for name, change in CORRECTIONS.items() if name not in same}
-    found = Geometry(errors, math.nan, centre, len(rows), shared, noise(sample))
+    noise = scaling.photon_noise(sample.diff3d, sample.photon_scale)
+    found = Geometry(errors, math.nan, centre, len(rows), shared, noise)
     return replace(found, scale=better_scale(sample)) if found.contrast < MIN_CONTRAST else found
 
 
@@ -219,12 +220,6 @@ def beam_centre(raw: RawData) -> tuple[int, int]:
     y, x = np.unravel_index(np.argmax(cross), cross.shape)
     half = raw.N // 2
     return int((x + half) % raw.N - half), int((y + half) % raw.N - half)
-
-
-def noise(raw: RawData) -> float:
-    """Return the share of sum A^2 that photon noise alone makes: the variance of a root of counts is 1/4 at most."""
-    counts = np.square(raw.photon_scale * raw.diff3d, dtype=np.float64)
-    return float(np.minimum(counts, 0.25).sum() / counts.sum())
 
 
 def fit_error(raw: RawData) -> float:

@@ -77,6 +77,19 @@ def pattern_energies(diffraction: np.ndarray) -> np.ndarray:
     return np.array([np.square(pattern, dtype=np.float64).sum() for pattern in diffraction])
 
 
+def photon_noise(diffraction: np.ndarray, photon_scale: float) -> float:
+    """Return the share of sum A^2 that photon noise alone makes, of amplitudes (M, N, N) with counts (photon_scale A)^2.
+
+    The variance of a root of counts is 1/4 at most (Anscombe, Biometrika 35, 246, 1948), and no more than the counts.
+    """
+    noise = total = 0.0
+    for pattern in diffraction:
+        counts = np.square(photon_scale * pattern, dtype=np.float64)
+        noise += float(np.minimum(counts, 0.25).sum())
+        total += float(counts.sum())
+    return noise / total if total > 0 else math.nan
+
+
 def mean_energy(diffraction: np.ndarray, rows: np.ndarray | None = None) -> float:
     """Return the mean of sum_xy X^2 over the patterns `rows` (repeats count), default all."""
     energies = pattern_energies(diffraction)

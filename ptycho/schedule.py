@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho import group_canvas, grouping
+from ptycho import group_canvas, grouping, scaling
 from ptycho.config import Config
 from ptycho.data import ClusteredData, GroupedData, RawData
 from ptycho.errors import DataContractError
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 SPARE_NEIGHBOURS = 2
 """Neighbours more than a cluster of single patterns has groups, among which they are drawn."""
+NOISY, JUDGES = 1e-3, 4
+"""Share of the data's energy that is photon noise above which a network would learn it; how many judges prevent that."""
 CALIBRATION_CLUSTERS = 64
 """Training clusters that stand for all where something is measured on them."""
 
@@ -61,7 +63,7 @@ class Schedule:
                 self.raw, self.gridsize, settings, n_groups=most, rng=rng, rows=self.pool
             ).nn_indices
         else:
-            found = _clusters(self.raw, self.pool, self.config, self.gridsize, count, rng)
+            found = _clusters(self.raw, self.pool, self.config, self.gridsize, self.judges, count, rng)
         return self._data(found)
 
     @property
@@ -89,11 +91,12 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
     groups, judges = 1, 0
     clusters, patterns = grouped.nn_indices, np.unique(grouped.nn_indices)
     everything = np.arange(len(grouped.raw))
-    if _possible(grouped, config, len(patterns)):
+    asked = _judges(grouped.raw, config)
+    if _possible(grouped, config, asked, len(patterns)):
         rng = np.random.default_rng([config.grouping.seed, config.seed])
         wanted = cluster_groups(config, grouped.gridsize)
         count = max(1, len(grouped) // wanted)
-        found = _clusters(grouped.raw, patterns, config, grouped.gridsize, count, rng)
+        found = _clusters(grouped.raw, patterns, config, grouped.gridsize, asked, count, rng)
         if len(found) < count:
             consequence = "they are left out" if len(found) >= count / 2 else "training on single groups"
             logger.warning(
@@ -103,7 +106,7 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
                 consequence,
             )
         if len(found) >= count / 2:
-            groups, judges = wanted, config.training.cluster_judges
+            groups, judges = wanted, asked
             clusters, everything = found, patterns
     n_validation = held_out(clusters, len(patterns), config.training.validation_fraction)
     first, validation = np.split(clusters, [len(clusters) - n_validation])
@@ -143,11 +146,32 @@ def cluster_groups(config: Config | Params, gridsize: int) -> int:
     return max(1, int(config.training.cluster_patterns) // gridsize**2)
 
 
+def _judges(raw: RawData, config: Config | Params) -> int:
+    """Return how many judges a cluster is to have: as many as the config asks for, else by the photon noise.
+
+    Whoever took part in a merge rewards what it makes of their noise: another's noise is not to be foreseen. Where there
+    is little of it judges cost more than they tell, since groups know little of what lights a judge beyond them.
+    """
+    asked = config.training.cluster_judges
+    if asked is not None:
+        return int(asked)
+    noise = scaling.photon_noise(raw.diff3d, raw.photon_scale)
+    if noise <= NOISY:
+        return 0
+    logger.info(
+        "photon noise is %.2g of the data's energy: %d patterns that take no part in a cluster judge it",
+        noise,
+        JUDGES,
+    )
+    return JUDGES
+
+
 def _clusters(
     raw: RawData,
     rows: np.ndarray,
     config: Config | Params,
     gridsize: int,
+    judges: int,
     count: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -155,12 +179,12 @@ def _clusters(
 
     Around a seed, which is the last member: with judges it is one of them, and lies where all groups reach.
     """
-    groups, judges = cluster_groups(config, gridsize), config.training.cluster_judges
+    groups = cluster_groups(config, gridsize)
     members = groups * gridsize**2 + judges
     full, rest = divmod(count, len(rows))
     drawn = [
         grouping.nearest_groups(
-            raw.positions[rows], members, _neighbours(config, gridsize), seeds, rng, include_seed=True
+            raw.positions[rows], members, _neighbours(config, gridsize, judges), seeds, rng, include_seed=True
         )
         for seeds in (*[len(rows)] * full, rest)
         if seeds
@@ -175,18 +199,18 @@ def overlapping(clusters: ClusteredData) -> np.ndarray:
     return np.asarray(farthest <= group_canvas.MAX_REACH * clusters.N)
 
 
-def _neighbours(config: Config | Params, gridsize: int) -> int:
+def _neighbours(config: Config | Params, gridsize: int, judges: int) -> int:
     """Return among how many neighbours of its seed a cluster's members are drawn: groups look as they will in use."""
     groups = cluster_groups(config, gridsize)
     sources = groups * config.grouping.neighbor_count if gridsize > 1 else groups + SPARE_NEIGHBOURS
-    return sources + max(0, config.training.cluster_judges - 1)
+    return sources + max(0, judges - 1)
 
 
-def _possible(grouped: GroupedData, config: Config | Params, patterns: int) -> bool:
+def _possible(grouped: GroupedData, config: Config | Params, judges: int, patterns: int) -> bool:
     """Whether there are to be clusters of more than a group, and patterns enough for them."""
-    several = cluster_groups(config, grouped.gridsize) + config.training.cluster_judges > 1
+    several = cluster_groups(config, grouped.gridsize) + judges > 1
     return (
         several
         and config.grouping.method != "consecutive"
-        and patterns > _neighbours(config, grouped.gridsize)
+        and patterns > _neighbours(config, grouped.gridsize, judges)
     )

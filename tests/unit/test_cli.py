@@ -293,11 +293,9 @@ def test_a_missing_backend_is_known_before_any_work(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    find = importlib.util.find_spec
+    find, there = importlib.util.find_spec, {"torch": None, "jax": None, "tensorflow": True}
     monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: {"torch": None, "jax": None, "tensorflow": True}.get(name, False) or find(name),
+        importlib.util, "find_spec", lambda name: there[name] if name in there else find(name)
     )
     worked = []
     monkeypatch.setattr(pipeline.scan, "run", lambda *_: worked.append(1))

@@ -111,6 +111,28 @@ class TestEnergy:
             scaling.mean_energy(np.zeros((0, 64, 64)))
 
 
+class TestPhotonNoise:
+    def test_it_is_a_quarter_of_a_count_a_pixel(self):
+        counts = np.full((9, 32, 32), 16.0)
+        assert scaling.photon_noise(np.sqrt(counts) / 2, 2.0) == pytest.approx(0.25 / 16)
+
+    def test_of_pixels_with_less_than_that_it_is_all_they_hold(self):
+        counts = np.full((4, 32, 32), 0.1)
+        counts[:, :8] = 9.0
+        expected = (0.25 * 8 + 0.1 * 24) / (9.0 * 8 + 0.1 * 24)
+        assert scaling.photon_noise(np.sqrt(counts) / 3, 3.0) == pytest.approx(expected)
+
+    def test_it_is_what_poisson_statistics_make_of_bright_pixels(self):
+        rng = np.random.default_rng(3)
+        counts = rng.uniform(50, 200, (8, 32, 32))
+        drawn = rng.poisson(counts)
+        apart = np.sum((np.sqrt(drawn) - np.sqrt(counts)) ** 2) / counts.sum()
+        assert scaling.photon_noise(np.sqrt(drawn), 1.0) == pytest.approx(apart, rel=0.05)
+
+    def test_of_darkness_nothing_can_be_said(self):
+        assert math.isnan(scaling.photon_noise(np.zeros((2, 8, 8)), 1.0))
+
+
 class TestStatisticalScale:
     @given(st.floats(1e-6, 1e12), st.sampled_from([32, 64, 128, 256]))
     def test_it_brings_any_energy_to_the_fixed_one(self, energy, side):

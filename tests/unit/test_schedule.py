@@ -27,6 +27,8 @@ def lattice(columns, rows, pitch=5.0):
 
 
 def config(gridsize=1, grouping=None, **training):
+    """The scans here hold a photon a pixel, all noise: no judges by default."""
+    training = {"cluster_judges": 0, **training}
     return Config.from_dict({"N": N, "gridsize": gridsize, "grouping": grouping or {}, "training": training})
 
 
@@ -255,6 +257,36 @@ class TestClusters:
         assert held.held_out.judges == 1
 
 
+class TestJudgesOfNoise:
+    """What takes part in a merge rewards its own noise; others cannot foresee it."""
+
+    @staticmethod
+    def judges(counts, **training):
+        where = lattice(12, 12)
+        patterns = np.full((len(where), N, N), np.sqrt(counts), np.float32)
+        raw = RawData(where[:, 0], where[:, 1], patterns / 5, np.ones((N, N)), photon_scale=5.0)
+        groups = GroupedData(raw, 1, np.arange(len(where))[:, None])
+        settings = Config.from_dict({"N": N, "gridsize": 1, "training": training})
+        found = schedule.make_schedule(groups, settings)
+        assert found.clusters(1).judges == found.clusters(2).judges == found.held_out.judges == found.judges
+        assert found.first.shape[1] == found.validation.shape[1] == found.groups + found.judges
+        return found.judges
+
+    @pytest.mark.finding("NOISE-LEARNED-001")
+    @pytest.mark.parametrize(("counts", "expected"), [(1.0, 4), (240.0, 4), (260.0, 0), (1e6, 0)])
+    def test_noisy_patterns_are_judged_by_others(self, counts, expected):
+        assert self.judges(counts) == expected
+
+    @pytest.mark.parametrize(("counts", "asked"), [(1.0, 0), (1.0, 2), (1e6, 1)])
+    def test_whoever_asks_for_a_number_gets_it(self, counts, asked):
+        assert self.judges(counts, cluster_judges=asked) == asked
+
+    def test_it_is_said(self, caplog):
+        with caplog.at_level(logging.INFO, logger="ptycho"):
+            self.judges(5.0)
+        assert "photon noise is 0.05 of the data's energy: 4 patterns that take no part" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("gridsize", "patterns", "judges", "among"),
     [
@@ -272,4 +304,4 @@ def test_members_are_drawn_among_as_many_neighbours_as_groups_in_use_would_have(
     """Singles: as many as there are, and a few to choose from. Groups: each its neighbours. Judges but the seed: one each."""
     settings = {"cluster_patterns": patterns, "cluster_judges": judges}
     config = Config.from_dict({"gridsize": gridsize, "grouping": {"neighbor_count": 7}, "training": settings})
-    assert schedule._neighbours(config, gridsize) == among
+    assert schedule._neighbours(config, gridsize, judges) == among

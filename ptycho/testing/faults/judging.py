@@ -98,6 +98,24 @@ def _outliers_train(_: Any) -> Any:
     return lambda clusters: np.ones(len(clusters), bool)
 
 
+def _own_judges(_: Any) -> Any:
+    """Let only those judge a merge that took part in it, whatever the noise."""
+    return lambda raw, config: config.training.cluster_judges or 0
+
+
+def _every_scale(original: Any) -> Any:
+    """Try all units of the positions."""
+
+    def better_scale(sample: Any) -> float:
+        from ptycho import geometry
+
+        for scale in geometry.SCALES:
+            geometry._scaled(sample, scale)
+        return float(original(sample))
+
+    return better_scale
+
+
 def _everywhere(original: Any) -> Any:
     """Compare pixels that no probe reached."""
 
@@ -191,6 +209,8 @@ FAULTS = (
     Fault("FALSE-GEOMETRY-001", "given-is-right", "ptycho.gates:_geometry", _given_is_right),
     Fault("OVERSAMPLING-LOST-001", "capped", "ptycho.grouping:most_groups", _capped_at_patterns),
     Fault("SPARSE-TEST-OVERLAP", "outliers-train", "ptycho.schedule:overlapping", _outliers_train),
+    Fault("NOISE-LEARNED-001", "own-judges", "ptycho.schedule:_judges", _own_judges),
+    Fault("SCALE-SEARCH-CANVAS-001", "every-scale", "ptycho.geometry:better_scale", _every_scale),
     Fault("EVALUATE-COVERAGE-001", "everywhere", "ptycho.evaluation.frames:compare_frames", _everywhere),
     Fault("LOST-RUN-001", "folder-taken", "ptycho.claim:check_contents", _folder_taken),
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),
