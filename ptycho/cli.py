@@ -11,16 +11,28 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
 from ptycho import cache_commands, request
-from ptycho.errors import ConfigError, InvariantError, PtychoError
+from ptycho.errors import InvariantError, PtychoError
 from ptycho.findings import commands
+from ptycho.options import (
+    Everything,
+    Flag,
+    How,
+    Overrides,
+    Profile,
+    Reading,
+    Refined,
+    Seed,
+    Swaps,
+    WholeNumber,
+)
 from ptycho.testing.golden import commands as golden_commands
 
 if TYPE_CHECKING:
@@ -38,59 +50,6 @@ app.command(cache_commands.app)
 app.command(commands.app)
 app.command(golden_commands.app)
 app.command(golden_commands.replay)
-
-Overrides = Annotated[
-    tuple[str, ...],
-    Parameter(name="--set", help="Override a parameter: path=value. May be repeated.", negative=()),
-]
-Swaps = Annotated[
-    tuple[str, ...],
-    Parameter(name="--swap", help="STAGE=RUN_DIR: use that run's artifact. May be repeated.", negative=()),
-]
-Profile = Annotated[
-    str | None, Parameter(help="A profile of the scenario, for example stable, or several: stable+fast.")
-]
-
-
-def _whole_number(_: Any, tokens: Sequence[Any]) -> int:
-    """Read a number that has no fraction; an option is not rounded silently."""
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ConfigError(f"{tokens[0].keyword} = {tokens[0].value}: must be a whole number") from None
-
-
-Seed = Annotated[
-    int | None, Parameter(help="Seed of noise, initial weights and batch order.", converter=_whole_number)
-]
-Flag = Annotated[bool, Parameter(negative=())]
-Everything = Annotated[
-    bool, Parameter(name="--all", help="Take the whole scan, not only its test part.", negative=())
-]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class How:
-    """How a command is executed; nothing in here changes a result."""
-
-    cache: str | None = None
-    """Folder of artifacts kept from run to run; `none` keeps none. [default: the user's cache folder]"""
-    fresh: Flag = False
-    """Compute everything anew."""
-    batch_size: Annotated[int, Parameter(converter=_whole_number)] = 32
-    """Groups that inference computes at once."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Reading:
-    """How a scan's file is to be understood."""
-
-    intensity: Flag = False
-    """The file holds intensities (counts), not amplitudes."""
-    geometry: Annotated[tuple[str, ...], Parameter(negative=())] = ()
-    """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20 ... May be repeated."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -207,7 +166,7 @@ def run(
     from ptycho.report import write as report
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
-    config, given = _asked(scenario, data, profile, [*set_, *extra], seed, reading)
+    config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading)
     folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
     with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
@@ -218,6 +177,60 @@ def run(
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
     terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
     return 0 if result.passed else 1
+
+
+@app.command
+def solve(
+    scenario: str | None = None,
+    *,
+    data: Path | None = None,
+    probe: Refined = None,
+    positions: Refined = None,
+    modes: WholeNumber | None = None,
+    passes: WholeNumber | None = None,
+    profile: Profile = None,
+    set_: Overrides = (),
+    seed: Seed = None,
+    out: Path | None = None,
+    resume: Flag = False,
+    reading: Reading = Reading(),
+    how: How = How(),
+) -> int:
+    """Reconstruct a whole scan directly from its patterns, without a network, and measure the result.
+
+    Parameters
+    ----------
+    scenario
+        A name from `ptycho scenarios`, or a TOML file.
+    data
+        A scan in an NPZ file.
+    probe
+        fixed, or refine: take the scan's probe for what to start from.
+    positions
+        fixed, or refine: take the scan's positions for what to start from.
+    modes
+        Incoherent modes of the probe; default: those of the scan.
+    passes
+        Over all patterns.
+    out
+        Run directory, default runs/NAME_solved.
+    resume
+        Go on with the solution in the directory.
+    """
+    from ptycho import rundir, terminal
+    from ptycho.stages import solve as row
+
+    asked = {"probe": probe, "positions": positions, "modes": modes, "passes": passes}
+    overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
+    config, given = request.asked(scenario, data, profile, overrides, seed, reading)
+    folder = out or Path("runs") / f"{config.name}{f'_{profile}' if profile else ''}_solved"
+    with request.about(data), terminal.Bars() as listen:
+        request.say_what_is_idle(config, set_, given, "evaluate_solution")
+        result = rundir.execute(
+            config, folder, _execution(how, listen, resume), given=given, until="evaluate_solution"
+        )
+    terminal.show(result)
+    return _wrote(folder / row.FILE)
 
 
 @app.command
@@ -235,7 +248,7 @@ def simulate(
     from ptycho.io import npz
 
     claim.file(out, [])
-    config, _ = _asked(scenario, None, profile, set_, seed, Reading())
+    config, _ = request.asked(scenario, None, profile, set_, seed, Reading())
     request.say_what_is_idle(config, set_, {}, "scan")
     npz.write_npz(out, _run(config, {}, "scan", how))
     return _wrote(out)
@@ -258,7 +271,7 @@ def train(
     from ptycho import rundir, terminal
     from ptycho.stages import train as row
 
-    config, given = _asked(scenario, data, profile, set_, seed, reading)
+    config, given = request.asked(scenario, data, profile, set_, seed, reading)
     with request.about(data), terminal.Bars() as listen:
         request.say_what_is_idle(config, set_, given)  # the bundle hands the whole config on
         rundir.execute(config, out, _execution(how, listen, resume), given=given, until="train")
@@ -281,7 +294,7 @@ def infer(
     from ptycho.stages import stitch
 
     claim.file(out, [data, bundle])
-    config, given = _with_bundle(bundle, data, set_, everything, reading)
+    config, given = request.with_bundle(bundle, data, set_, everything, reading)
     request.say_what_is_idle(config, set_, given, "stitch")
     with request.about(data):
         stitch.write(out, _run(config, given, "stitch", how))
@@ -304,7 +317,7 @@ def evaluate(
     from ptycho import pipeline, rundir, terminal
     from ptycho.stages import stitch
 
-    config, given = _with_bundle(bundle, data, set_, everything, reading)
+    config, given = request.with_bundle(bundle, data, set_, everything, reading)
     given["stitch"] = stitch.read(reconstruction)
     request.say_what_is_idle(config, set_, given, "gate")
     with request.about(data), terminal.Bars() as listen:
@@ -356,43 +369,6 @@ def _put_in(fault: str | None) -> Iterator[str]:
 
 def _execution(how: How, listener: Any, resume: bool = False) -> Any:
     return request.execution(how.cache, how.fresh, how.batch_size, listener, resume)
-
-
-def _asked(
-    scenario: str | None,
-    data: Path | None,
-    profile: str | None,
-    overrides: Iterable[str],
-    seed: int | None,
-    reading: Reading,
-) -> tuple[Config, dict[str, Any]]:
-    """Return the config, and the measured scan where there is one."""
-    overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    if data is not None:
-        scan = request.read_scan(data, reading.intensity, reading.geometry)
-        config = request.of_scan(scan, data, scenario, profile, overrides)
-        request.check_truth(config, scan)
-        return config, {"scan": scan}
-    if scenario is None:
-        raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
-    if reading != Reading():
-        raise ConfigError("--intensity and --geometry say how a scan's file is to be read; add --data FILE")
-    config = request.of_scenario(scenario, profile, overrides)
-    request.check_truth(config)
-    return config, {}
-
-
-def _with_bundle(
-    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, reading: Reading
-) -> tuple[Config, dict[str, Any]]:
-    """Return the config that a bundle was trained with, and bundle and scan as what is given."""
-    from ptycho.model import bundle as bundles
-
-    loaded = bundles.load_bundle(bundle)
-    config = request.of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
-    scan = request.read_scan(data, reading.intensity, reading.geometry)
-    request.check_truth(config, scan)
-    return config, {"train": request.with_probe_of(scan, loaded, config), "scan": scan}
 
 
 if __name__ == "__main__":

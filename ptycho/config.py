@@ -205,6 +205,34 @@ class InferenceConfig(Section):
     """A diagnostic: rescale the result by a fitted factor. The pipeline must not need it."""
 
 
+class SolverConfig(Section):
+    """The direct solver: object, and where asked probe and positions, from the patterns without a network."""
+
+    passes: int = Field(15, ge=1, le=1_000_000)
+    """Over all patterns."""
+    random_passes: int | None = Field(None, ge=0, le=1_000_000)
+    """How many of them, the first, go in random batches; the others are accelerated steps over the whole scan. None takes
+    three, and where probe or positions are refined three quarters."""
+    batch_patterns: int = Field(32, ge=1, le=1_000_000)
+    """Patterns in a random batch, and computed at once."""
+    damping: float = Field(0.05, gt=0, le=1)
+    """Share of the probe's peak illumination that is mixed into the denominator of a random batch's step."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Largest weight of the last step in the accelerated ones."""
+    likelihood: Literal["amplitude", "poisson"] = "amplitude"
+    """Of the amplitudes, Gaussian with equal variance; or Poisson's, of the counts, with a background of one."""
+    probe: Literal["fixed", "refine"] = "fixed"
+    """Take the scan's probe as it is, or as what to start from."""
+    probe_from: int = Field(1, ge=0, le=1_000_000)
+    """Passes before a refined probe begins to change: the object must have taken shape."""
+    modes: int | None = Field(None, ge=1, le=32)
+    """Incoherent modes of the probe; None takes those of the scan."""
+    positions: Literal["fixed", "refine"] = "fixed"
+    """Take the scan's positions as they are, or as what to start from."""
+    positions_from: int = Field(5, ge=0, le=1_000_000)
+    """Passes before refined positions begin to move."""
+
+
 class EvaluationConfig(Section):
     """Where and how a reconstruction is compared."""
 
@@ -255,6 +283,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
+    solver: SolverConfig = SolverConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: GatesConfig = GatesConfig()
 

@@ -47,6 +47,10 @@ class TrainingDiverged(PtychoError):
     """A NaN or an infinity appeared while training; the message names epoch, step and tensor."""
 
 
+class SolverDiverged(PtychoError):
+    """A NaN or an infinity appeared while solving a scan directly; the message names the pass."""
+
+
 class BundleError(PtychoError):
     """A saved model is damaged, incomplete, or made for another architecture."""
 

@@ -21,6 +21,7 @@ from ptycho.progress import Progress
 from ptycho.rows import Execution, Inputs, Picture, Stage
 from ptycho.stages import (
     evaluate,
+    evaluate_solution,
     gate,
     geometry,
     group_test,
@@ -28,6 +29,7 @@ from ptycho.stages import (
     infer,
     scale,
     scan,
+    solve,
     split,
     stitch,
     train,
@@ -123,6 +125,21 @@ STAGES: tuple[Stage, ...] = (
         gate,
         inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
         reads=("gates", "grouping.method", "inference.n_groups"),
+    ),
+    Stage("solve", solve, inputs=("scan",), reads=("seed", "solver"), costly=True, optional=True),
+    Stage(
+        "evaluate_solution",
+        evaluate_solution,
+        inputs=("scan", "solve"),
+        reads=("evaluation",),
+        optional=True,
+        pictures=(
+            Picture(
+                "solution",
+                ("solve", "evaluate_solution.threshold"),
+                "The solved object, its probe, the errors.",
+            ),
+        ),
     ),
 )
 """The table. Order is the order of running; `inputs` names earlier rows only."""
@@ -250,9 +267,13 @@ def about_run(config: Config) -> dict[str, Any]:
 
 
 def needed_rows(given: Mapping[str, Any], until: str | None) -> list[Stage]:
-    """Return the rows that `until`, or else every row that no other takes, needs; nothing above what is given."""
+    """Return the rows that `until`, or else every row that no other takes, needs; nothing above what is given.
+
+    Optional rows are needed only where they are asked for.
+    """
     taken = {name for stage in STAGES for name in stage.inputs}
-    waiting = [until] if until else [stage.name for stage in STAGES if stage.name not in taken]
+    ends = [stage.name for stage in STAGES if stage.name not in taken and not stage.optional]
+    waiting = [until] if until else ends
     needed: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -16,6 +16,7 @@ from ptycho.errors import (
     GroupingError,
     ScaleError,
 )
+from ptycho.options import Reading
 
 if TYPE_CHECKING:
     from ptycho.config import Config
@@ -162,3 +163,40 @@ def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: boo
     from ptycho import layers
 
     return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)
+
+
+def asked(
+    scenario: str | None,
+    data: Path | None,
+    profile: str | None,
+    overrides: Iterable[str],
+    seed: int | None,
+    reading: Reading,
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config, and the measured scan where there is one."""
+    overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
+    if data is not None:
+        scan = read_scan(data, reading.intensity, reading.geometry)
+        config = of_scan(scan, data, scenario, profile, overrides)
+        check_truth(config, scan)
+        return config, {"scan": scan}
+    if scenario is None:
+        raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
+    if reading != Reading():
+        raise ConfigError("--intensity and --geometry say how a scan's file is to be read; add --data FILE")
+    config = of_scenario(scenario, profile, overrides)
+    check_truth(config)
+    return config, {}
+
+
+def with_bundle(
+    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, reading: Reading
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config that a bundle was trained with, and bundle and scan as what is given."""
+    from ptycho.model import bundle as bundles
+
+    loaded = bundles.load_bundle(bundle)
+    config = of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
+    scan = read_scan(data, reading.intensity, reading.geometry)
+    check_truth(config, scan)
+    return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}

@@ -106,6 +106,8 @@ class Stage:
     pictures : tuple of Picture
     costly : bool
         Whether its artifact is to be kept in the run directory even where a later row fails.
+    optional : bool
+        Whether it runs only where it is asked for.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     costly: bool = False
+    optional: bool = False
 
     @property
     def kind(self) -> type:

@@ -9,6 +9,7 @@ import numpy as np
 from ptycho import coords, forward
 from ptycho.data import GroupedData
 from ptycho.model.bundle import Bundle
+from ptycho.solve.engine import Solution
 from ptycho.stitching import Reconstruction
 
 if TYPE_CHECKING:
@@ -136,6 +137,36 @@ def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction
             None,
             {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound},
         )
+    return figure
+
+
+def solution(found: Solution, threshold: float) -> Figure:
+    """Amplitude and phase of the object that was solved for, where it is covered; its probe; the error by pass."""
+    made = found.reconstruction
+    inside = made.coverage > threshold
+    extent = _extent(made)
+    obj = np.where(inside & np.isfinite(made.object), made.object, np.nan)
+    # The global phase, which no pattern tells, is turned out for the eye.
+    obj = obj * np.exp(-1j * np.angle(np.nansum(obj)))
+    figure, axes = _sheet(2, 2, 4.6, 3.9)
+    # The rim, which single patterns light, is noisy and sets no scale.
+    well = obj[made.coverage > max(1.0, threshold)]
+    top = float(np.nanpercentile(np.abs(well), 99.8)) if well.size else 1.0
+    reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(well)), 99.5))) if well.size else 1.0
+    _image(
+        figure,
+        axes[0, 0],
+        np.abs(obj),
+        "solved: amplitude",
+        extent,
+        {"cmap": "viridis", "vmin": 0, "vmax": top},
+    )
+    _image(figure, axes[0, 1], np.angle(obj), "solved: phase (rad)", extent, _phase_style(reach))
+    title = f"probe: amplitude of the first of {len(found.probe)} modes"
+    _image(figure, axes[1, 0], np.abs(found.probe[0]), title, None, {"cmap": "viridis"})
+    axes[1, 1].semilogy(np.arange(1, len(found.errors) + 1), found.errors, marker=".")
+    axes[1, 1].set(title="error met in each pass", xlabel="pass")
+    axes[1, 1].grid(alpha=0.3, which="both")
     return figure
 
 

@@ -119,8 +119,8 @@ def load(folder: Path, inputs: Mapping[str, Any]) -> Reconstruction:
     return read(folder / FILE)
 
 
-def write(path: Path, result: Reconstruction) -> None:
-    """Write `object` complex64, `coverage` float32 and `origin_xy`, and what else is known as JSON text."""
+def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | None = None) -> None:
+    """Write `object` complex64, `coverage` float32 and `origin_xy`, what else is known as JSON text, and `more` arrays."""
     known = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in ARRAYS}
     atomic.write_arrays(
         path,
@@ -129,6 +129,7 @@ def write(path: Path, result: Reconstruction) -> None:
             "coverage": result.coverage.astype(np.float32),
             "origin_xy": np.array(result.origin_xy, np.int64),
             "_reconstruction": np.array(json.dumps(atomic.plain(known))),
+            **(more or {}),
         },
     )
 

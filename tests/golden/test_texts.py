@@ -19,6 +19,7 @@ COMMANDS = [
     (),
     *(
         ("run",),
+        ("solve",),
         ("simulate",),
         ("train",),
         ("infer",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_folder: Path) -> Fi
     config, store = tiny("description=<script>alert(1)</script>"), Store(cache_folder)
     result = pipeline.run_pipeline(config, Execution(cache=store))
     return Finished(config, result, store, tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="session")
+def every_artifact(finished: Finished) -> dict[str, Any]:
+    """An artifact of every row of the table: the small run's, and of those that only run when they are asked for."""
+    found = dict(finished.result.artifacts)
+    for stage in pipeline.STAGES:
+        if stage.optional and stage.name not in found:
+            execution = Execution(cache=finished.store)
+            found |= pipeline.run_pipeline(finished.config, execution, until=stage.name).artifacts
+    return found

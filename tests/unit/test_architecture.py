@@ -55,6 +55,7 @@ STOREY = {
     "report": 10,
     "rundir": 11,
     "terminal": 11,
+    "options": 11,
     "idle": 10,
     "request": 12,
     "cache_commands": 13,

@@ -89,6 +89,10 @@ RUNS = [
             "scaling.photon_scale=closed_form",
             "training.cluster_patterns=2",
             "training.patience=1",
+            "solver.probe=refine",
+            "solver.positions=refine",
+            "solver.passes=8",
+            "solver.random_passes=none",
         ),
         *("training.loss.nll=1e-9", "training.validation_fraction=0.2"),
         "inference.prediction_scale=least_squares",
@@ -139,6 +143,9 @@ def test_what_is_declared_is_what_is_read(tiny_config, monkeypatch):
         where.clear()
         locate(config)
         pipeline.run_pipeline(config, Execution(listener=listen))
+        locate(config)
+        for optional in (stage.name for stage in pipeline.STAGES if stage.optional):
+            pipeline.run_pipeline(config, Execution(listener=listen), until=optional)
     for stage in pipeline.STAGES:
         seen = {path for path in read[stage.name] if path in configs.leaf_paths()}
         assert seen == leaves(stage.reads), stage.name

@@ -19,8 +19,9 @@ from ptycho.rows import Execution, Inputs, Stage
 from ptycho.simulate import scan
 from ptycho.store import Store
 
-NAMES = [stage.name for stage in pipeline.STAGES]
-ROWS = pytest.mark.parametrize("stage", pipeline.STAGES, ids=NAMES)
+EVERY = [stage.name for stage in pipeline.STAGES]
+NAMES = [stage.name for stage in pipeline.STAGES if not stage.optional]
+ROWS = pytest.mark.parametrize("stage", pipeline.STAGES, ids=EVERY)
 
 
 REPORT = [path.name for path in (Path(pipeline.__file__).parent / "report").glob("*.py")]
@@ -43,7 +44,7 @@ def changed(config, **sections):
 class TestTable:
     def test_rows_take_earlier_rows_only(self):
         for index, stage in enumerate(pipeline.STAGES):
-            assert set(stage.inputs) <= set(NAMES[:index])
+            assert set(stage.inputs) <= set(EVERY[:index])
 
     @ROWS
     def test_a_row_has_every_function_with_the_arguments_of_the_contract(self, stage):
@@ -62,7 +63,7 @@ class TestTable:
     @ROWS
     def test_pictures_draw_what_the_run_has(self, stage):
         for picture in stage.pictures:
-            assert {name.partition(".")[0] for name in picture.of} <= set(NAMES)
+            assert {name.partition(".")[0] for name in picture.of} <= set(EVERY)
 
     def test_nothing_but_the_table_knows_a_stage_by_heart(self):
         """No stage is named where runs are run, stored, written, drawn or shown; nor in the table's own machinery."""
@@ -72,7 +73,7 @@ class TestTable:
         machinery = ast.parse((package / "pipeline.py").read_text(encoding="utf-8"))
         machinery.body = [node for node in machinery.body if not isinstance(node, ast.AnnAssign)]
         for tree in (*trees, machinery):
-            named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & set(NAMES)
+            named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & set(EVERY)
             assert not named
         assert len(driven) > 5
 
@@ -87,8 +88,8 @@ class TestTable:
 
 class TestArtifacts:
     @ROWS
-    def test_saved_and_loaded_is_the_same(self, stage, finished, tmp_path):
-        artifacts = finished.result.artifacts
+    def test_saved_and_loaded_is_the_same(self, stage, every_artifact, tmp_path):
+        artifacts = every_artifact
         stage.save(artifacts[stage.name], tmp_path, {"config": {}})
         again = stage.load(tmp_path, Inputs(stage.name, stage.inputs, artifacts))
         assert isinstance(again, stage.kind)
@@ -96,13 +97,14 @@ class TestArtifacts:
         assert stage.broken(again) == []
         assert stage.telemetry(again) == pytest.approx(stage.telemetry(artifacts[stage.name]), nan_ok=True)
 
-    def test_no_two_stages_leave_the_same_file(self, finished, tmp_path):
+    @pytest.mark.parametrize("until", [None, "evaluate_solution"])
+    def test_no_two_stages_of_a_run_leave_the_same_file(self, until, every_artifact, tmp_path):
         seen = set()
-        for stage in pipeline.STAGES:
+        for stage in pipeline.needed_rows({}, until):
             for write in (stage.save, stage.export):
                 folder = tmp_path / f"{stage.name}-{write.__name__}"
                 folder.mkdir()
-                write(finished.result.artifacts[stage.name], folder, {})
+                write(every_artifact[stage.name], folder, {})
             made = {path.name for path in tmp_path.glob(f"{stage.name}-*/*")}
             assert not made & seen
             seen |= made
@@ -276,7 +278,8 @@ class TestKeys:
         before = {stage.name: stage.code for stage in pipeline.STAGES}
         real = provenance._read_source
         for module, touched in {
-            "ptycho.stitching": {"infer", "stitch", "twin", "evaluate", "gate"},
+            "ptycho.stitching": {"infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"},
+            "ptycho.solve.steps": {"solve", "evaluate_solution"},
             "ptycho.gates": {"gate"},
             "ptycho.model.unrolled": {"train", "infer"},
             "ptycho.simulate.objects": {"scan"},
@@ -289,7 +292,7 @@ class TestKeys:
             monkeypatch.setattr(provenance, "_read_source", read)
             provenance.code_version.cache_clear()
             after = {stage.name: stage.code for stage in pipeline.STAGES}
-            assert {name for name in NAMES if after[name] != before[name]} == touched, module
+            assert {name for name in EVERY if after[name] != before[name]} == touched, module
         monkeypatch.undo()
         provenance.code_version.cache_clear()
 

@@ -11,7 +11,7 @@ from ptycho.errors import RunDirectoryError, StageError
 from ptycho.rows import Execution
 from ptycho.store import Store
 
-NAMES = [stage.name for stage in pipeline.STAGES]
+NAMES = [stage.name for stage in pipeline.STAGES if not stage.optional]
 
 
 def damaged(finished, tmp_path, change):

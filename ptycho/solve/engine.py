@@ -1,0 +1,294 @@
+"""The solver: passes over all patterns, the first in random batches, the last accelerated over all of them at once.
+
+Random batches come near the solution within two or three passes and then hover about it; from there gradient steps over the
+whole scan with Nesterov's momentum, begun anew whenever the error rises (O'Donoghue & Candes, Found. Comput. Math. 15,
+715, 2015), settle on it.
+
+What no pattern tells stays as it was given: the probe keeps its power, since a probe twice as bright and an object half as
+bright are the same scan, and positions keep their mean.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import fft
+
+from ptycho import progress, stitching
+from ptycho.config import SolverConfig
+from ptycho.data import RawData
+from ptycho.errors import RunDirectoryError, SolverDiverged
+from ptycho.io import atomic, npz
+from ptycho.params import Params
+from ptycho.progress import Listener, Progress
+from ptycho.solve import modes, places, steps
+from ptycho.stitching import Reconstruction
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.npz"
+WHOLE_DAMPING = 0.02
+"""Share of the probe's peak illumination that is added to the denominator of the steps over the whole scan."""
+PROBE_DAMPING = 0.5
+"""Share of the object's largest illumination of a probe pixel in the denominator of the probe's steps."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What was found.
+
+    Attributes
+    ----------
+    reconstruction : Reconstruction
+        The object in the frame of the scan, 0 where no light fell.
+    probe : (P, N, N) complex64
+        Its incoherent modes, orthogonal, the strongest first; of the power of the probe that was given.
+    positions : (M, 2) float64
+        [x, y] px.
+    errors : (passes,) float64
+        sum (A_pred - A)^2 / sum A^2 met in each pass: of patterns before the step that they lead to.
+    """
+
+    reconstruction: Reconstruction
+    probe: np.ndarray
+    positions: np.ndarray
+    errors: np.ndarray
+
+
+def solve(
+    raw: RawData,
+    config: SolverConfig | Params,
+    *,
+    seed: int = 0,
+    key: str = "",
+    state_dir: Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Solution:
+    """Reconstruct a scan from a flat object.
+
+    Parameters
+    ----------
+    raw : RawData
+        Its probe is the one to use, or to start from.
+    config : SolverConfig
+    seed : int
+        Of the order of the patterns.
+    key : str
+        Identity of config and data; a checkpoint of another key is not resumed.
+    state_dir : Path, optional
+        Where `checkpoint.npz` is kept up to date after every pass.
+    resume : bool
+        Go on from the checkpoint in `state_dir`, where there is one.
+    listener : callable, optional
+        Told about every pass.
+
+    Raises
+    ------
+    SolverDiverged
+        A NaN or infinity appeared.
+    RunDirectoryError
+        The checkpoint is of another config or other data, or damaged.
+    """
+    return _Solver(raw, config, seed, key, state_dir, listener).run(resume)
+
+
+class _Solver:
+    """The mutable state of one solution: canvas, probe, places, errors."""
+
+    def __init__(
+        self,
+        raw: RawData,
+        config: SolverConfig | Params,
+        seed: int,
+        key: str,
+        state_dir: Path | None,
+        listener: Listener | None,
+    ) -> None:
+        self.config, self.seed, self.key = config, seed, key
+        self.state_dir, self.listener = state_dir, listener
+        # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
+        self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
+        self.energy = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in self.measured)
+        self.background = (1 / raw.photon_scale) ** 2 if config.likelihood == "poisson" else None
+        self.probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
+        self.power = float(np.sum(np.abs(self.probe) ** 2, dtype=np.float64))
+        self.places = places.places_of(raw.positions, raw.N)
+        unit = math.sqrt(self.energy / len(raw) / self.power)
+        self.canvas = np.full(self.places.shape, unit, np.complex64)
+        self.previous = self.canvas
+        self.since_restart = 0
+        self.errors: list[float] = []
+        self.weights = np.zeros(self.places.shape, np.float32)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the positions move in the pass that is to come."""
+        return self.config.positions == "refine" and len(self.errors) >= self.config.positions_from
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether the probe changes in the pass that is to come."""
+        return self.config.probe == "refine" and len(self.errors) >= self.config.probe_from
+
+    @property
+    def random_passes(self) -> int:
+        """How many passes go in random batches."""
+        asked = self.config.random_passes
+        if asked is not None:
+            return int(asked)
+        refines = "refine" in (self.config.probe, self.config.positions)
+        return self.config.passes * 3 // 4 if refines else 3
+
+    def run(self, resume: bool) -> Solution:
+        if resume:
+            self._restore()
+        for number in range(len(self.errors) + 1, self.config.passes + 1):
+            with np.errstate(over="ignore", invalid="ignore"):  # what is no number ends it, in words of ours
+                found = self._random_pass() if number <= self.random_passes else self._whole_pass()
+            if not math.isfinite(found):
+                raise SolverDiverged(
+                    f"the solver diverged in pass {number}: the error is {found}; raise solver.damping, or check the data"
+                )
+            self.errors.append(found)
+            self._checkpoint()
+            told = f"pass {number}/{self.config.passes} error {found:.3g}"
+            progress.tell(self.listener, Progress("solve", number, self.config.passes, told, milestone=True))
+        return self._solution()
+
+    def _random_pass(self) -> float:
+        """Step after step for batches of patterns from anywhere in the scan; return the error met."""
+        order = np.random.default_rng([self.seed, len(self.errors)]).permutation(len(self.measured))
+        damping = self.config.damping
+        residual = 0.0
+        for rows, change, patches, met in self._changes(order, self.canvas):
+            residual += met
+            lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+            self.places.fill(self.weights, damping * float(lit.max()), rows)
+            shares = np.broadcast_to((1 - damping) * lit, change[:, 0].shape)
+            self.places.add(self.weights, shares, rows)
+            self.places.add(self.canvas, steps.object_gradient(change, self.probe), rows, self.weights)
+            self._revise_probe(patches, change)
+        self._settle()
+        self.previous, self.since_restart = self.canvas, 0
+        return residual / self.energy
+
+    def _whole_pass(self) -> float:
+        """One accelerated step for all patterns; return the error met."""
+        weight = min(self.config.momentum, self.since_restart / (self.since_restart + 3))
+        ahead = self.canvas + np.float32(weight) * (self.canvas - self.previous)
+        gradient = np.zeros_like(self.canvas)
+        weights = np.zeros(self.places.shape, np.float32)
+        residual = 0.0
+        for rows, change, patches, met in self._changes(np.arange(len(self.measured)), ahead):
+            residual += met
+            lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+            self.places.add(weights, np.broadcast_to(lit, change[:, 0].shape), rows)
+            self.places.add(gradient, steps.object_gradient(change, self.probe), rows)
+            self._revise_probe(patches, change)
+        weights += WHOLE_DAMPING * float(lit.max())
+        self.previous, self.canvas = self.canvas, ahead + gradient / weights
+        found = residual / self.energy
+        self.since_restart = 0 if self.errors and found > self.errors[-1] else self.since_restart + 1
+        self._settle()
+        return found
+
+    def _changes(
+        self, order: np.ndarray, canvas: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
+        """Yield for each batch its rows, the exit waves' change, the object's patches and the residual."""
+        steps_of = np.zeros((len(order), 2))
+        moving = self.moves
+        for start in range(0, len(order), self.config.batch_patterns):
+            rows = order[start : start + self.config.batch_patterns]
+            patches = self.places.cut(canvas, rows)
+            change, met = steps.revise(patches, self.probe, self.measured[rows], self.background)
+            if moving:
+                steps_of[rows] = steps.moves(patches, self.probe, change)
+            yield rows, change, patches, met
+        if moving:
+            self.places = self.places.moved(steps_of - steps_of.mean(axis=0))
+
+    def _revise_probe(self, patches: np.ndarray, change: np.ndarray) -> None:
+        if self.sharpens:
+            self.probe = steps.revised_probe(self.probe, patches, change, PROBE_DAMPING)
+
+    def _settle(self) -> None:
+        """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
+        if not self.sharpens:
+            return
+        self.probe = modes.orthogonal(self.probe)
+        factor = math.sqrt(self.power / float(np.sum(np.abs(self.probe) ** 2, dtype=np.float64)))
+        self.probe = self.probe * np.float32(factor)
+        same = self.previous is self.canvas
+        self.canvas = self.canvas / np.float32(factor)
+        self.previous = self.canvas if same else self.previous / np.float32(factor)
+
+    def _solution(self) -> Solution:
+        where, frame = self.places.positions, self.places
+        coverage = stitching.coverage_map(where, self.probe, frame.origin_xy, frame.shape)
+        found = np.where(coverage > 0, self.canvas, 0).astype(np.complex64)
+        return Solution(
+            reconstruction=Reconstruction(
+                object=found,
+                coverage=coverage,
+                origin_xy=frame.origin_xy,
+                kept_fraction=1.0,
+                n_patches=len(where),
+                n_nonfinite=int((~np.isfinite(found)).sum()),
+            ),
+            probe=np.asarray(self.probe, np.complex64),
+            positions=where,
+            errors=np.array(self.errors),
+        )
+
+    def _checkpoint(self) -> None:
+        if self.state_dir is None:
+            return
+        state = {"key": self.key, "errors": self.errors, "since_restart": self.since_restart}
+        atomic.write_arrays(
+            self.state_dir / CHECKPOINT,
+            {
+                "canvas": self.canvas,
+                "previous": self.previous,
+                "probe": self.probe,
+                "positions": self.places.positions,
+                "_state": np.array(json.dumps(state)),
+            },
+        )
+
+    def _restore(self) -> None:
+        """Load the checkpoint, where there is one."""
+        if self.state_dir is None or not (self.state_dir / CHECKPOINT).exists():
+            return
+        path = self.state_dir / CHECKPOINT
+        arrays = npz.read_arrays(path)
+        try:
+            state = json.loads(str(arrays["_state"]))
+            found = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
+            key, errors, since = (
+                state["key"],
+                [float(e) for e in state["errors"]],
+                int(state["since_restart"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise RunDirectoryError(
+                f"{path}: is no checkpoint of a solver, or damaged; take it away"
+            ) from None
+        if key != self.key:
+            raise RunDirectoryError(
+                f"{path}: was made with another config, other data or another version of the program; use the same "
+                "ones, or another folder with --out"
+            )
+        self.canvas, self.previous, self.probe = found["canvas"], found["previous"], found["probe"]
+        self.places = places.Places(
+            found["positions"], self.places.size, self.places.origin_xy, self.places.shape
+        )
+        self.errors, self.since_restart = errors, since
+        logger.info("resuming after pass %d", len(errors))

@@ -1,0 +1,92 @@
+"""One step of the solver: what the patterns say of the exit waves, and what those say of object, probe and positions.
+
+The object's and the probe's steps are those of the regularised ptychographic iterative engine, for several patterns at
+once (Maiden, Johnson & Li, Optica 4, 736, 2017); that of the positions is the least-squares one along the object's
+gradient (Odstrcil, Menzel & Guizar-Sicairos, Opt. Express 26, 3108, 2018).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+TINY = 1e-9
+"""Amplitude, in units of a pattern's largest, below which a modulus is not divided by."""
+LARGEST_MOVE = 0.5
+"""Pixels that a pattern may be moved in a pass."""
+
+
+def revise(
+    patches: np.ndarray, probe: np.ndarray, measured: np.ndarray, background: float | None
+) -> tuple[np.ndarray, float]:
+    """Return how the exit waves (b, P, N, N) are to change so that the patterns come out, and the present error.
+
+    Parameters
+    ----------
+    patches : (b, N, N) complex64
+        Of the object.
+    probe : (P, N, N) complex64
+    measured : (b, N, N) float32
+        Amplitudes, zero frequency at [0, 0].
+    background : float or None
+        None: the moduli become the measured ones, the gradient of the amplitude error. A number: half the step along the
+        gradient of the Poisson likelihood of intensities with so much background, which keeps it bounded where nearly nothing is
+        predicted.
+
+    Returns
+    -------
+    change : (b, P, N, N) complex64
+    residual : float
+        sum (A_pred - A)^2.
+    """
+    waves = fft.fft2(patches[:, None] * probe, norm="ortho", workers=-1, overwrite_x=True)
+    power = waves.real**2
+    power += waves.imag**2
+    intensity = power[:, 0] if power.shape[1] == 1 else power.sum(axis=1)
+    modulus = np.sqrt(intensity)
+    residual = float(np.sum((modulus - measured) ** 2, dtype=np.float64))
+    if background is None:
+        modulus += TINY * max(float(measured.max()), TINY)
+        factor = np.divide(measured, modulus, out=modulus)
+        factor -= 1
+    else:
+        factor = (measured**2 + background) / (intensity + background)
+        factor -= 1
+        factor /= 2
+    waves *= factor[:, None]
+    return fft.ifft2(waves, norm="ortho", workers=-1, overwrite_x=True), residual
+
+
+def object_gradient(change: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Return sum_p conj(P_p) change_p (b, N, N): what a change of the exit waves says of the object."""
+    if change.shape[1] == 1:
+        return change[:, 0] * np.conj(probe[0])
+    return np.einsum("pyx,bpyx->byx", np.conj(probe), change)
+
+
+def revised_probe(probe: np.ndarray, patches: np.ndarray, change: np.ndarray, damping: float) -> np.ndarray:
+    """Return the probe (P, N, N) after a step for the exit waves' change (b, P, N, N)."""
+    lit = np.sum(patches.real**2 + patches.imag**2, axis=0)
+    step = np.einsum("byx,bpyx->pyx", np.conj(patches), change)
+    return np.asarray(probe + step / (damping * lit.max() + (1 - damping) * lit), np.complex64)
+
+
+def moves(patches: np.ndarray, probe: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return the steps (b, 2) [x, y] px of the positions that explain most of the exit waves' change (b, P, N, N).
+
+    Of the first mode. A patch further on is the object's value plus its gradient: least squares in the two steps.
+    """
+    along_y, along_x = np.gradient(patches, axis=(1, 2))
+    along_x *= probe[0]
+    along_y *= probe[0]
+    wanted = change[:, 0]
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(np.einsum("byx,byx->b", np.conj(a), b).real, np.float64)
+
+    xx, yy, xy = product(along_x, along_x), product(along_y, along_y), product(along_x, along_y)
+    x, y = product(along_x, wanted), product(along_y, wanted)
+    determinant = np.maximum(xx * yy - xy**2, 1e-6 * xx * yy)
+    safe = np.where(determinant > 0, determinant, np.inf)  # where the object is flat nothing tells
+    steps = np.stack([yy * x - xy * y, xx * y - xy * x], axis=1) / safe[:, None]
+    return np.clip(steps, -LARGEST_MOVE, LARGEST_MOVE)

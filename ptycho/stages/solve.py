@@ -1,0 +1,83 @@
+"""The object that explains the whole scan, found directly, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.data import RawData
+from ptycho.errors import DataContractError
+from ptycho.io import npz
+from ptycho.params import Params
+from ptycho.rows import Execution, Table
+from ptycho.solve import engine
+from ptycho.solve.engine import Solution
+from ptycho.stages import stitch
+
+KIND = Solution
+FILE = stitch.FILE
+ARRAYS: Mapping[str, tuple[int, str]] = {"probe": (3, "c"), "positions": (2, "f"), "errors": (1, "f")}
+"""What the file holds beside object and frame: dimensions and kind."""
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:
+    """Solve the scan."""
+    raw: RawData = inputs["scan"]
+    return engine.solve(
+        raw,
+        params.solver,
+        seed=params.seed,
+        key=execution.key,
+        state_dir=execution.folder,
+        resume=execution.resume,
+        listener=execution.listener,
+    )
+
+
+def telemetry(solution: Solution) -> dict[str, float]:
+    """Say how well it explains the patterns, and what became of probe and positions."""
+    power = np.square(np.abs(solution.probe), dtype=np.float64).sum(axis=(1, 2))
+    return {
+        "passes": len(solution.errors),
+        "first_error": float(solution.errors[0]),
+        "last_error": float(solution.errors[-1]),
+        "modes": len(solution.probe),
+        "share_of_first_mode": float(power[0] / power.sum()),
+        "nonfinite_px": solution.reconstruction.n_nonfinite,
+    }
+
+
+def invariants(solution: Solution) -> Iterator[tuple[str, bool]]:
+    """Whatever was found are numbers."""
+    yield from stitch.invariants(solution.reconstruction)
+    yield "the probe must be finite", bool(np.isfinite(solution.probe).all())
+    yield "positions must be finite", bool(np.isfinite(solution.positions).all())
+    yield "the error of every pass must be known", bool(np.isfinite(solution.errors).all())
+
+
+def tables(solution: Solution) -> Iterator[Table]:
+    """Show the error met in each pass, and the power of the modes."""
+    yield Table("Passes and modes", ("", ""), tuple(telemetry(solution).items()))
+    rows = tuple((str(number), float(error)) for number, error in enumerate(solution.errors, 1))
+    yield Table("Error met in each pass", ("pass", "sum (A_pred - A)^2 / sum A^2"), rows)
+
+
+def save(solution: Solution, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write object, frame, probe, positions and errors into one file."""
+    stitch.write(folder / FILE, solution.reconstruction, {name: getattr(solution, name) for name in ARRAYS})
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> Solution:
+    """Read them back; raise DataContractError where the file holds the object alone."""
+    path = folder / FILE
+    arrays = npz.read_arrays(path)
+    for name, (dimensions, kind) in ARRAYS.items():
+        array = arrays.get(name)
+        if array is None or array.ndim != dimensions or array.dtype.kind != kind:
+            raise DataContractError(
+                f"{path}: not a solution: {name} is missing, or no {dimensions}-dimensional array of it"
+            )
+    return Solution(stitch.read(path), *(arrays[name] for name in ARRAYS))

@@ -1,0 +1,65 @@
+"""Faults of the direct solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ptycho.testing.fault import Fault
+
+
+def _on_whole_pixels(original: Any) -> Any:
+    """Put the weights of a step on whole pixels, while patches lie between them."""
+
+    def add(places: Any, canvas: Any, patches: Any, rows: Any, weights: Any = None) -> None:
+        if np.iscomplexobj(canvas):
+            original(places, canvas, patches, rows, weights)
+            return
+        size = places.size
+        for patch, row in zip(patches, rows.tolist(), strict=True):
+            x, y = places.corners[row]
+            here = slice(y, y + size), slice(x, x + size)
+            canvas[here] += patch if weights is None else patch / weights[here]
+
+    return add
+
+
+def _mixed(original: Any) -> Any:
+    """Mix the modes by a matrix that is not unitary."""
+
+    def orthogonal(probe: Any) -> Any:
+        made = original(probe)
+        return made if len(made) == 1 else made + 0.2 * np.roll(made, 1, axis=0)
+
+    return orthogonal
+
+
+def _not_normalised(original: Any) -> Any:
+    """Transform without the factor 1/N, and back with it twice."""
+
+    def revise(patches: Any, probe: Any, measured: Any, background: Any) -> Any:
+        size = patches.shape[-1]
+        change, residual = original(patches, size * probe, measured, background)
+        return change / size, residual
+
+    return revise
+
+
+def _negated(original: Any) -> Any:
+    """Move positions against the displacement that the patterns tell."""
+    return lambda patches, probe, change: -original(patches, probe, change)
+
+
+def _power_adrift(_: Any) -> Any:
+    """Let the power of a refined probe go where it will."""
+    return lambda solver: None
+
+
+FAULTS = (
+    Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
+    Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
+    Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),
+    Fault("POSITION-SIGN-001", "negated", "ptycho.solve.steps:moves", _negated),
+    Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:_Solver._settle", _power_adrift),
+)

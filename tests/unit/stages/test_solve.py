@@ -1,0 +1,153 @@
+"""`ptycho solve`: a scan's object, probe and numbers in a run directory, of a scenario or of a file, stopped and gone on with."""
+
+import dataclasses
+import json
+
+import numpy as np
+import oracles
+import pytest
+from command import call
+
+from ptycho import identity, pipeline, rundir
+from ptycho.errors import DataContractError
+from ptycho.io import npz
+from ptycho.rows import Execution, Inputs
+from ptycho.stages import evaluate_solution, solve, stitch
+
+SHORT = ("--passes", "3", "--cache", "none")
+
+
+@pytest.fixture(scope="module")
+def scan_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    npz.write_npz(path, oracles.make_scan(count=60, shape=(60, 64), seed=4).without_truth())
+    return path
+
+
+def test_a_scenario_is_solved_into_a_run_directory(tmp_path, tiny_options, capsys):
+    assert call("solve", "gs1_ideal", "--out", str(tmp_path / "s"), *tiny_options, "--passes", "8") == 0
+    shown = capsys.readouterr().out
+    assert "pearson" in shown
+    assert "wrote" in shown
+    metadata = rundir.read_metadata(tmp_path / "s")
+    assert list(metadata["stages"]) == ["scan", "solve", "evaluate_solution"]
+    assert metadata["finished"] is True
+    assert metadata["figure_errors"] == {}
+    with np.load(tmp_path / "s" / "reconstruction.npz", allow_pickle=False) as made:
+        assert made["probe"].shape == (1, 32, 32)
+        assert made["probe"].dtype == made["object"].dtype == np.complex64
+        assert made["positions"].shape == (64, 2)
+        assert len(made["errors"]) == 8
+        assert made["object"].shape == made["coverage"].shape
+    found = json.loads((tmp_path / "s" / "solution_metrics.json").read_text())
+    assert found["direct"]["pearson"] > 0.9
+    assert (tmp_path / "s" / "solution.png").stat().st_size > 10_000
+
+
+def test_a_file_is_solved_and_its_probe_refined_where_asked(tmp_path, scan_file, capsys):
+    options = ("--data", str(scan_file), "--probe", "refine", "--modes", "2", "--positions", "refine")
+    assert call("solve", *options, "--out", str(tmp_path / "s"), *SHORT) == 0
+    assert "judged by the data alone" in " ".join(capsys.readouterr().out.split())
+    made = npz.read_arrays(tmp_path / "s" / "reconstruction.npz")
+    assert made["probe"].shape == (2, 32, 32)
+    config = rundir.read_config(tmp_path / "s")
+    assert (config.solver.probe, config.solver.modes, config.solver.positions) == ("refine", 2, "refine")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "give a scenario"),
+        (("gs1_ideal", "--passes", "0"), "solver.passes"),
+        (("gs1_ideal", "--passes", "1.5"), "must be a whole number"),
+        (("gs1_ideal", "--modes", "0"), "solver.modes"),
+        (("gs1_ideal", "--probe", "mended"), "--probe"),
+        (("--data", "nowhere.npz"), "no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("solve", *options) == 2
+    complaint = capsys.readouterr().err.strip()
+    assert words in complaint
+    assert len(complaint.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path, scan_file, capsys):
+    (tmp_path / "mine").write_text("x")
+    assert call("solve", "--data", str(scan_file), "--out", str(tmp_path), *SHORT) == 2
+    assert (tmp_path / "mine").read_text() == "x"
+
+
+def test_an_interrupted_solution_goes_on_with_resume(tmp_path, scan_file, monkeypatch, capsys):
+    options = ("solve", "--data", str(scan_file), "--out", str(tmp_path / "s"), *SHORT)
+    real = solve.run
+
+    def stopped(inputs, params, execution):
+        def listener(progress):
+            if progress.done == 2:
+                raise KeyboardInterrupt
+
+        return real(inputs, params, dataclasses.replace(execution, listener=listener))
+
+    monkeypatch.setattr(solve, "run", stopped)
+    assert call(*options) == 130
+    assert "--resume" in capsys.readouterr().err
+    monkeypatch.undo()
+    passes = []
+    monkeypatch.setattr(
+        solve,
+        "run",
+        lambda inputs, params, execution: real(
+            inputs, params, dataclasses.replace(execution, listener=lambda p: passes.append(p.done))
+        ),
+    )
+    assert call(*options, "--resume") == 0
+    assert passes == [3]
+    whole = tmp_path / "w"
+    monkeypatch.undo()
+    assert call("solve", "--data", str(scan_file), "--out", str(whole), *SHORT) == 0
+    one, two = (
+        npz.read_arrays(folder / "reconstruction.npz")["object"] for folder in (tmp_path / "s", whole)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_settings_of_the_network_are_told_to_be_idle(tmp_path, scan_file, caplog):
+    options = ("--data", str(scan_file), "--out", str(tmp_path / "s"), *SHORT)
+    call("solve", *options, "--set", "training.epochs=3", "--set", "solver.momentum=0.5")
+    idle = [message for message in caplog.messages if "no effect" in message]
+    assert len(idle) == 1
+    assert "training.epochs" in idle[0]
+
+
+def test_an_object_alone_is_no_solution(every_artifact, tmp_path):
+    stitch.write(tmp_path / solve.FILE, every_artifact["solve"].reconstruction)
+    with pytest.raises(DataContractError, match="not a solution: probe is missing"):
+        solve.load(tmp_path, Inputs("solve", (), {}))
+
+
+def test_an_object_that_was_solved_for_is_read_like_any_other(every_artifact, tmp_path):
+    solve.save(every_artifact["solve"], tmp_path, {})
+    read = stitch.read(tmp_path / solve.FILE)
+    assert identity.digest(read) == identity.digest(every_artifact["solve"].reconstruction)
+
+
+def test_the_numbers_are_of_the_refined_probe_and_positions(finished):
+    """At the scan's own probe and positions the same object explains less."""
+    changed = finished.config.model_dump()
+    changed["solver"] |= {"probe": "refine", "positions": "refine", "passes": 12}
+    config = type(finished.config).from_dict(changed)
+    made = pipeline.run_pipeline(config, Execution(cache=finished.store), until="evaluate_solution").artifacts
+    solution, scan = made["solve"], made["scan"]
+    same = dataclasses.replace(solution, probe=scan.probe, positions=scan.positions)
+    row = pipeline.stage_named("evaluate_solution")
+    other = row.run({"scan": scan, "solve": same}, config, Execution())
+    assert made["evaluate_solution"].data["stitched_error"] < other.data["stitched_error"]
+
+
+def test_the_headline_holds_what_is_known(every_artifact):
+    first, *_ = evaluate_solution.tables(every_artifact["evaluate_solution"])
+    assert first.headline
+    assert [row[0] for row in first.rows][-3:] == ["pearson", "ssim", "amplitude_ratio"]
