@@ -38,7 +38,7 @@ ELSEWHERE = {
     "another object": ("simulation.object_seed=7",),
     "a hundredth of the dose": ("simulation.nphotons=1e7",),
     "1e4 photons a pattern": ("simulation.nphotons=1e4",),
-    "another probe": ("probe.kind=custom", "probe.scale=4"),
+    "another probe": ("probe.kind=custom", "probe.scale=4", "probe.mask=false"),
 }
 """Where a trained network is used without training: settings of the scan. The other probe is the built-in zone plate."""
 BATCH, REPEATS = 32, 5

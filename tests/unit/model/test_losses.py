@@ -62,7 +62,7 @@ def test_the_slope_of_the_likelihood_goes_with_the_square_of_the_photon_scale():
     intensity = np.random.default_rng(5).uniform(1, 9, (1, 2, 8, 8)).astype(np.float32)
 
     def slope(s):
-        counts = s**2 * intensity
+        counts = keras.ops.convert_to_tensor((s**2 * intensity).astype(np.float32))
         low, high = (value(losses.poisson_nll(change * counts, counts)) for change in (1.2, 1.3))
         return high - low
 
@@ -103,8 +103,10 @@ def test_total_variation_counts_steps_between_lit_pixels_only():
 def test_a_term_without_weight_is_not_computed(wanted):
     """A NaN in it would poison the total all the same; what is computed is the term of that name."""
     rng = np.random.default_rng(7)
-    predicted, measured = rng.uniform(1, 5, (2, 1, 2, 4, 4)).astype(np.float32)
-    obj, weight = rng.normal(size=(2, 1, 8, 8)).astype(np.float32), np.ones((1, 8, 8), np.float32)
+    drawn = rng.uniform(1, 5, (2, 1, 2, 4, 4)), rng.normal(size=(2, 1, 8, 8)), np.ones((1, 1, 8, 8))
+    (predicted, measured), obj, (weight,) = (
+        [keras.ops.convert_to_tensor(array.astype(np.float32)) for array in arrays] for arrays in drawn
+    )
     config = LossConfig(**{"amplitude": 0.0, **dict.fromkeys(wanted, 0.3)})
     terms = losses.loss_terms(config, predicted, measured, tuple(obj), weight, 2.0)
     apart = {
