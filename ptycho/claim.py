@@ -10,8 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ptycho.errors import RunDirectoryError
-from ptycho.io import atomic
-from ptycho.training import CHECKPOINT, HISTORY
+from ptycho.io import atomic, checkpoint
+from ptycho.training import HISTORY
 
 LOCK = ".lock"
 LONGEST_NAME = 255
@@ -63,7 +63,7 @@ def check_contents(place: Path, metadata: str, check_run: Callable[[], None], re
         if not resume:
             raise RunDirectoryError(f"--out {place}: holds a run; add --resume to go on with it, {elsewhere}")
         check_run()
-    elif {CHECKPOINT, HISTORY} & set(names):
+    elif {checkpoint.FILE, HISTORY} & set(names):
         if not resume:
             raise RunDirectoryError(
                 f"--out {place}: holds the epochs of an interrupted run; add --resume to go on with it, {elsewhere}"

@@ -167,7 +167,7 @@ def run(
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
     config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading)
-    folder = out or Path("runs") / (config.name + (f"_{profile}" if profile else ""))
+    folder = out or _run_folder(config, profile)
     with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
         given |= rundir.swapped(swap, config, execution, given)
@@ -223,7 +223,7 @@ def solve(
     asked = {"probe": probe, "positions": positions, "modes": modes, "passes": passes}
     overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
     config, given = request.asked(scenario, data, profile, overrides, seed, reading)
-    folder = out or Path("runs") / f"{config.name}{f'_{profile}' if profile else ''}_solved"
+    folder = out or _run_folder(config, profile, "solved")
     with request.about(data), terminal.Bars() as listen:
         request.say_what_is_idle(config, set_, given, "evaluate_solution")
         result = rundir.execute(
@@ -342,6 +342,11 @@ def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
     with terminal.Bars() as listen:
         result = pipeline.run_pipeline(config, _execution(how, listen), given=given, until=until)
     return result.artifacts[until]
+
+
+def _run_folder(config: Config, *parts: str | None) -> Path:
+    """Return the run directory of who names none: the config's name and whatever tells its runs apart."""
+    return Path("runs") / "_".join(filter(None, (config.name, *parts)))
 
 
 def _wrote(path: Path) -> int:

@@ -51,7 +51,7 @@ class How:
     """Folder of artifacts kept from run to run; `none` keeps none. [default: the user's cache folder]"""
     fresh: Flag = False
     """Compute everything anew."""
-    batch_size: Annotated[int, Parameter(converter=_whole_number)] = 32
+    batch_size: WholeNumber = 32
     """Groups that inference computes at once."""
 
 

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ptycho import claim, identity, pipeline, training
+from ptycho import claim, identity, pipeline
 from ptycho import config as configs
 from ptycho.config import Config
 from ptycho.errors import ConfigError, PtychoError, RunDirectoryError, StageError
-from ptycho.io import atomic
+from ptycho.io import atomic, checkpoint
 from ptycho.params import Params
 from ptycho.pipeline import PipelineResult
 from ptycho.report import write as report
@@ -85,7 +85,7 @@ def _check_same_fault(folder: Path, fault: str) -> None:
 
 def _what_is_kept(folder: Path) -> str:
     """Say what an interrupted run leaves, and how to go on with it."""
-    if (folder / METADATA).exists() or (folder / training.CHECKPOINT).exists():
+    if (folder / METADATA).exists() or (folder / checkpoint.FILE).exists():
         return f"finished stages and epochs are kept in {folder}; go on with the same command and --resume"
     return "nothing was written; finished stages come from the cache when the command is given again"
 

@@ -6,7 +6,6 @@ resumed therefore repeats exactly what it would have done.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from ptycho import group_canvas, progress, scaling, schedule
 from ptycho.config import Config
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import RunDirectoryError, TrainingDiverged
-from ptycho.io import atomic, npz
+from ptycho.io import atomic, checkpoint
 from ptycho.model import bundle as bundles
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
@@ -27,7 +26,7 @@ from ptycho.scaling import Scales
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT, HISTORY = "checkpoint.npz", "history.json"
+HISTORY = "history.json"
 
 
 def train(
@@ -258,9 +257,8 @@ class _Trainer:
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
         for index, variable in enumerate(self.model.optimizer.variables):
             arrays[f"optimizer/{index:04d}"] = _numpy(variable)
-        state = {"key": self.key, "history": self.history, "stopped": self.stopped}
-        arrays["_state"] = np.array(json.dumps(state))
-        atomic.write_arrays(self.state_dir / CHECKPOINT, arrays)
+        state = {"history": self.history, "stopped": self.stopped}
+        checkpoint.write(self.state_dir, self.key, state, arrays)
         self._write_history()
 
     def _write_history(self) -> None:
@@ -269,22 +267,18 @@ class _Trainer:
 
     def _restore(self) -> int:
         """Load the checkpoint and return how many epochs are done; 0 where there is none."""
-        if self.state_dir is None or not (self.state_dir / CHECKPOINT).exists():
+        if self.state_dir is None:
             return 0
-        path = self.state_dir / CHECKPOINT
-        arrays = npz.read_arrays(path)
-        try:
-            state = json.loads(str(arrays.pop("_state")))
-            key, history, stopped = state["key"], list(state["history"]), str(state["stopped"])
-        except (KeyError, TypeError, ValueError):
-            raise RunDirectoryError(
-                f"{path}: is no checkpoint, or damaged; take it away to train anew"
-            ) from None
-        if key != self.key:
-            raise RunDirectoryError(
-                f"{path}: was made with another config, other data or another version of the program; use the same "
-                "ones, or another folder with --out"
-            )
+        found = checkpoint.read(
+            self.state_dir,
+            self.key,
+            lambda state, arrays: (list(state["history"]), str(state["stopped"]), arrays),
+            "is no checkpoint, or damaged; take it away to train anew",
+        )
+        if found is None:
+            return 0
+        history, stopped, arrays = found
+        path = self.state_dir / checkpoint.FILE
         optimizer = [
             arrays.get(f"optimizer/{index:04d}") for index in range(len(self.model.optimizer.variables))
         ]

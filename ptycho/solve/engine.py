@@ -10,12 +10,12 @@ bright are the same scan, and positions keep their mean.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -23,8 +23,8 @@ from scipy import fft
 from ptycho import progress, stitching
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
-from ptycho.errors import RunDirectoryError, SolverDiverged
-from ptycho.io import atomic, npz
+from ptycho.errors import SolverDiverged
+from ptycho.io import checkpoint
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
 from ptycho.solve import modes, places, steps
@@ -32,7 +32,6 @@ from ptycho.stitching import Reconstruction
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.npz"
 WHOLE_DAMPING = 0.02
 """Share of the probe's peak illumination that is added to the denominator of the steps over the whole scan."""
 PROBE_DAMPING = 0.5
@@ -251,44 +250,32 @@ class _Solver:
     def _checkpoint(self) -> None:
         if self.state_dir is None:
             return
-        state = {"key": self.key, "errors": self.errors, "since_restart": self.since_restart}
-        atomic.write_arrays(
-            self.state_dir / CHECKPOINT,
-            {
-                "canvas": self.canvas,
-                "previous": self.previous,
-                "probe": self.probe,
-                "positions": self.places.positions,
-                "_state": np.array(json.dumps(state)),
-            },
+        arrays = {name: getattr(self, name) for name in ("canvas", "previous", "probe")}
+        checkpoint.write(
+            self.state_dir,
+            self.key,
+            {"errors": self.errors, "since_restart": self.since_restart},
+            {**arrays, "positions": self.places.positions},
         )
 
     def _restore(self) -> None:
         """Load the checkpoint, where there is one."""
-        if self.state_dir is None or not (self.state_dir / CHECKPOINT).exists():
+        if self.state_dir is None:
             return
-        path = self.state_dir / CHECKPOINT
-        arrays = npz.read_arrays(path)
-        try:
-            state = json.loads(str(arrays["_state"]))
-            found = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
-            key, errors, since = (
-                state["key"],
-                [float(e) for e in state["errors"]],
-                int(state["since_restart"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            raise RunDirectoryError(
-                f"{path}: is no checkpoint of a solver, or damaged; take it away"
-            ) from None
-        if key != self.key:
-            raise RunDirectoryError(
-                f"{path}: was made with another config, other data or another version of the program; use the same "
-                "ones, or another folder with --out"
-            )
-        self.canvas, self.previous, self.probe = found["canvas"], found["previous"], found["probe"]
-        self.places = places.Places(
-            found["positions"], self.places.size, self.places.origin_xy, self.places.shape
+        found = checkpoint.read(
+            self.state_dir, self.key, _parsed, "is no checkpoint of a solver, or damaged; take it away"
         )
-        self.errors, self.since_restart = errors, since
-        logger.info("resuming after pass %d", len(errors))
+        if found is None:
+            return
+        arrays, self.errors, self.since_restart = found
+        self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
+        self.places = replace(self.places, positions=arrays["positions"])
+        logger.info("resuming after pass %d", len(self.errors))
+
+
+def _parsed(
+    state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], list[float], int]:
+    """Return the arrays of a checkpoint, the errors so far, and the steps since momentum began anew."""
+    found = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
+    return found, [float(error) for error in state["errors"]], int(state["since_restart"])

@@ -64,4 +64,9 @@ def save(found: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:
     """Read them back."""
-    return Evaluation(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))
+    return read(folder / FILE)
+
+
+def read(path: Path) -> Evaluation:
+    """Read numbers that were written as JSON."""
+    return Evaluation(**atomic.with_nan(json.loads(path.read_text(encoding="utf-8"))))

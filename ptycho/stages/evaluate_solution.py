@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,4 +65,4 @@ def save(found: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:
     """Read them back."""
-    return Evaluation(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))
+    return evaluate.read(folder / FILE)

@@ -12,7 +12,7 @@ import pytest
 from ptycho import identity, inference, pipeline, schedule, stitching, training
 from ptycho.config import Config
 from ptycho.errors import BundleError, RunDirectoryError, TrainingDiverged
-from ptycho.io import atomic
+from ptycho.io import atomic, checkpoint
 from ptycho.io.npz import read_arrays
 from ptycho.model import bundle as bundles
 from ptycho.model.bundle import load_bundle, save_bundle
@@ -164,7 +164,7 @@ def test_a_second_training_repeats_the_first_and_leaves_no_model_behind(run, mon
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
     state = np.array(json.dumps({"key": "k", "history": [], "stopped": ""}))
-    atomic.write_arrays(tmp_path / training.CHECKPOINT, {"_state": state})
+    atomic.write_arrays(tmp_path / checkpoint.FILE, {"_state": state})
     groups, scaled, _ = prepared(tiny())
     with pytest.raises(RunDirectoryError, match="another config"):
         training.train(
@@ -387,9 +387,9 @@ class TestPatience:
 
 @pytest.mark.parametrize("lost", ["_state", "optimizer/0003"])
 def test_a_damaged_checkpoint_is_named(lost, run, states, tmp_path):
-    arrays = read_arrays(states[0] / training.CHECKPOINT)
+    arrays = read_arrays(states[0] / checkpoint.FILE)
     del arrays[lost]
-    atomic.write_arrays(tmp_path / training.CHECKPOINT, arrays)
+    atomic.write_arrays(tmp_path / checkpoint.FILE, arrays)
     with pytest.raises(
         RunDirectoryError, match=r"checkpoint\.npz: is .*damaged.*; take it away to train anew"
     ):

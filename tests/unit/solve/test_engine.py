@@ -10,6 +10,7 @@ from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import RunDirectoryError, SolverDiverged
 from ptycho.evaluation import frames, metrics
+from ptycho.io import checkpoint
 from ptycho.solve import engine, steps
 
 N = 32
@@ -184,7 +185,7 @@ class TestInterruption:
             engine.solve(scan, self.SETTINGS, key="other", state_dir=tmp_path, resume=True)
 
     def test_a_damaged_checkpoint_is_refused(self, scan, tmp_path):
-        np.savez(tmp_path / engine.CHECKPOINT, something=np.ones(3))
+        np.savez(tmp_path / checkpoint.FILE, something=np.ones(3))
         with pytest.raises(RunDirectoryError, match="is no checkpoint of a solver, or damaged"):
             engine.solve(scan, self.SETTINGS, key="k", state_dir=tmp_path, resume=True)
 
