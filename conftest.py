@@ -87,7 +87,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing; prove in short."""
+    """Count what is executed where a whole tier runs; refuse benchmarks that would measure nothing; prove in short.
+
+    Only the tests of the GPU see one, unless --device says otherwise: there no two trainings end in the same bits.
+    """
+    if config.option.device == "auto" and "gpu" not in config.option.markexpr:
+        from ptycho.testing import runs
+
+        os.environ.update(runs.device_environment("cpu"))
     if config.option.prove:
         settings.load_profile("proof")
     tier = manifest.tier_of_command(*command_line(config))

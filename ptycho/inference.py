@@ -13,6 +13,7 @@ from ptycho import group_canvas, progress
 from ptycho.config import LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import BundleError, RunDirectoryError
+from ptycho.model import backends
 from ptycho.model import bundle as bundles
 from ptycho.progress import Listener, Progress
 from ptycho.stitching import Prediction
@@ -55,7 +56,8 @@ def predict(
     residual, energy = np.zeros(count), np.zeros(count)
     for start in range(0, count, size):
         rows = np.arange(start, min(start + size, count))
-        out = _predict_rows(model, bundle, container, rows, size)
+        with backends.single_precision():
+            out = _predict_rows(model, bundle, container, rows, size)
         patches[rows] = bundle.scales.undo(out["object"], bundle.trained_photon_scale)
         weights[rows] = out["weight"]
         difference = out["predicted"] - out["measured"]
@@ -99,6 +101,7 @@ def build_model(bundle: bundles.Bundle, canvas_px: int) -> Any:
         photon_scale=bundle.scales.photon_scale,
         object_unit=bundle.scales.object_unit,
     )
+    model.jit_compile = backends.compiles(backends.backend())
     bundles.set_weights(model, bundle.weights)
     return model
 

@@ -19,6 +19,7 @@ from ptycho.config import Config
 from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.errors import RunDirectoryError, TrainingDiverged
 from ptycho.io import atomic, checkpoint
+from ptycho.model import backends
 from ptycho.model import bundle as bundles
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
@@ -65,7 +66,8 @@ def train(
     TrainingDiverged
         A NaN or infinity appeared; the message names epoch, step and tensor. The history up to there is kept.
     """
-    return _Trainer(grouped, scales, probe, config, key, state_dir, listener).run(resume)
+    with backends.single_precision():
+        return _Trainer(grouped, scales, probe, config, key, state_dir, listener).run(resume)
 
 
 class _Trainer:
@@ -120,8 +122,7 @@ class _Trainer:
         if training.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, training.epochs * self.steps, alpha=0.01)
         optimizer = keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm)
-        # XLA costs more in compilation than it saves at these sizes on a CPU.
-        model.compile(optimizer, loss=None, jit_compile=False)
+        model.compile(optimizer, loss=None, jit_compile=backends.compiles(backends.backend()))
         optimizer.build(model.trainable_variables)
         return model
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
 from ptycho.config import ModelConfig
-from ptycho.model import physics
+from ptycho.model import initial, physics
 from ptycho.model.physics import Pair, Tensor
 
 
@@ -41,27 +43,26 @@ class UNet(keras.layers.Layer):
             seed,
             zero_start,
         )
-        # Every backend takes seeds of 31 bits.
-        seeds = (number % 2**31 for number in range(1000 * seed, 1000 * (seed + 1)))
+        numbers = itertools.count()
         widths = [filters * 2**level for level in range(levels)]
-        self._down = [self._pair(width, f"down{level}", seeds) for level, width in enumerate(widths)]
+        self._down = [self._pair(width, f"down{level}", numbers) for level, width in enumerate(widths)]
         self._up = [
-            self._pair(width, f"up{level}", seeds) for level, width in reversed(list(enumerate(widths[:-1])))
+            self._pair(width, f"up{level}", numbers)
+            for level, width in reversed(list(enumerate(widths[:-1])))
         ]
-        last = "zeros" if zero_start else keras.initializers.GlorotUniform(seed=next(seeds))
+        last = "zeros" if zero_start else initial.glorot_uniform(seed, next(numbers))
         self._last = keras.layers.Conv2D(outputs, 1, kernel_initializer=last, name="last")
         self._pool = keras.layers.MaxPooling2D()
         self._grow = keras.layers.UpSampling2D()
 
-    @staticmethod
-    def _pair(width: int, name: str, seeds: object) -> list[keras.layers.Layer]:
+    def _pair(self, width: int, name: str, numbers: Iterator[int]) -> list[keras.layers.Layer]:
         return [
             keras.layers.Conv2D(
                 width,
                 3,
                 padding="same",
                 activation="relu",
-                kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)),  # type: ignore[call-overload]
+                kernel_initializer=initial.he_normal(self.seed, next(numbers)),
                 name=f"{name}_{letter}",
             )
             for letter in "ab"

@@ -102,27 +102,38 @@ def observe(
     s : float
         ``sqrt(nphotons / mean sum |P*O|^2)``; ``(s * amplitudes)**2`` are the counts.
     """
-    size = probe.shape[-1]
-    amplitudes = np.empty((len(where), size, size), np.float32)
-    for rows, clean in forward.scan_amplitudes(obj, where, probe):
-        amplitudes[rows] = clean
-    # Parseval: the energy of a pattern is the illuminated energy of its patch.
-    energy = float(np.mean([np.sum(a**2, dtype=np.float64) for a in amplitudes]))
+    # In double precision: a rate that is off by a rounding of single precision draws other counts.
+    obj, probe = obj.astype(np.complex128), probe.astype(np.complex128)
+    energy = _mean_energy(obj, where, probe)
     if energy == 0:
         raise ConfigError("the probe illuminates nothing of the object: every pattern would be empty")
     s = float(np.sqrt(nphotons / energy))
-    if rng is not None:
-        brightest = float(s * amplitudes.max()) ** 2
-        if brightest > MAX_RATE:
-            raise ConfigError(
-                f"simulation.nphotons = {nphotons:.6g} asks for {brightest:.3g} counts in one pixel, more than can be "
-                f"drawn ({MAX_RATE:.0e}); lower it, or set simulation.noise = false"
-            )
-        for start in range(0, len(amplitudes), forward.CHUNK):
-            rows = slice(start, start + forward.CHUNK)
-            counts = rng.poisson(np.square(amplitudes[rows].astype(np.float64) * s))
-            amplitudes[rows] = np.sqrt(counts) / s
+    amplitudes = np.empty((len(where), *probe.shape[1:]), np.float32)
+    for rows, clean in forward.scan_amplitudes(obj, where, probe):
+        amplitudes[rows] = clean if rng is None else np.sqrt(_counts(clean * s, nphotons, rng)) / s
     return amplitudes, s
+
+
+def _mean_energy(obj: np.ndarray, where: np.ndarray, probe: np.ndarray) -> float:
+    """Return the mean over the patterns of sum |P O|^2, which is their energy (Parseval)."""
+    lit = np.sum(np.abs(probe) ** 2, axis=0)
+    total = 0.0
+    for start in range(0, len(where), forward.CHUNK):
+        patches = coords.extract_patches(obj, where[start : start + forward.CHUNK], probe.shape[-1])
+        total += float(np.sum(np.abs(patches) ** 2 * lit))
+    return total / len(where)
+
+
+def _counts(amplitudes: np.ndarray, nphotons: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw counts for amplitudes in square roots of counts; raise ConfigError where they are too large for that."""
+    rates = amplitudes**2
+    brightest = float(rates.max())
+    if brightest > MAX_RATE:
+        raise ConfigError(
+            f"simulation.nphotons = {nphotons:.6g} asks for {brightest:.3g} counts in one pixel, more than can be "
+            f"drawn ({MAX_RATE:.0e}); lower it, or set simulation.noise = false"
+        )
+    return rng.poisson(rates)
 
 
 def _grid_scan(sim: SimulationConfig, N: int, gridsize: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

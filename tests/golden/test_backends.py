@@ -11,6 +11,7 @@ from ptycho.testing.golden import pins
 pytestmark = pytest.mark.golden
 
 keras = Lazy("keras")
+backends = Lazy("ptycho.model.backends")
 losses = Lazy("ptycho.model.losses")
 networks = Lazy("ptycho.model.network")
 physics = Lazy("ptycho.model.physics")
@@ -19,6 +20,12 @@ N, CANVAS = 16, 24
 MEMBERS = np.array([[-2.25, 1.5], [3.0, -1.75], [1.5, 2.0], [-2.25, -1.75]])
 TRUTH, START = (oracles.smooth_object(CANVAS, CANVAS, seed) for seed in (4, 7))
 PROBE = 3 * oracles.lopsided_probe(N, 2)
+
+
+@pytest.fixture(autouse=True)
+def as_networks_run():
+    with backends.single_precision():
+        yield
 
 
 def numpy_of(value):

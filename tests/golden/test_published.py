@@ -91,6 +91,7 @@ def test_the_closed_form_of_the_intensity_scale(golden):
     golden.check(
         {"closed form": whole, "legacy canvas at gridsize 1 and 2": np.array([64 + 10, 64 + 4 + 10])},
         analytic={"closed form": np.sqrt(1e9) / 32, "legacy canvas at gridsize 1 and 2": [74, 78]},
+        oracle_band=1e-8,  # the photon scale is that of the rates, the patterns are kept in single precision
         reason="published intensity scale",
     )
     assert scales.statistical * np.sqrt(3108) == pytest.approx(32, rel=0.02)

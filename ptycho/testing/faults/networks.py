@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ptycho.testing.fault import Fault
@@ -188,6 +189,27 @@ def _unweighted(_: Any) -> Any:
     return compute_loss
 
 
+def _as_the_framework_likes(_: Any) -> Any:
+    """Leave the precision of matrix products to the framework."""
+    return contextlib.nullcontext
+
+
+def _never_compiled(_: Any) -> Any:
+    """Compile for no backend."""
+    return lambda name: False
+
+
+def _drawn_by_the_framework(_: Any) -> Any:
+    """Draw initial weights with the generator of the framework."""
+
+    def he_normal(*seed: int) -> Any:
+        import keras
+
+        return keras.initializers.HeNormal(seed=sum(seed) % 2**31)
+
+    return he_normal
+
+
 FAULTS = (
     Fault(
         "TORCH-GS2-CENTRAL-MASK-MERGE-001",
@@ -235,4 +257,7 @@ FAULTS = (
     Fault("TORCH-REASSEMBLY-SIGN-001", "network", "ptycho.model.physics:Placement.extract", _transposed_cut),
     Fault("MODULE-SINGLETON-001", "one-for-all", "ptycho.model.network:PtychoModel", _one_model_for_all),
     Fault("H-KERAS3-API", "unweighted", "ptycho.model.network:PtychoModel.compute_loss", _unweighted),
+    Fault("TENSOR-FLOAT-001", "ten-bits", "ptycho.model.backends:single_precision", _as_the_framework_likes),
+    Fault("SEED-BY-BACKEND-001", "own", "ptycho.model.initial:he_normal", _drawn_by_the_framework),
+    Fault("JAX-BY-OPERATION-001", "never", "ptycho.model.backends:compiles", _never_compiled),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho import forward
 from ptycho.testing.fault import Fault
 
 
@@ -26,6 +27,21 @@ def _unscaled(original: Any) -> Any:
     def observe(*args: Any) -> Any:
         amplitudes, s = original(*args)
         return (amplitudes * s).astype(np.float32), s
+
+    return observe
+
+
+def _single_rates(original: Any) -> Any:
+    """Compute the rates in single precision."""
+
+    def observe(obj: Any, where: Any, probe: Any, nphotons: float, rng: Any) -> Any:
+        clean, s = original(obj, where, probe, nphotons, None)
+        if rng is not None:
+            amplitudes = forward.scan_amplitudes(obj.astype(np.complex64), where, probe.astype(np.complex64))
+            clean = np.concatenate(
+                [np.sqrt(rng.poisson((a.astype(float) * s) ** 2)) / s for _, a in amplitudes]
+            )
+        return clean.astype(np.float32), s
 
     return observe
 
@@ -185,6 +201,7 @@ def _another_seed(original: Any) -> Any:
 
 FAULTS = (
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.simulate.scan:observe", _amplitude_noise),
+    Fault("NOISE-BY-ROUNDING-001", "single", "ptycho.simulate.scan:observe", _single_rates),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.simulate.scan:observe", _unscaled),
     Fault("SYNTH-POISSON-DOSE-001", "fixed-counts", "ptycho.simulate.scan:observe", _fixed_counts),
     Fault("SIM-LABELS-ILLUMINATED-001", "lit-truth", "ptycho.simulate.scan:simulate_scan", _lit_truth),

@@ -56,8 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.golden_propose and len(asked) > 1:
         raise pytest.UsageError(f"--golden-propose and {asked[0]}: propose or write, not both")
     if config.option.golden_record:
-        from ptycho.testing.golden import fixture
+        from ptycho.testing.golden import conditions, fixture
 
+        conditions.use_transforms_asked_for()
         config.stash[fixture.RECORDING] = Path(config.option.golden_record)
     if config.option.calibrate:
         for name, value in (("dist", "no"), ("disable_unused_snapshots", True)):

@@ -1,0 +1,57 @@
+"""What a backend has to be told, so that all of them compute the same, and as fast as they can.
+
+On a GPU frameworks multiply matrices in TensorFloat-32 unless they are told otherwise: ten bits of each factor. Patches
+are cut out of an object, and put there, by matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def backend() -> str:
+    """Return the name of the backend that Keras runs on."""
+    import keras
+
+    return str(keras.backend.backend())
+
+
+def compiles(name: str) -> bool:
+    """Return whether a model for this backend is to be compiled by XLA.
+
+    Without it JAX runs operation by operation. The graphs of TensorFlow run without: on a CPU compiling costs more than it saves at
+    the sizes of a scan.
+    """
+    return name == "jax"
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Multiply in single precision, and no less, while this lasts; the framework's own setting comes back."""
+    name = backend()
+    if name == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+        return
+    if name == "torch":
+        import torch
+
+        products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = products.allow_tf32, convolutions.allow_tf32
+        products.allow_tf32 = convolutions.allow_tf32 = False
+        try:
+            yield
+        finally:
+            products.allow_tf32, convolutions.allow_tf32 = before
+        return
+    from tensorflow import config
+
+    was = config.experimental.tensor_float_32_execution_enabled()
+    config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.experimental.enable_tensor_float_32_execution(was)
