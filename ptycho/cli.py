@@ -137,6 +137,7 @@ def run(
     out: Path | None = None,
     until: str | None = None,
     swap: Swaps = (),
+    refine: Flag = False,
     resume: Flag = False,
     prediction_scale: str | None = None,
     fault: str | None = None,
@@ -155,6 +156,8 @@ def run(
         Run directory, default runs/NAME.
     until
         The last stage to run; see `ptycho stages`.
+    refine
+        Sharpen the network's object directly, and put it beside physics alone and the patterns solved from flat.
     resume
         Go on with the run in the directory.
     prediction_scale
@@ -171,8 +174,9 @@ def run(
     with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
         given |= rundir.swapped(swap, config, execution, given)
-        request.say_what_is_idle(config, [*set_, *extra], given)
-        result = rundir.execute(config, folder, execution, given=given, until=until)
+        also = ["compare"] if refine else []
+        request.say_what_is_idle(config, [*set_, *extra], given, also=also)
+        result = rundir.execute(config, folder, execution, given=given, until=until, also=also)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
     terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
@@ -187,6 +191,7 @@ def solve(
     probe: Refined = None,
     positions: Refined = None,
     modes: WholeNumber | None = None,
+    start: Path | None = None,
     passes: WholeNumber | None = None,
     profile: Profile = None,
     set_: Overrides = (),
@@ -210,6 +215,8 @@ def solve(
         fixed, or refine: take the scan's positions for what to start from.
     modes
         Incoherent modes of the probe; default: those of the scan.
+    start
+        A reconstruction (NPZ) to start from; default: a flat object.
     passes
         Over all patterns.
     out
@@ -220,7 +227,7 @@ def solve(
     from ptycho import rundir, terminal
     from ptycho.stages import solve as row
 
-    asked = {"probe": probe, "positions": positions, "modes": modes, "passes": passes}
+    asked = {"probe": probe, "positions": positions, "modes": modes, "start": start, "passes": passes}
     overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
     config, given = request.asked(scenario, data, profile, overrides, seed, reading)
     folder = out or _run_folder(config, profile, "solved")

@@ -208,11 +208,14 @@ class InferenceConfig(Section):
 class SolverConfig(Section):
     """The direct solver: object, and where asked probe and positions, from the patterns without a network."""
 
+    start: Path | None = Field(None, strict=False)
+    """NPZ file with the object (`object`, `coverage`, `origin_xy`) that `ptycho solve` starts from, as `ptycho run`, `infer` and
+    `solve` write it; None starts from a flat one."""
     passes: int = Field(15, ge=1, le=1_000_000)
     """Over all patterns."""
     random_passes: int | None = Field(None, ge=0, le=1_000_000)
     """How many of them, the first, go in random batches; the others are accelerated steps over the whole scan. None takes
-    three, and where probe or positions are refined three quarters."""
+    three, none where it starts from an object, and where probe or positions are refined three quarters."""
     batch_patterns: int = Field(32, ge=1, le=1_000_000)
     """Patterns in a random batch, and computed at once."""
     damping: float = Field(0.05, gt=0, le=1)

@@ -58,7 +58,11 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
 
 
 def overrides_without_effect(
-    config: Config, overrides: Iterable[str], given: Mapping[str, Any], until: str | None = None
+    config: Config,
+    overrides: Iterable[str],
+    given: Mapping[str, Any],
+    until: str | None = None,
+    also: Iterable[str] = (),
 ) -> Iterator[str]:
     """Yield a line for every override that cannot change what a run makes.
 
@@ -68,10 +72,10 @@ def overrides_without_effect(
         As resolved with them.
     overrides : iterable of str
         ``path=value`` texts.
-    given, until
+    given, until, also
         As for :func:`ptycho.pipeline.run_pipeline`.
     """
-    rows = [stage for stage in pipeline.needed_rows(given, until) if stage.name not in given]
+    rows = [stage for stage in pipeline.needed_rows(given, until, also) if stage.name not in given]
     read = {path for stage in rows for path in stage.reads}
     for path in dict.fromkeys(layers.parse_override(text)[0] for text in overrides):
         if path in ALWAYS:

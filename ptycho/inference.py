@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,21 @@ def predict(
         energy[rows] = np.square(out["measured"], dtype=np.float64).sum(axis=(1, 2, 3))
         progress.tell(listener, Progress("infer", int(rows[-1]) + 1, count))
     return Prediction(patches, weights, grouped.on_canvas[0][:, 0, :, 0], residual, energy)
+
+
+def physics_alone(bundle: bundles.Bundle) -> bundles.Bundle:
+    """Return a bundle that takes as many gradient steps as the network of `bundle`, and nothing that was learned.
+
+    The null of training: whatever such a bundle reconstructs, physics knows.
+    """
+    model = bundle.model
+    steps = model.warm_steps + model.steps + model.final_steps
+    plain = {"architecture": "unrolled", "warm_steps": steps, "steps": 0, "final_steps": 0}
+    return replace(
+        bundle,
+        model=model.model_copy(update=plain),
+        weights={name: value for name, value in bundle.weights.items() if name.endswith("log_scale")},
+    )
 
 
 def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The stage table, and running it.
+"""Running the stage table.
 
-Everything else is driven by :data:`STAGES` and knows no stage by heart: running, storing, swapping, telemetry,
+Everything is driven by :data:`ptycho.table.STAGES` and knows no stage by heart: running, storing, swapping, telemetry,
 the run directory, the report and the command line.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,131 +18,11 @@ from ptycho.config import Config
 from ptycho.errors import DataContractError, InvariantError, PtychoError, StageError
 from ptycho.params import Params
 from ptycho.progress import Progress
-from ptycho.rows import Execution, Inputs, Picture, Stage
-from ptycho.stages import (
-    evaluate,
-    evaluate_solution,
-    gate,
-    geometry,
-    group_test,
-    group_train,
-    infer,
-    scale,
-    scan,
-    solve,
-    split,
-    stitch,
-    train,
-    twin,
-)
+from ptycho.rows import Execution, Inputs, Stage
 from ptycho.store import Entry
+from ptycho.table import STAGES
 
 logger = logging.getLogger(__name__)
-
-GROUPING = ("grouping.method", "grouping.neighbor_count", "grouping.oversampling", "grouping.seed")
-
-STAGES: tuple[Stage, ...] = (
-    Stage(
-        "scan",
-        scan,
-        reads=(
-            *("N", "gridsize", "seed", "simulation"),
-            *("probe.kind", "probe.file", "probe.relative_width", "probe.scale"),
-        ),
-    ),
-    Stage("geometry", geometry, inputs=("scan",), reads=("N",)),
-    Stage("split", split, inputs=("scan",), reads=("split",)),
-    Stage(
-        "group_train",
-        group_train,
-        inputs=("split",),
-        reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
-    ),
-    Stage(
-        "group_test",
-        group_test,
-        inputs=("split",),
-        reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
-    ),
-    Stage(
-        "scale", scale, inputs=("group_train",), reads=("scaling", "probe.mask", "probe.smoothing_sigma_px")
-    ),
-    Stage(
-        "train",
-        train,
-        inputs=("group_train", "scale"),
-        costly=True,
-        reads=(
-            *("seed", "model", "training"),
-            *(*GROUPING, "grouping.include_seed", "grouping.regroup_each_epoch"),
-        ),
-        pictures=(
-            Picture(
-                "training", ("train",), "Loss terms and learning rate by epoch; dashed lines are validation."
-            ),
-            Picture("probe", ("train",), "The probe as the forward model used it."),
-        ),
-    ),
-    Stage("infer", infer, inputs=("group_test", "train")),
-    Stage(
-        "stitch",
-        stitch,
-        inputs=("group_test", "train", "infer"),
-        reads=(
-            "inference.prediction_scale",
-            *("evaluation.coverage_threshold", "evaluation.border_px", "evaluation.use_object_guess"),
-        ),
-        pictures=(
-            Picture(
-                "patterns",
-                ("group_test", "train", "stitch"),
-                "Measured test patterns and those that the stitched object predicts.",
-            ),
-        ),
-    ),
-    Stage(
-        "twin",
-        twin,
-        inputs=("group_test", "train", "infer"),
-        reads=("evaluation.border_px", "evaluation.use_object_guess"),
-    ),
-    Stage(
-        "evaluate",
-        evaluate,
-        inputs=("group_test", "train", "stitch"),
-        reads=("evaluation",),
-        pictures=(
-            Picture(
-                "side_by_side",
-                ("group_test", "stitch", "evaluate.threshold", "evaluate.compared"),
-                "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the "
-                "coverage threshold are blank.",
-            ),
-        ),
-    ),
-    Stage(
-        "gate",
-        gate,
-        inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
-        reads=("gates", "grouping.method", "inference.n_groups"),
-    ),
-    Stage("solve", solve, inputs=("scan",), reads=("seed", "solver"), costly=True, optional=True),
-    Stage(
-        "evaluate_solution",
-        evaluate_solution,
-        inputs=("scan", "solve"),
-        reads=("evaluation",),
-        optional=True,
-        pictures=(
-            Picture(
-                "solution",
-                ("solve", "evaluate_solution.threshold"),
-                "The solved object, its probe, the errors.",
-            ),
-        ),
-    ),
-)
-"""The table. Order is the order of running; `inputs` names earlier rows only."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +107,7 @@ def run_pipeline(
     *,
     given: Mapping[str, Any] | None = None,
     until: str | None = None,
+    also: Iterable[str] = (),
     settled: Callable[[Stage, PipelineResult], None] | None = None,
 ) -> PipelineResult:
     """Run the table.
@@ -240,7 +121,9 @@ def run_pipeline(
         Artifacts that take the place of rows: a measured scan, a trained bundle, any artifact of another run.
         What only they would have needed is not run.
     until : str, optional
-        The last row that is wanted; default all.
+        The last row that is wanted; default all but the optional ones.
+    also : iterable of str, optional
+        Optional rows that are wanted too.
     settled : callable, optional
         Called after every row with the row and the result so far.
 
@@ -254,11 +137,12 @@ def run_pipeline(
         Of the first stage that fails.
     """
     given = dict(given or {})
-    for name in (*given, *([until] if until else [])):
+    also = tuple(also)
+    for name in (*given, *also, *([until] if until else [])):
         stage_named(name)
     for name, artifact in given.items():
         _check_given(stage_named(name), artifact, config)
-    return _Run(config, execution or Execution(), given).through(needed_rows(given, until), settled)
+    return _Run(config, execution or Execution(), given).through(needed_rows(given, until, also), settled)
 
 
 def about_run(config: Config) -> dict[str, Any]:
@@ -266,14 +150,15 @@ def about_run(config: Config) -> dict[str, Any]:
     return {"config": config.to_dict(), "provenance": provenance.provenance()}
 
 
-def needed_rows(given: Mapping[str, Any], until: str | None) -> list[Stage]:
-    """Return the rows that `until`, or else every row that no other takes, needs; nothing above what is given.
+def needed_rows(given: Mapping[str, Any], until: str | None, also: Iterable[str] = ()) -> list[Stage]:
+    """Return the rows that `until`, or else every row that is not optional, and those in `also` need.
 
-    Optional rows are needed only where they are asked for.
+    Nothing above what is given.
     """
-    taken = {name for stage in STAGES for name in stage.inputs}
-    ends = [stage.name for stage in STAGES if stage.name not in taken and not stage.optional]
-    waiting = [until] if until else ends
+    always = [stage for stage in STAGES if not stage.optional]
+    taken = {name for stage in always for name in stage.inputs}
+    ends = [stage.name for stage in always if stage.name not in taken]
+    waiting = [*([until] if until else ends), *also]
     needed: set[str] = set()
     while waiting:
         name = waiting.pop()

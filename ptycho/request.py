@@ -98,12 +98,16 @@ def check_truth(config: Config, scan: RawData | None = None) -> None:
 
 
 def say_what_is_idle(
-    config: Config, overrides: Iterable[str], given: Mapping[str, Any], until: str | None = None
+    config: Config,
+    overrides: Iterable[str],
+    given: Mapping[str, Any],
+    until: str | None = None,
+    also: Iterable[str] = (),
 ) -> None:
     """Warn of every override that cannot act."""
     from ptycho import idle
 
-    for line in idle.overrides_without_effect(config, overrides, given, until):
+    for line in idle.overrides_without_effect(config, overrides, given, until, also):
         logger.warning(line)
 
 

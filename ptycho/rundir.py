@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ def execute(
     *,
     given: Mapping[str, Any] | None = None,
     until: str | None = None,
+    also: Iterable[str] = (),
 ) -> PipelineResult:
     """Run the pipeline and write its run directory; see :func:`ptycho.pipeline.run_pipeline`.
 
@@ -54,7 +55,12 @@ def execute(
     with claim.folder(folder, METADATA, check, execution.resume):
         try:
             result = pipeline.run_pipeline(
-                config, replace(execution, folder=folder), given=given, until=until, settled=writer.settled
+                config,
+                replace(execution, folder=folder),
+                given=given,
+                until=until,
+                also=also,
+                settled=writer.settled,
             )
             writer.finish(result)
         except KeyboardInterrupt as stop:

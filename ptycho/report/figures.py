@@ -170,6 +170,30 @@ def solution(found: Solution, threshold: float) -> Figure:
     return figure
 
 
+def four_ways(
+    physics: Reconstruction, network: Reconstruction, refined: Solution, solved: Solution, threshold: float
+) -> Figure:
+    """Amplitude of the object by each way, in one frame and on one scale, where it is covered."""
+    made = {
+        "physics alone": physics,
+        "network": network,
+        "refined": refined.reconstruction,
+        "solved from flat": solved.reconstruction,
+    }
+    inside = {
+        name: np.where(each.coverage > threshold, np.abs(each.object), np.nan) for name, each in made.items()
+    }
+    well = inside["network"][network.coverage > max(1.0, threshold)]
+    finite = well[np.isfinite(well)]
+    top = float(np.percentile(finite, 99.8)) if finite.size else 1.0
+    figure, axes = _sheet(1, len(made), 4.2, 3.8)
+    left, right, bottom, top_px = _extent(network)
+    for axis, (name, field) in zip(axes[0], inside.items(), strict=True):
+        _image(figure, axis, field, name, _extent(made[name]), {"cmap": "viridis", "vmin": 0, "vmax": top})
+        axis.set(xlim=(left, right), ylim=(bottom, top_px))
+    return figure
+
+
 def _sheet(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """Make a figure of panels of width x height inches, and its axes (rows, columns)."""
     from matplotlib.figure import Figure

@@ -37,6 +37,9 @@ WHOLE_DAMPING = 0.02
 PROBE_DAMPING = 0.5
 """Share of the object's largest illumination of a probe pixel in the denominator of the probe's steps."""
 
+COVERED = 0.01
+"""Coverage, in units of one probe's peak, from which on an object is worth starting from."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -64,19 +67,22 @@ def solve(
     raw: RawData,
     config: SolverConfig | Params,
     *,
+    start: Reconstruction | None = None,
     seed: int = 0,
     key: str = "",
     state_dir: Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Solution:
-    """Reconstruct a scan from a flat object.
+    """Reconstruct a scan.
 
     Parameters
     ----------
     raw : RawData
         Its probe is the one to use, or to start from.
     config : SolverConfig
+    start : Reconstruction, optional
+        What to start from where it was covered, in the units of the scan; elsewhere, and without one, a flat object.
     seed : int
         Of the order of the patterns.
     key : str
@@ -95,7 +101,7 @@ def solve(
     RunDirectoryError
         The checkpoint is of another config or other data, or damaged.
     """
-    return _Solver(raw, config, seed, key, state_dir, listener).run(resume)
+    return _Solver(raw, config, start, seed, key, state_dir, listener).run(resume)
 
 
 class _Solver:
@@ -105,12 +111,13 @@ class _Solver:
         self,
         raw: RawData,
         config: SolverConfig | Params,
+        start: Reconstruction | None,
         seed: int,
         key: str,
         state_dir: Path | None,
         listener: Listener | None,
     ) -> None:
-        self.config, self.seed, self.key = config, seed, key
+        self.config, self.seed, self.key, self.warm = config, seed, key, start is not None
         self.state_dir, self.listener = state_dir, listener
         # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
@@ -121,6 +128,8 @@ class _Solver:
         self.places = places.places_of(raw.positions, raw.N)
         unit = math.sqrt(self.energy / len(raw) / self.power)
         self.canvas = np.full(self.places.shape, unit, np.complex64)
+        if start is not None:
+            _put(start, self.canvas, self.places.origin_xy)
         self.previous = self.canvas
         self.since_restart = 0
         self.errors: list[float] = []
@@ -142,8 +151,9 @@ class _Solver:
         asked = self.config.random_passes
         if asked is not None:
             return int(asked)
-        refines = "refine" in (self.config.probe, self.config.positions)
-        return self.config.passes * 3 // 4 if refines else 3
+        if "refine" in (self.config.probe, self.config.positions):
+            return int(self.config.passes) * 3 // 4
+        return 0 if self.warm else 3
 
     def run(self, resume: bool) -> Solution:
         if resume:
@@ -271,6 +281,18 @@ class _Solver:
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
         logger.info("resuming after pass %d", len(self.errors))
+
+
+def _put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
+    """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
+    left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
+    height, width = canvas.shape
+    rows = slice(max(top, 0), max(min(top + start.object.shape[0], height), 0))
+    columns = slice(max(left, 0), max(min(left + start.object.shape[1], width), 0))
+    there = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    given = start.object[there]
+    covered = (start.coverage[there] > COVERED) & np.isfinite(given)
+    canvas[rows, columns][covered] = given[covered]
 
 
 def _parsed(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho.data import RawData
+from ptycho.data import GroupedData, RawData
 from ptycho.errors import DataContractError
 from ptycho.io import npz
+from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
 from ptycho.solve import engine
 from ptycho.solve.engine import Solution
-from ptycho.stages import stitch
+from ptycho.stages import grouped, stitch
+from ptycho.stitching import Reconstruction
 
 KIND = Solution
 FILE = stitch.FILE
@@ -29,12 +32,26 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
     return engine.solve(
         raw,
         params.solver,
+        start=None if params.solver.start is None else stitch.read(params.solver.start),
         seed=params.seed,
         key=execution.key,
         state_dir=execution.folder,
         resume=execution.resume,
         listener=execution.listener,
     )
+
+
+def of_groups(
+    groups: GroupedData,
+    bundle: Bundle,
+    params: Params,
+    execution: Execution,
+    start: Reconstruction | None = None,
+) -> Solution:
+    """Solve the patterns of groups under the probe of a bundle: what the network had, all at once."""
+    raw = replace(grouped.used(groups), probe=bundle.probe)
+    listener = execution.listener
+    return engine.solve(raw, params.solver, start=start, seed=params.seed, listener=listener)
 
 
 def telemetry(solution: Solution) -> dict[str, float]:
@@ -67,12 +84,21 @@ def tables(solution: Solution) -> Iterator[Table]:
 
 def save(solution: Solution, folder: Path, about: Mapping[str, Any]) -> None:
     """Write object, frame, probe, positions and errors into one file."""
-    stitch.write(folder / FILE, solution.reconstruction, {name: getattr(solution, name) for name in ARRAYS})
+    write(folder / FILE, solution)
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Solution:
-    """Read them back; raise DataContractError where the file holds the object alone."""
-    path = folder / FILE
+    """Read them back."""
+    return read(folder / FILE)
+
+
+def write(path: Path, solution: Solution) -> None:
+    """Write a solution."""
+    stitch.write(path, solution.reconstruction, {name: getattr(solution, name) for name in ARRAYS})
+
+
+def read(path: Path) -> Solution:
+    """Read a solution; raise DataContractError where the file holds the object alone."""
     arrays = npz.read_arrays(path)
     for name, (dimensions, kind) in ARRAYS.items():
         array = arrays.get(name)

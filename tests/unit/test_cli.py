@@ -17,6 +17,8 @@ import ptycho
 from ptycho import cli, identity, pipeline
 from ptycho.errors import InvariantError
 from ptycho.model import bundle as bundles
+from ptycho.stages import scale, scan, split
+from ptycho.stages import train as training
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_terminated_training_says_what_is_kept_and_how_to_go_on(
     tmp_path, monkeypatch, tiny_options, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    train = pipeline.train.run
+    train = training.run
     epochs = []
 
     def stop_in_the_second_epoch(inputs, params, execution):
@@ -209,7 +211,7 @@ def test_a_terminated_training_says_what_is_kept_and_how_to_go_on(
 
     command = ["train", "gs1_ideal", *tiny_options, "--cache", "none", "--out", "run", "--seed", "3"]
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.train, "run", stop_in_the_second_epoch)
+        patch.setattr(training, "run", stop_in_the_second_epoch)
         assert call(*command) == 143
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
@@ -229,7 +231,7 @@ def test_an_interrupt_before_anything_was_written_leaves_nothing(tmp_path, monke
         time.sleep(5)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.scale, "run", stop)
+    monkeypatch.setattr(scale, "run", stop)
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
         assert call("run", "gs1_ideal", *tiny_options, "--cache", "none", "--out", "run") == 130
@@ -253,7 +255,7 @@ def test_a_bug_of_ours_is_not_called_bad_input(raised, words, tmp_path, monkeypa
         raise raised
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.scale, "run", crash)
+    monkeypatch.setattr(scale, "run", crash)
     command = ["run", "gs1_ideal", *tiny_options, "--cache", "none"]
     assert call(*command) == 3
     (line,) = capsys.readouterr().err.splitlines()
@@ -266,7 +268,7 @@ def test_a_bug_of_ours_is_not_called_bad_input(raised, words, tmp_path, monkeypa
 
 def test_a_broken_invariant_is_found_and_is_a_bug(tmp_path, monkeypatch, tiny_options, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.split, "invariants", lambda _: iter([("it must hold", False)]))
+    monkeypatch.setattr(split, "invariants", lambda _: iter([("it must hold", False)]))
     assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 3
     assert "stage split: it must hold; this is a bug" in capsys.readouterr().err
 
@@ -276,7 +278,7 @@ def test_no_memory_is_no_bug(tmp_path, monkeypatch, tiny_options, capsys):
         raise MemoryError
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.scale, "run", crash)
+    monkeypatch.setattr(scale, "run", crash)
     assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 2
     assert "out of memory; lower --batch-size" in capsys.readouterr().err
 
@@ -298,7 +300,7 @@ def test_a_missing_backend_is_known_before_any_work(
         importlib.util, "find_spec", lambda name: there[name] if name in there else find(name)
     )
     worked = []
-    monkeypatch.setattr(pipeline.scan, "run", lambda *_: worked.append(1))
+    monkeypatch.setattr(scan, "run", lambda *_: worked.append(1))
     assert call("run", "gs1_ideal", *tiny_options, "--cache", "none") == 2
     assert words in capsys.readouterr().err
     assert not worked

@@ -42,6 +42,7 @@ def other_value(path):
         "name": "another",
         "description": "words",
         "probe.file": "some/probe.npz",
+        "solver.start": "some/object.npz",
     }
     if path in special:
         return special[path]

@@ -278,10 +278,13 @@ class TestKeys:
         before = {stage.name: stage.code for stage in pipeline.STAGES}
         real = provenance._read_source
         for module, touched in {
-            "ptycho.stitching": {"infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"},
-            "ptycho.solve.steps": {"solve", "evaluate_solution"},
+            "ptycho.stitching": {
+                *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
+                *("physics", "refine", "oracle", "compare"),
+            },
+            "ptycho.solve.steps": {"solve", "evaluate_solution", "refine", "oracle"},
             "ptycho.gates": {"gate"},
-            "ptycho.model.unrolled": {"train", "infer"},
+            "ptycho.model.unrolled": {"train", "infer", "physics"},
             "ptycho.simulate.objects": {"scan"},
         }.items():
 
@@ -303,7 +306,7 @@ class TestKeys:
         changed_stages = {stage.name for stage in pipeline.STAGES if stage.code != before[stage.name]}
         monkeypatch.undo()
         provenance.code_version.cache_clear()
-        assert changed_stages == {"train", "infer"}
+        assert changed_stages == {"train", "infer", "physics"}
 
 
 class TestCache:

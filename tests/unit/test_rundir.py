@@ -9,6 +9,7 @@ import pytest
 from ptycho import claim, identity, layers, pipeline, rundir
 from ptycho.errors import RunDirectoryError, StageError
 from ptycho.rows import Execution
+from ptycho.stages import evaluate, scale
 from ptycho.store import Store
 
 NAMES = [stage.name for stage in pipeline.STAGES if not stage.optional]
@@ -158,7 +159,7 @@ class TestInterrupted:
         config = layers.resolve(finished.config.to_dict(), overrides=["evaluation.border_px=5"])
         folder, execution = tmp_path / "run", Execution(cache=finished.store)
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline.evaluate, "run", crash)
+            patch.setattr(evaluate, "run", crash)
             with pytest.raises(MemoryError):
                 rundir.execute(config, folder, execution)
         metadata = rundir.read_metadata(folder)
@@ -177,7 +178,7 @@ class TestInterrupted:
         def crash(*_):
             raise MemoryError
 
-        monkeypatch.setattr(pipeline.scale, "run", crash)
+        monkeypatch.setattr(scale, "run", crash)
         with pytest.raises(MemoryError):
             rundir.execute(tiny_config(), tmp_path / "a" / "run", Execution())
         assert list(tmp_path.iterdir()) == []

@@ -62,12 +62,14 @@ def _only_what_was_set(_: Any) -> Any:
 
 def _nothing_is_idle(_: Any) -> Any:
     """Accept what cannot act without a word."""
-    return lambda config, overrides, given, until=None: []
+    return lambda config, overrides, given, until=None, also=(): []
 
 
 def _everything_is_idle(_: Any) -> Any:
     """Complain of every override."""
-    return lambda config, overrides, given, until=None: [f"--set {text} has no effect" for text in overrides]
+    return lambda config, overrides, given, until=None, also=(): [
+        f"--set {text} has no effect" for text in overrides
+    ]
 
 
 def _no_hint(_: Any) -> Any:

@@ -56,10 +56,27 @@ def _power_adrift(_: Any) -> Any:
     return lambda solver: None
 
 
+def _corner_on_corner(original: Any) -> Any:
+    """Lay the start's first pixel on the canvas's."""
+    return lambda start, canvas, origin_xy: original(start, canvas, start.origin_xy)
+
+
+def _always_solvable(_: Any) -> Any:
+    """Believe that anything can be solved perfectly."""
+    return lambda found: 0.0
+
+
 FAULTS = (
     Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
     Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
     Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),
     Fault("POSITION-SIGN-001", "negated", "ptycho.solve.steps:moves", _negated),
     Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:_Solver._settle", _power_adrift),
+    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.engine:_put", _corner_on_corner),
+    Fault(
+        "UNSOLVABLE-SCAN-001",
+        "always",
+        "ptycho.stages.compare:reachable",
+        _always_solvable,
+    ),
 )

@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 
+from ptycho import stitching
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import RunDirectoryError, SolverDiverged
@@ -207,3 +208,46 @@ def test_a_probe_that_ends_in_a_step_makes_nothing_grow():
     found = engine.solve(raw, SolverConfig(passes=12, random_passes=12, batch_patterns=8))
     assert found.errors[-1] < 0.1 * found.errors[0]
     assert np.abs(found.reconstruction.object).max() < 5 * np.abs(whole.object_guess).max()
+
+
+class TestWarmStart:
+    """From an object instead of from nothing."""
+
+    ONE = SolverConfig(passes=1, batch_patterns=8)
+
+    @pytest.mark.finding("START-FRAME-001")
+    @pytest.mark.parametrize("cut", [(0, 0), (5, 3)])
+    def test_the_truth_explains_the_patterns_before_any_step_in_whatever_frame_it_comes(self, cut, scan):
+        """The truth's own frame, and one that begins elsewhere: both are laid where the scan has them."""
+        rows, columns = cut
+        obj = scan.object_guess[rows:, columns:]
+        lit = stitching.coverage_map(scan.positions, scan.probe, (columns, rows), obj.shape)
+        start = stitching.Reconstruction(obj, lit, (columns, rows), 1.0, len(scan))
+        flat = engine.solve(scan, self.ONE.model_copy(update={"random_passes": 0}))
+        warm = engine.solve(scan, self.ONE, start=start)
+        # What the cut took away, and what hardly any light fell on, is flat.
+        assert warm.errors[0] < (1e-3 if cut == (0, 0) else 0.2) * flat.errors[0]
+
+    def test_it_goes_over_the_whole_scan_at_once(self, scan, solved):
+        """Random batches would forget what they are given."""
+        warm = engine.solve(scan, self.ONE, start=solved.reconstruction)
+        assert warm.errors[0] == pytest.approx(
+            engine.solve(scan, self.ONE, start=solved.reconstruction, seed=5).errors[0]
+        )
+        assert warm.errors[0] < 1.5 * solved.errors[-1]
+
+    def test_what_is_no_number_or_hardly_covered_is_not_taken(self, scan, solved):
+        made = solved.reconstruction
+        obj = made.object.copy()
+        y, x = np.argwhere(made.coverage > 1)[0]
+        obj[y, x] = np.nan
+        obj[made.coverage <= engine.COVERED] = 1e6
+        found = engine.solve(scan, self.ONE, start=replace(made, object=obj))
+        assert np.isfinite(found.reconstruction.object).all()
+        assert found.errors[0] < 0.1
+
+    def test_one_from_elsewhere_is_a_flat_start(self, scan, solved):
+        far = replace(solved.reconstruction, origin_xy=(10_000, -10_000))
+        flat = engine.solve(scan, self.ONE.model_copy(update={"random_passes": 0}))
+        found = engine.solve(scan, self.ONE, start=far)
+        np.testing.assert_array_equal(found.reconstruction.object, flat.reconstruction.object)

@@ -1,0 +1,111 @@
+"""Physics alone, network, refined, solved from flat: the same patterns four ways, and what that says of scan and network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.evaluation import summary
+from ptycho.evaluation.summary import Evaluation
+from ptycho.io import atomic
+from ptycho.params import Params
+from ptycho.rows import Execution, Table
+from ptycho.stages import grouped
+
+FILE = "comparison.json"
+PHYSICS, NETWORK, REFINED, SOLVED = "physics alone", "network", "refined", "solved from flat"
+AGAINST_TRUTH = ("pearson", "ssim", "amplitude_ratio")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Each way's numbers, by its name."""
+
+    ways: Mapping[str, Evaluation]
+
+    @property
+    def threshold(self) -> float:
+        """Coverage above which a pixel counts."""
+        return self.ways[NETWORK].threshold
+
+    def error(self, way: str) -> float:
+        """Return sum (A_pred - A)^2 / sum A^2 of a way's object."""
+        return self.ways[way].data["stitched_error"]
+
+
+KIND = Comparison
+
+
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comparison:
+    """Measure all four on the test patterns, under the probe that the network was given."""
+    groups, bundle = inputs["group_test"], inputs["train"]
+    truth, scan = grouped.truth_of(groups, params), grouped.used(groups)
+    made = {
+        PHYSICS: inputs["physics"],
+        NETWORK: inputs["stitch"],
+        REFINED: inputs["refine"].reconstruction,
+        SOLVED: inputs["oracle"].reconstruction,
+    }
+    return Comparison(
+        {
+            way: summary.evaluate(reconstruction, truth, scan, bundle.probe, params.evaluation)
+            for way, reconstruction in made.items()
+        }
+    )
+
+
+def reachable(found: Comparison) -> float:
+    """Return the least data error that was reached directly; NaN where one is."""
+    return float(np.minimum(found.error(REFINED), found.error(SOLVED)))
+
+
+def telemetry(found: Comparison) -> dict[str, float]:
+    """Return the numbers that are put side by side."""
+    numbers = {f"{way}: data error": found.error(way) for way in found.ways}
+    for way, each in found.ways.items():
+        numbers |= {f"{way}: {name}": each.direct[name] for name in AGAINST_TRUTH if each.compared}
+    return numbers
+
+
+def invariants(found: Comparison) -> Iterator[tuple[str, bool]]:
+    """All four were measured."""
+    yield "each way must be there", set(found.ways) == {PHYSICS, NETWORK, REFINED, SOLVED}
+
+
+def notes(found: Comparison, params: Params) -> Iterator[str]:
+    """Say whether the scan can be solved, and how far the network is from that."""
+    best, network = reachable(found), found.error(NETWORK)
+    if not best <= params.gates.max_data_error:
+        yield (
+            f"The scan is not solvable as it is given: solved directly, its patterns are explained to {best:.2g} and no better. "
+            "Look at its geometry, probe and patterns, not at the network."
+        )
+    else:
+        yield (
+            f"The scan is solvable: solved directly, its patterns are explained to {best:.2g}; the network's object leaves "
+            f"{network:.2g}, physics alone {found.error(PHYSICS):.2g}."
+        )
+
+
+def tables(found: Comparison) -> Iterator[Table]:
+    """Put them side by side, at the top of the page."""
+    rows: list[tuple[Any, ...]] = [("data error", *(found.error(way) for way in found.ways))]
+    if all(each.compared for each in found.ways.values()):
+        rows += [(name, *(each.direct[name] for each in found.ways.values())) for name in AGAINST_TRUTH]
+    yield Table("The same patterns, four ways", ("", *found.ways), tuple(rows), headline=True)
+
+
+def save(found: Comparison, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the numbers."""
+    atomic.write_json(folder / FILE, {way: asdict(each) for way, each in found.ways.items()})
+
+
+def load(folder: Path, inputs: Mapping[str, Any]) -> Comparison:
+    """Read them back."""
+    stored = atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    return Comparison({way: Evaluation(**numbers) for way, numbers in stored.items()})
