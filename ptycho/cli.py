@@ -22,6 +22,7 @@ from ptycho import cache_commands, request
 from ptycho.errors import InvariantError, PtychoError
 from ptycho.findings import commands
 from ptycho.options import (
+    Engine,
     Everything,
     Flag,
     How,
@@ -192,6 +193,7 @@ def solve(
     positions: Refined = None,
     modes: WholeNumber | None = None,
     start: Path | None = None,
+    engine: Engine = None,
     passes: WholeNumber | None = None,
     profile: Profile = None,
     set_: Overrides = (),
@@ -217,6 +219,8 @@ def solve(
         Incoherent modes of the probe; default: those of the scan.
     start
         A reconstruction (NPZ) to start from; default: a flat object.
+    engine
+        own, or ptychi: an independent one, where it is installed.
     passes
         Over all patterns.
     out
@@ -225,11 +229,20 @@ def solve(
         Go on with the solution in the directory.
     """
     from ptycho import rundir, terminal
+    from ptycho.solve import ptychi
     from ptycho.stages import solve as row
 
-    asked = {"probe": probe, "positions": positions, "modes": modes, "start": start, "passes": passes}
+    asked = {
+        "probe": probe,
+        "positions": positions,
+        "modes": modes,
+        "start": start,
+        "engine": engine,
+        "passes": passes,
+    }
     overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
     config, given = request.asked(scenario, data, profile, overrides, seed, reading)
+    ptychi.check(config.solver)
     folder = out or _run_folder(config, profile, "solved")
     with request.about(data), terminal.Bars() as listen:
         request.say_what_is_idle(config, set_, given, "evaluate_solution")

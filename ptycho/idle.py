@@ -27,6 +27,10 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
         "the unrolled network has no limit",
         lambda c: c.model.architecture == "unrolled",
     ),
+    *(
+        (path, "solver.engine is ptychi", lambda c: c.solver.engine == "ptychi")
+        for path in ("solver.momentum", "solver.random_passes")
+    ),
     ("probe.relative_width", "it shapes the idealized probe only", lambda c: c.probe.kind != "idealized"),
     ("probe.file", "the idealized probe is computed", lambda c: c.probe.kind == "idealized"),
     ("simulation.grid.", "simulation.mode is nongrid", lambda c: c.simulation.mode == "nongrid"),

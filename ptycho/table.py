@@ -27,7 +27,14 @@ from ptycho.stages import (
 GROUPING = ("grouping.method", "grouping.neighbor_count", "grouping.oversampling", "grouping.seed")
 
 SOLVING = (
-    *("solver.passes", "solver.random_passes", "solver.batch_patterns", "solver.damping", "solver.momentum"),
+    *(
+        "solver.engine",
+        "solver.passes",
+        "solver.random_passes",
+        "solver.batch_patterns",
+        "solver.damping",
+        "solver.momentum",
+    ),
     *("solver.likelihood", "solver.probe", "solver.probe_from", "solver.modes"),
     *("solver.positions", "solver.positions_from"),
 )

@@ -129,7 +129,7 @@ class _Solver:
         unit = math.sqrt(self.energy / len(raw) / self.power)
         self.canvas = np.full(self.places.shape, unit, np.complex64)
         if start is not None:
-            _put(start, self.canvas, self.places.origin_xy)
+            put(start, self.canvas, self.places.origin_xy)
         self.previous = self.canvas
         self.since_restart = 0
         self.errors: list[float] = []
@@ -283,7 +283,7 @@ class _Solver:
         logger.info("resuming after pass %d", len(self.errors))
 
 
-def _put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
+def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
     """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
     left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
     height, width = canvas.shape

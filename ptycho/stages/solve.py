@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from ptycho.io import npz
 from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
-from ptycho.solve import engine
+from ptycho.solve import engine, ptychi
 from ptycho.solve.engine import Solution
 from ptycho.stages import grouped, stitch
 from ptycho.stitching import Reconstruction
 
 KIND = Solution
+ENGINES: Mapping[str, ModuleType] = {"own": engine, "ptychi": ptychi}
 FILE = stitch.FILE
 ARRAYS: Mapping[str, tuple[int, str]] = {"probe": (3, "c"), "positions": (2, "f"), "errors": (1, "f")}
 """What the file holds beside object and frame: dimensions and kind."""
@@ -29,7 +31,7 @@ ARRAYS: Mapping[str, tuple[int, str]] = {"probe": (3, "c"), "positions": (2, "f"
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:
     """Solve the scan."""
     raw: RawData = inputs["scan"]
-    return engine.solve(
+    return ENGINES[params.solver.engine].solve(
         raw,
         params.solver,
         start=None if params.solver.start is None else stitch.read(params.solver.start),
@@ -51,7 +53,9 @@ def of_groups(
     """Solve the patterns of groups under the probe of a bundle: what the network had, all at once."""
     raw = replace(grouped.used(groups), probe=bundle.probe)
     listener = execution.listener
-    return engine.solve(raw, params.solver, start=start, seed=params.seed, listener=listener)
+    return ENGINES[params.solver.engine].solve(
+        raw, params.solver, start=start, seed=params.seed, listener=listener
+    )
 
 
 def telemetry(solution: Solution) -> dict[str, float]:

@@ -133,7 +133,7 @@ def test_what_is_declared_is_what_is_read(tiny_config, monkeypatch):
     def listen(progress):
         nonlocal now
         now = progress.message if progress.stage == "stages" else now
-        if now == "infer":  # from here on the architecture is read off the bundle, an artifact
+        if now in ("infer", "physics"):  # from here on the architecture is read off the bundle, an artifact
             where.pop(id(object.__getattribute__(config, "model")), None)
 
     found = [tiny_config(*overrides) for overrides in RUNS]

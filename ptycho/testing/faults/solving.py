@@ -72,7 +72,7 @@ FAULTS = (
     Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),
     Fault("POSITION-SIGN-001", "negated", "ptycho.solve.steps:moves", _negated),
     Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:_Solver._settle", _power_adrift),
-    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.engine:_put", _corner_on_corner),
+    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.engine:put", _corner_on_corner),
     Fault(
         "UNSOLVABLE-SCAN-001",
         "always",

@@ -1,0 +1,165 @@
+"""The same scan solved by pty-chi, an independent engine on PyTorch, which nobody here wrote; an extra of its own.
+
+What differs there and is taken out here: its Fourier transform has no normalisation, so that intensities are N^2 times
+ours; the middle of a patch of N pixels is (N - 1)/2, ours N/2; and it scales the probe that it is given, whose power is put back
+into the object.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho import progress, stitching
+from ptycho.config import SolverConfig
+from ptycho.data import RawData
+from ptycho.errors import ConfigError, SolverDiverged
+from ptycho.params import Params
+from ptycho.progress import Listener, Progress
+from ptycho.solve import engine, modes, places
+from ptycho.solve.engine import Solution
+from ptycho.stitching import Reconstruction
+
+logger = logging.getLogger(__name__)
+
+NEEDED = ("ptychi", "torch", "torchvision")
+
+
+def check(config: SolverConfig | Params) -> None:
+    """Raise ConfigError where pty-chi is asked for and is not there, or for what it does not do."""
+    if config.engine != "ptychi":
+        return
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"solver.engine = ptychi: {missing[0]} is not installed; pip install 'ptycho[ptychi]', or use solver.engine = own"
+        )
+    if config.likelihood != "amplitude":
+        raise ConfigError(
+            f"solver.likelihood = {config.likelihood}: with solver.engine = ptychi only amplitude"
+        )
+
+
+def solve(
+    raw: RawData,
+    config: SolverConfig | Params,
+    *,
+    start: Reconstruction | None = None,
+    seed: int = 0,
+    key: str = "",
+    state_dir: Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Solution:
+    """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but that nothing is kept to go on from.
+
+    Raises
+    ------
+    ConfigError
+        pty-chi is not installed, or cannot do what is asked.
+    SolverDiverged
+        A NaN or infinity appeared.
+    """
+    check(config)
+    torch: Any = importlib.import_module("torch")
+    energy = float(sum(np.sum(np.square(a, dtype=np.float64)) for a in raw.diff3d))
+    probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
+    power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
+    where = places.places_of(raw.positions, raw.N)
+    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
+    if start is not None:
+        engine.put(start, canvas, where.origin_xy)
+    local = raw.positions - np.array(where.origin_xy)
+    with _as_it_was(torch), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        task = _task(config, torch.cuda.is_available())(
+            diffraction_data=np.square(raw.diff3d * np.float32(raw.N)),
+            object_data=canvas[None],
+            probe_data=np.asarray(probe[None], np.complex64),
+            probe_position_x_px=local[:, 0].astype(np.float32),
+            probe_position_y_px=local[:, 1].astype(np.float32),
+        )
+        errors = list(_passes(task, config.passes, len(raw) / energy, listener))
+        obj, found, places_yx = (
+            np.asarray(task.get_data_to_cpu(name, as_numpy=True))
+            for name in ("object", "probe", "probe_positions")
+        )
+    factor = math.sqrt(power / float(np.sum(np.abs(found) ** 2, dtype=np.float64)))
+    positions = places_yx[:, ::-1].astype(np.float64) + np.array(where.origin_xy)
+    return _solution(obj[0] / factor, found[0] * factor, positions, where, errors)
+
+
+def _task(config: SolverConfig | Params, on_gpu: bool) -> Any:
+    """Return what makes pty-chi's task of the arrays."""
+    api: Any = importlib.import_module("ptychi.api")
+    tasks: Any = importlib.import_module("ptychi.api.task")
+    options = api.RPIEOptions()
+    run, obj = options.reconstructor_options, options.object_options
+    run.num_epochs, run.batch_size = config.passes, config.batch_patterns
+    run.default_device = api.Devices.GPU if on_gpu else api.Devices.CPU
+    obj.pixel_size_m, obj.alpha = 1.0, config.damping
+    obj.determine_position_origin_coords_by = api.ObjectPosOriginCoordsMethods.SPECIFIED
+    obj.position_origin_coords = np.array([-0.5, -0.5], np.float32)
+    options.probe_options.optimizable = config.probe == "refine"
+    options.probe_options.optimization_plan.start = config.probe_from
+    options.probe_position_options.optimizable = config.positions == "refine"
+    options.probe_position_options.optimization_plan.start = config.positions_from
+    return lambda **arrays: tasks.PtychographyTask(options, **arrays)
+
+
+def _passes(task: Any, count: int, unit: float, listener: Listener | None) -> Iterator[float]:
+    """Run pass after pass; yield the error of each, in units of the data's energy."""
+    for number in range(1, count + 1):
+        task.run(1)
+        found = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1]) * unit
+        if not math.isfinite(found):
+            raise SolverDiverged(
+                f"pty-chi diverged in pass {number}: the error is {found}; raise solver.damping"
+            )
+        told = f"pass {number}/{count} error {found:.3g}"
+        progress.tell(listener, Progress("solve", number, count, told, milestone=True))
+        yield found
+
+
+def _solution(
+    obj: np.ndarray, probe: np.ndarray, positions: np.ndarray, where: places.Places, errors: list[float]
+) -> Solution:
+    coverage = stitching.coverage_map(positions, probe, where.origin_xy, where.shape)
+    made = np.where(coverage > 0, obj, 0).astype(np.complex64)
+    return Solution(
+        reconstruction=Reconstruction(
+            object=made,
+            coverage=coverage,
+            origin_xy=where.origin_xy,
+            kept_fraction=1.0,
+            n_patches=len(positions),
+            n_nonfinite=int((~np.isfinite(made)).sum()),
+        ),
+        probe=np.asarray(probe, np.complex64),
+        positions=positions,
+        errors=np.array(errors),
+    )
+
+
+@contextmanager
+def _as_it_was(torch: Any) -> Iterator[None]:
+    """Put back what pty-chi sets for the whole process; its log and its warnings are not ours."""
+    device, theirs = torch.get_default_device(), logging.getLogger("ptychi")
+    level = theirs.level
+    theirs.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_default_device(device)
+        theirs.setLevel(level)
