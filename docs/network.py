@@ -3,6 +3,7 @@
     python docs/network.py run       # trains and judges what docs/network.json lacks, one variant at a time (hours)
     python docs/network.py transfer  # uses each scenario's network on another object, another dose, another probe
     python docs/network.py time      # measures the inference of those not timed yet, on a quiet machine
+    python docs/network.py solve     # solves the same patterns directly, and times it, on a quiet machine
     python docs/network.py draw      # tables and picture from docs/network.json
 
 What was trained lies in the user's cache, so that `run` goes on where it was stopped. The measured probe is used where
@@ -26,9 +27,11 @@ import numpy as np
 from ptycho import group_canvas, inference, pipeline, request, scenarios
 from ptycho.config import Config, LossConfig
 from ptycho.data import GroupedData, PtychoDataContainer
+from ptycho.evaluation import summary
 from ptycho.io import atomic
 from ptycho.model import bundle as bundles
 from ptycho.rows import Execution
+from ptycho.stages import grouped, solve
 
 HERE = Path(__file__).parent
 ROWS, PAGE, PICTURE = HERE / "network.json", HERE / "network.md", HERE / "images" / "network.png"
@@ -42,6 +45,8 @@ ELSEWHERE = {
 }
 """Where a trained network is used without training: settings of the scan. The other probe is the built-in zone plate."""
 BATCH, REPEATS = 32, 5
+SOLVED = (1, 2, 3, 5, 15, 50)
+"""Passes of the direct solver."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("run", "transfer", "time", "draw"))
+    parser.add_argument("what", choices=("run", "transfer", "time", "solve", "draw"))
     parser.add_argument("scenarios", nargs="*", help=f"default: {' '.join(SCENARIOS)}")
     arguments = parser.parse_args()
     rows = json.loads(ROWS.read_text()) if ROWS.exists() else {}
@@ -96,6 +101,12 @@ def main() -> None:
                     atomic.write_json(ROWS, rows)
                 sys.stdout.write(f"{key}: {rows[key]}\n")
                 sys.stdout.flush()
+        return
+    if arguments.what == "solve":
+        for name in arguments.scenarios or SCENARIOS:
+            for passes in SOLVED:
+                rows[f"{name} | direct solver | {passes}"] = solved(name, passes)
+        atomic.write_json(ROWS, rows)
         return
     for variant in variants():
         for name in arguments.scenarios or SCENARIOS:
@@ -159,6 +170,26 @@ def judged(name: str, variant: Variant) -> dict[str, Any]:
     return row
 
 
+def solved(name: str, passes: int) -> dict[str, Any]:
+    """Return what so many passes of the direct solver over all test patterns together reach, and the time of a pattern."""
+    config = scenarios.load_scenario(name, "stable", (f"solver.passes={passes}",))
+    bundle = physics(config)
+    groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        solution = solve.of_groups(groups, bundle, config, Execution())
+        seconds.append(time.perf_counter() - began)
+    scan, truth = grouped.used(groups), grouped.truth_of(groups, config)
+    found = summary.evaluate(solution.reconstruction, truth, scan, bundle.probe, config.evaluation)
+    return {
+        "pearson": found.direct["pearson"],
+        "ssim": found.direct["ssim"],
+        "stitched_error": found.data["stitched_error"],
+        "ms_per_pattern": 1000 * min(seconds) / len(scan),
+    }
+
+
 def transferred(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return what a scenario's own network reaches on another scan, and what one that is trained there and none reach."""
     at_home = scenarios.load_scenario(name, "stable")
@@ -213,6 +244,7 @@ def draw(rows: dict[str, dict[str, Any]]) -> None:
         "physics, accelerated": ("tab:blue", "o", "-"),
         "network": ("tab:red", "s", "none"),
         "U-Net": ("tab:green", "^", "none"),
+        "direct solver": ("tab:purple", "D", "--"),
     }
     lines = []
     for axes, name in zip(figure.subplots(2, 2).flat, SCENARIOS, strict=True):
