@@ -168,14 +168,17 @@ def run(
     """
     from ptycho import rundir, terminal
     from ptycho.report import write as report
+    from ptycho.solve import ptychi
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
     config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading)
+    also = ["compare"] if refine else []
+    if refine:
+        ptychi.check(config.solver)
     folder = out or _run_folder(config, profile)
     with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
         given |= rundir.swapped(swap, config, execution, given)
-        also = ["compare"] if refine else []
         request.say_what_is_idle(config, [*set_, *extra], given, also=also)
         result = rundir.execute(config, folder, execution, given=given, until=until, also=also)
     terminal.show(result)
@@ -232,14 +235,7 @@ def solve(
     from ptycho.solve import ptychi
     from ptycho.stages import solve as row
 
-    asked = {
-        "probe": probe,
-        "positions": positions,
-        "modes": modes,
-        "start": start,
-        "engine": engine,
-        "passes": passes,
-    }
+    asked = dict(probe=probe, positions=positions, modes=modes, start=start, engine=engine, passes=passes)
     overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
     config, given = request.asked(scenario, data, profile, overrides, seed, reading)
     ptychi.check(config.solver)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,15 +121,10 @@ class _Solver:
         self.state_dir, self.listener = state_dir, listener
         # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
-        self.energy = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in self.measured)
         self.background = (1 / raw.photon_scale) ** 2 if config.likelihood == "poisson" else None
-        self.probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
-        self.power = float(np.sum(np.abs(self.probe) ** 2, dtype=np.float64))
-        self.places = places.places_of(raw.positions, raw.N)
-        unit = math.sqrt(self.energy / len(raw) / self.power)
-        self.canvas = np.full(self.places.shape, unit, np.complex64)
-        if start is not None:
-            put(start, self.canvas, self.places.origin_xy)
+        begins = beginning(raw, config, start)
+        self.energy, self.power, self.probe = begins.energy, begins.power, begins.probe
+        self.places, self.canvas = begins.places, begins.canvas
         self.previous = self.canvas
         self.since_restart = 0
         self.errors: list[float] = []
@@ -169,7 +164,7 @@ class _Solver:
             self._checkpoint()
             told = f"pass {number}/{self.config.passes} error {found:.3g}"
             progress.tell(self.listener, Progress("solve", number, self.config.passes, told, milestone=True))
-        return self._solution()
+        return solution_of(self.canvas, self.probe, self.places, self.errors)
 
     def _random_pass(self) -> float:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
@@ -239,24 +234,6 @@ class _Solver:
         self.canvas = self.canvas / np.float32(factor)
         self.previous = self.canvas if same else self.previous / np.float32(factor)
 
-    def _solution(self) -> Solution:
-        where, frame = self.places.positions, self.places
-        coverage = stitching.coverage_map(where, self.probe, frame.origin_xy, frame.shape)
-        found = np.where(coverage > 0, self.canvas, 0).astype(np.complex64)
-        return Solution(
-            reconstruction=Reconstruction(
-                object=found,
-                coverage=coverage,
-                origin_xy=frame.origin_xy,
-                kept_fraction=1.0,
-                n_patches=len(where),
-                n_nonfinite=int((~np.isfinite(found)).sum()),
-            ),
-            probe=np.asarray(self.probe, np.complex64),
-            positions=where,
-            errors=np.array(self.errors),
-        )
-
     def _checkpoint(self) -> None:
         if self.state_dir is None:
             return
@@ -281,6 +258,50 @@ class _Solver:
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
         logger.info("resuming after pass %d", len(self.errors))
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What any engine starts from: the probe, its power, the energy of all patterns, where these lie, and the object."""
+
+    probe: np.ndarray
+    power: float
+    energy: float
+    places: places.Places
+    canvas: np.ndarray
+
+
+def beginning(raw: RawData, config: SolverConfig | Params, start: Reconstruction | None) -> Beginning:
+    """Return what a solution starts from: a flat object that is as bright as the patterns say, with `start` laid into it."""
+    energy = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in raw.diff3d)
+    probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
+    power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
+    where = places.places_of(raw.positions, raw.N)
+    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
+    if start is not None:
+        put(start, canvas, where.origin_xy)
+    return Beginning(probe, power, energy, where, canvas)
+
+
+def solution_of(
+    obj: np.ndarray, probe: np.ndarray, where: places.Places, errors: Sequence[float]
+) -> Solution:
+    """Return what was found on a canvas (H, W), 0 where no light fell."""
+    coverage = stitching.coverage_map(where.positions, probe, where.origin_xy, where.shape)
+    found = np.where(coverage > 0, obj, 0).astype(np.complex64)
+    return Solution(
+        reconstruction=Reconstruction(
+            object=found,
+            coverage=coverage,
+            origin_xy=where.origin_xy,
+            kept_fraction=1.0,
+            n_patches=len(where.positions),
+            n_nonfinite=int((~np.isfinite(found)).sum()),
+        ),
+        probe=np.asarray(probe, np.complex64),
+        positions=where.positions,
+        errors=np.array(errors),
+    )
 
 
 def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:

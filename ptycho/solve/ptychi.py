@@ -14,22 +14,21 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho import progress, stitching
+from ptycho import progress
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import ConfigError, SolverDiverged
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
-from ptycho.solve import engine, modes, places
+from ptycho.solve import engine
 from ptycho.solve.engine import Solution
 from ptycho.stitching import Reconstruction
-
-logger = logging.getLogger(__name__)
 
 NEEDED = ("ptychi", "torch", "torchvision")
 
@@ -71,37 +70,33 @@ def solve(
     """
     check(config)
     torch: Any = importlib.import_module("torch")
-    energy = float(sum(np.sum(np.square(a, dtype=np.float64)) for a in raw.diff3d))
-    probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
-    power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
-    where = places.places_of(raw.positions, raw.N)
-    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
-    if start is not None:
-        engine.put(start, canvas, where.origin_xy)
+    begins = engine.beginning(raw, config, start)
+    where, probe = begins.places, begins.probe
     local = raw.positions - np.array(where.origin_xy)
     with _as_it_was(torch), torch.random.fork_rng():
         torch.manual_seed(seed)
-        task = _task(config, torch.cuda.is_available())(
+        tasks: Any = importlib.import_module("ptychi.api.task")
+        task = tasks.PtychographyTask(
+            _options(config, torch.cuda.is_available()),
             diffraction_data=np.square(raw.diff3d * np.float32(raw.N)),
-            object_data=canvas[None],
+            object_data=begins.canvas[None],
             probe_data=np.asarray(probe[None], np.complex64),
             probe_position_x_px=local[:, 0].astype(np.float32),
             probe_position_y_px=local[:, 1].astype(np.float32),
         )
-        errors = list(_passes(task, config.passes, len(raw) / energy, listener))
+        errors = list(_passes(task, config.passes, len(raw) / begins.energy, listener))
         obj, found, places_yx = (
             np.asarray(task.get_data_to_cpu(name, as_numpy=True))
             for name in ("object", "probe", "probe_positions")
         )
-    factor = math.sqrt(power / float(np.sum(np.abs(found) ** 2, dtype=np.float64)))
+    factor = math.sqrt(begins.power / float(np.sum(np.abs(found) ** 2, dtype=np.float64)))
     positions = places_yx[:, ::-1].astype(np.float64) + np.array(where.origin_xy)
-    return _solution(obj[0] / factor, found[0] * factor, positions, where, errors)
+    return engine.solution_of(obj[0] / factor, found[0] * factor, replace(where, positions=positions), errors)
 
 
-def _task(config: SolverConfig | Params, on_gpu: bool) -> Any:
-    """Return what makes pty-chi's task of the arrays."""
+def _options(config: SolverConfig | Params, on_gpu: bool) -> Any:
+    """Return pty-chi's options."""
     api: Any = importlib.import_module("ptychi.api")
-    tasks: Any = importlib.import_module("ptychi.api.task")
     options = api.RPIEOptions()
     run, obj = options.reconstructor_options, options.object_options
     run.num_epochs, run.batch_size = config.passes, config.batch_patterns
@@ -113,7 +108,7 @@ def _task(config: SolverConfig | Params, on_gpu: bool) -> Any:
     options.probe_options.optimization_plan.start = config.probe_from
     options.probe_position_options.optimizable = config.positions == "refine"
     options.probe_position_options.optimization_plan.start = config.positions_from
-    return lambda **arrays: tasks.PtychographyTask(options, **arrays)
+    return options
 
 
 def _passes(task: Any, count: int, unit: float, listener: Listener | None) -> Iterator[float]:
@@ -128,26 +123,6 @@ def _passes(task: Any, count: int, unit: float, listener: Listener | None) -> It
         told = f"pass {number}/{count} error {found:.3g}"
         progress.tell(listener, Progress("solve", number, count, told, milestone=True))
         yield found
-
-
-def _solution(
-    obj: np.ndarray, probe: np.ndarray, positions: np.ndarray, where: places.Places, errors: list[float]
-) -> Solution:
-    coverage = stitching.coverage_map(positions, probe, where.origin_xy, where.shape)
-    made = np.where(coverage > 0, obj, 0).astype(np.complex64)
-    return Solution(
-        reconstruction=Reconstruction(
-            object=made,
-            coverage=coverage,
-            origin_xy=where.origin_xy,
-            kept_fraction=1.0,
-            n_patches=len(positions),
-            n_nonfinite=int((~np.isfinite(made)).sum()),
-        ),
-        probe=np.asarray(probe, np.complex64),
-        positions=positions,
-        errors=np.array(errors),
-    )
 
 
 @contextmanager

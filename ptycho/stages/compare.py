@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from ptycho.evaluation.summary import Evaluation
 from ptycho.io import atomic
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
-from ptycho.stages import grouped
+from ptycho.stages import evaluate, grouped
 
 FILE = "comparison.json"
 PHYSICS, NETWORK, REFINED, SOLVED = "physics alone", "network", "refined", "solved from flat"
-AGAINST_TRUTH = ("pearson", "ssim", "amplitude_ratio")
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,26 @@ KIND = Comparison
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comparison:
-    """Measure all four on the test patterns, under the probe that the network was given."""
+    """Measure all four on the test patterns, each under the probe and at the positions that belong to it."""
     groups, bundle = inputs["group_test"], inputs["train"]
     truth, scan = grouped.truth_of(groups, params), grouped.used(groups)
     made = {
-        PHYSICS: inputs["physics"],
-        NETWORK: inputs["stitch"],
-        REFINED: inputs["refine"].reconstruction,
-        SOLVED: inputs["oracle"].reconstruction,
+        PHYSICS: (inputs["physics"], bundle.probe, scan.positions),
+        NETWORK: (inputs["stitch"], bundle.probe, scan.positions),
     }
+    for way, name in ((REFINED, "refine"), (SOLVED, "oracle")):
+        solution = inputs[name]
+        made[way] = solution.reconstruction, solution.probe, solution.positions
     return Comparison(
         {
-            way: summary.evaluate(reconstruction, truth, scan, bundle.probe, params.evaluation)
-            for way, reconstruction in made.items()
+            way: summary.evaluate(
+                reconstruction,
+                truth,
+                replace(scan, xcoords=where[:, 0], ycoords=where[:, 1]),
+                probe,
+                params.evaluation,
+            )
+            for way, (reconstruction, probe, where) in made.items()
         }
     )
 
@@ -68,7 +74,7 @@ def telemetry(found: Comparison) -> dict[str, float]:
     """Return the numbers that are put side by side."""
     numbers = {f"{way}: data error": found.error(way) for way in found.ways}
     for way, each in found.ways.items():
-        numbers |= {f"{way}: {name}": each.direct[name] for name in AGAINST_TRUTH if each.compared}
+        numbers |= {f"{way}: {name}": each.direct[name] for name in evaluate.AGAINST_TRUTH if each.compared}
     return numbers
 
 
@@ -96,7 +102,9 @@ def tables(found: Comparison) -> Iterator[Table]:
     """Put them side by side, at the top of the page."""
     rows: list[tuple[Any, ...]] = [("data error", *(found.error(way) for way in found.ways))]
     if all(each.compared for each in found.ways.values()):
-        rows += [(name, *(each.direct[name] for each in found.ways.values())) for name in AGAINST_TRUTH]
+        rows += [
+            (name, *(each.direct[name] for each in found.ways.values())) for name in evaluate.AGAINST_TRUTH
+        ]
     yield Table("The same patterns, four ways", ("", *found.ways), tuple(rows), headline=True)
 
 

@@ -18,6 +18,8 @@ from ptycho.stages import grouped
 
 KIND = Evaluation
 FILE = "metrics.json"
+AGAINST_TRUTH = ("pearson", "ssim", "amplitude_ratio")
+"""What of the comparison with a truth is told at the top."""
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Evaluation:

@@ -18,7 +18,6 @@ from ptycho.stages import evaluate
 
 KIND = Evaluation
 FILE = "solution_metrics.json"
-AGAINST_TRUTH = ("pearson", "ssim", "amplitude_ratio")
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Evaluation:
@@ -52,7 +51,7 @@ def tables(found: Evaluation) -> Iterator[Table]:
     rows = [
         ("sum (A_pred - A)^2 / sum A^2", found.data["stitched_error"]),
         ("factor that fits the predicted patterns", found.data["stitched_scale"]),
-        *((name, found.direct[name]) for name in AGAINST_TRUTH if name in found.direct),
+        *((name, found.direct[name]) for name in evaluate.AGAINST_TRUTH if name in found.direct),
     ]
     yield Table("Direct solution", ("", ""), tuple(rows), headline=True)
     yield from evaluate.tables(found)

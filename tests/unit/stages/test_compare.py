@@ -12,6 +12,7 @@ from ptycho import identity, inference
 from ptycho.config import GatesConfig
 from ptycho.io import npz
 from ptycho.rows import Execution, Inputs
+from ptycho.solve import ptychi
 from ptycho.stages import compare, grouped, refine, solve
 
 
@@ -76,6 +77,23 @@ class TestRefine:
     def test_it_explains_the_patterns_better_than_the_network(self, found):
         assert found.error(compare.REFINED) < 0.5 * found.error(compare.NETWORK)
         assert found.ways[compare.REFINED].direct["pearson"] > found.ways[compare.NETWORK].direct["pearson"]
+
+    def test_what_was_solved_is_measured_under_its_own_probe_and_at_its_own_positions(
+        self, every_artifact, finished, found
+    ):
+        """A probe twice as bright and an object half as bright, all of it a pixel further on: the same patterns."""
+        solution = every_artifact["oracle"]
+        made = solution.reconstruction
+        x, y = made.origin_xy
+        moved = dataclasses.replace(made, object=made.object / 2, origin_xy=(x + 1, y))
+        other = dataclasses.replace(
+            solution,
+            reconstruction=moved,
+            probe=2 * solution.probe,
+            positions=solution.positions + np.array([1, 0]),
+        )
+        again = compare.run({**every_artifact, "oracle": other}, finished.config, Execution())
+        assert again.error(compare.SOLVED) == pytest.approx(found.error(compare.SOLVED), rel=1e-3)
 
 
 class TestVerdict:
@@ -145,6 +163,14 @@ def scan_file(tmp_path):
     path = tmp_path / "scan.npz"
     npz.write_npz(path, oracles.make_scan(count=40, N=32, shape=(60, 64), seed=4))
     return path
+
+
+def test_an_engine_that_is_not_there_is_known_before_training(tmp_path, tiny_options, monkeypatch, capsys):
+    monkeypatch.setattr(ptychi, "NEEDED", ("no_such_package",))
+    options = ("--refine", "--set", "solver.engine=ptychi", "--out", str(tmp_path / "r"))
+    assert call("run", "gs1_ideal", *options, *tiny_options) == 2
+    assert "no_such_package is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_solution_starts_from_a_reconstruction(tmp_path, scan_file, capsys):
