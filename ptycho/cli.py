@@ -198,6 +198,7 @@ def solve(
     start: Path | None = None,
     engine: Engine = None,
     passes: WholeNumber | None = None,
+    halves: Flag = False,
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
@@ -226,6 +227,8 @@ def solve(
         own, or ptychi: an independent one, where it is installed.
     passes
         Over all patterns.
+    halves
+        Solve every second pattern and the others, too: down to which detail both halves agree.
     out
         Run directory, default runs/NAME_solved.
     resume
@@ -240,11 +243,11 @@ def solve(
     config, given = request.asked(scenario, data, profile, overrides, seed, reading)
     ptychi.check(config.solver)
     folder = out or _run_folder(config, profile, "solved")
+    until, also = "evaluate_solution", ["halves"] if halves else []
     with request.about(data), terminal.Bars() as listen:
-        request.say_what_is_idle(config, set_, given, "evaluate_solution")
-        result = rundir.execute(
-            config, folder, _execution(how, listen, resume), given=given, until="evaluate_solution"
-        )
+        request.say_what_is_idle(config, set_, given, until, also)
+        execution = _execution(how, listen, resume)
+        result = rundir.execute(config, folder, execution, given=given, until=until, also=also)
     terminal.show(result)
     return _wrote(folder / row.FILE)
 

@@ -219,7 +219,7 @@ class SolverConfig(Section):
     """How many of them, the first, go in random batches; the others are accelerated steps over the whole scan. None takes
     three, none where it starts from an object, and where probe or positions are refined three quarters."""
     batch_patterns: int = Field(32, ge=1, le=1_000_000)
-    """Patterns in a random batch, and computed at once."""
+    """Patterns in a random batch."""
     damping: float = Field(0.05, gt=0, le=1)
     """Share of the probe's peak illumination that is mixed into the denominator of a random batch's step."""
     momentum: float = Field(0.9, ge=0, lt=1)

@@ -14,6 +14,12 @@ def memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def cores() -> int:
+    """Return how many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def check_memory(needed: float, what: str, remedy: str, kind: type[PtychoError]) -> None:
     """Raise an error of `kind` where `what` needs more bytes than the machine has memory."""
     there = memory_bytes()

@@ -11,6 +11,7 @@ from ptycho.stages import (
     geometry,
     group_test,
     group_train,
+    halves,
     infer,
     oracle,
     physics,
@@ -156,6 +157,20 @@ STAGES: tuple[Stage, ...] = (
                 "solution",
                 ("solve", "evaluate_solution.threshold"),
                 "The solved object, its probe, the errors.",
+            ),
+        ),
+    ),
+    Stage(
+        "halves",
+        halves,
+        inputs=("scan", "solve"),
+        reads=("seed", "solver", "evaluation.coverage_threshold"),
+        optional=True,
+        pictures=(
+            Picture(
+                "halves",
+                ("halves",),
+                "The object of the even and of the odd patterns, and how they correlate by frequency.",
             ),
         ),
     ),

@@ -21,6 +21,13 @@ Pair = tuple[Tensor, Tensor]
 
 MODULUS_FLOOR = 1e-12
 """Added to squared moduli before a square root: its gradient at zero is infinite."""
+DARK_MODULUS = 1e-3
+"""Far-field modulus that is nearly darkness, in units in which patterns hold (N/2)^2: of a billion photons, one.
+
+A gradient step compares moduli over this background, sqrt(|wave|^2 + d^2) with sqrt(A^2 + d^2). Where a flat start leaves the
+detector dark, the phase is that of the rounding errors, a thousandth of it: followed, it made another object of the same scan
+on every machine.
+"""
 
 
 def hat_matrices(positions: Tensor, axis: int, size: int, canvas_px: int) -> Tensor:
@@ -125,6 +132,11 @@ def summed_intensity(waves: list[Pair]) -> Tensor:
     return total
 
 
+def over_background(intensity: Tensor) -> Tensor:
+    """Return the modulus over the background of a gradient step; see :data:`DARK_MODULUS`."""
+    return ops.sqrt(intensity + DARK_MODULUS**2)
+
+
 def predict_intensity(obj: Pair, placement: Placement, probe: Pair) -> Tensor:
     """Return the far-field intensities (B, C, N, N) of all members, unshifted, energy preserved."""
     patches = placement.extract(obj[0]), placement.extract(obj[1])
@@ -156,7 +168,7 @@ def gradient_step(
     ----------
     obj : pair of (B, M, M)
     amplitude : (B, C, N, N)
-        Measured, unshifted.
+        Measured, unshifted, in units in which patterns hold (N/2)^2.
     placement : Placement
     probe : pair of (P, N, N)
     illumination : (B, M, M)
@@ -166,8 +178,7 @@ def gradient_step(
     """
     patches = placement.extract(obj[0]), placement.extract(obj[1])
     waves = mode_waves(patches, probe)
-    modulus = ops.sqrt(summed_intensity(waves) + MODULUS_FLOOR)
-    excess = amplitude / modulus - 1.0
+    excess = over_background(ops.square(amplitude)) / over_background(summed_intensity(waves)) - 1.0
     peak = ops.max(probe_intensity(probe))
     real, imaginary = 0.0, 0.0
     for p, wave in enumerate(waves):

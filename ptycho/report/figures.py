@@ -10,6 +10,7 @@ from ptycho import coords, forward
 from ptycho.data import GroupedData
 from ptycho.model.bundle import Bundle
 from ptycho.solve.engine import Solution
+from ptycho.stages.halves import Halves
 from ptycho.stitching import Reconstruction
 
 if TYPE_CHECKING:
@@ -191,6 +192,23 @@ def four_ways(
     for axis, (name, field) in zip(axes[0], inside.items(), strict=True):
         _image(figure, axis, field, name, _extent(made[name]), {"cmap": "viridis", "vmin": 0, "vmax": top})
         axis.set(xlim=(left, right), ylim=(bottom, top_px))
+    return figure
+
+
+def halves(found: Halves) -> Figure:
+    """Phase of both halves where they are compared, and the Fourier ring correlation with its levels."""
+    figure, axes = _sheet(1, 3, 4.6, 3.9)
+    for axis, name in zip(axes[0], ("first", "second"), strict=False):
+        field = np.where(found.mask, getattr(found, name), np.nan)
+        field = field * np.exp(-1j * np.angle(np.nansum(field)))
+        reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(field)), 99)))
+        _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
+    axis = axes[0, 2]
+    axis.plot(found.frequencies, found.correlation)
+    for level in (1 / 2, 1 / 7):
+        axis.axhline(level, color="0.5", linestyle="--", linewidth=1)
+    axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))
+    axis.grid(alpha=0.3)
     return figure
 
 

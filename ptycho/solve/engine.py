@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from ptycho import progress, stitching
+from ptycho import machine, progress, stitching
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import SolverDiverged
@@ -36,6 +37,11 @@ WHOLE_DAMPING = 0.02
 """Share of the probe's peak illumination that is added to the denominator of the steps over the whole scan."""
 PROBE_DAMPING = 0.5
 """Share of the object's largest illumination of a probe pixel in the denominator of the probe's steps."""
+
+SHARE = 16
+"""Patterns that a thread takes at a time; sums are made in this order, however many threads there are."""
+WHOLE_BATCH = 128
+"""Patterns computed at once in a pass over the whole scan."""
 
 COVERED = 0.01
 """Coverage, in units of one probe's peak, from which on an object is worth starting from."""
@@ -151,10 +157,15 @@ class _Solver:
         return 0 if self.warm else 3
 
     def run(self, resume: bool) -> Solution:
+        with ThreadPoolExecutor(machine.cores()) as threads:
+            self.across = threads.map
+            return self._run(resume)
+
+    def _run(self, resume: bool) -> Solution:
         if resume:
             self._restore()
         for number in range(len(self.errors) + 1, self.config.passes + 1):
-            with np.errstate(over="ignore", invalid="ignore"):  # what is no number ends it, in words of ours
+            with np.errstate(over="ignore", invalid="ignore"):
                 found = self._random_pass() if number <= self.random_passes else self._whole_pass()
             if not math.isfinite(found):
                 raise SolverDiverged(
@@ -171,14 +182,13 @@ class _Solver:
         order = np.random.default_rng([self.seed, len(self.errors)]).permutation(len(self.measured))
         damping = self.config.damping
         residual = 0.0
-        for rows, change, patches, met in self._changes(order, self.canvas):
-            residual += met
+        for rows, said in self._batches(order, self.config.batch_patterns, lambda: self.canvas):
+            residual += said.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
-            shares = np.broadcast_to((1 - damping) * lit, change[:, 0].shape)
-            self.places.add(self.weights, shares, rows)
-            self.places.add(self.canvas, steps.object_gradient(change, self.probe), rows, self.weights)
-            self._revise_probe(patches, change)
+            self.places.add(self.weights, (1 - damping) * lit[None], rows)
+            self.places.add(self.canvas, said.gradient, rows, self.weights)
+            self._revise_probe(said)
         self._settle()
         self.previous, self.since_restart = self.canvas, 0
         return residual / self.energy
@@ -190,12 +200,15 @@ class _Solver:
         gradient = np.zeros_like(self.canvas)
         weights = np.zeros(self.places.shape, np.float32)
         residual = 0.0
-        for rows, change, patches, met in self._changes(np.arange(len(self.measured)), ahead):
-            residual += met
+        where = self.places
+        # A probe takes a step with every batch.
+        size = self.config.batch_patterns if self.sharpens else WHOLE_BATCH
+        for rows, said in self._batches(np.arange(len(self.measured)), size, lambda: ahead):
+            residual += said.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
-            self.places.add(weights, np.broadcast_to(lit, change[:, 0].shape), rows)
-            self.places.add(gradient, steps.object_gradient(change, self.probe), rows)
-            self._revise_probe(patches, change)
+            where.add(weights, lit[None], rows)
+            where.add(gradient, said.gradient, rows)
+            self._revise_probe(said)
         weights += WHOLE_DAMPING * float(lit.max())
         self.previous, self.canvas = self.canvas, ahead + gradient / weights
         found = residual / self.energy
@@ -203,25 +216,41 @@ class _Solver:
         self._settle()
         return found
 
-    def _changes(
-        self, order: np.ndarray, canvas: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-        """Yield for each batch its rows, the exit waves' change, the object's patches and the residual."""
-        steps_of = np.zeros((len(order), 2))
+    def _batches(
+        self, order: np.ndarray, size: int, canvas: Callable[[], np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, Evidence]]:
+        """Yield for each batch its rows and what its patterns say of the canvas as it then is, good until the next one."""
+        moves = np.zeros((len(order), 2))
         moving = self.moves
-        for start in range(0, len(order), self.config.batch_patterns):
-            rows = order[start : start + self.config.batch_patterns]
-            patches = self.places.cut(canvas, rows)
-            change, met = steps.revise(patches, self.probe, self.measured[rows], self.background)
-            if moving:
-                steps_of[rows] = steps.moves(patches, self.probe, change)
-            yield rows, change, patches, met
+        gradients = np.empty((size, *self.measured.shape[1:]), np.complex64)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            shares = [slice(first, min(first + SHARE, len(rows))) for first in range(0, len(rows), SHARE)]
+            now = canvas()
+            parts = self.across(lambda at, r=rows, c=now: self._ask(r[at], c, gradients[at]), shares)
+            said = _together(gradients[: len(rows)], list(parts))
+            if said.moves is not None:
+                moves[rows] = said.moves
+            yield rows, said
         if moving:
-            self.places = self.places.moved(steps_of - steps_of.mean(axis=0))
+            self.places = self.places.moved(moves - moves.mean(axis=0))
 
-    def _revise_probe(self, patches: np.ndarray, change: np.ndarray) -> None:
-        if self.sharpens:
-            self.probe = steps.revised_probe(self.probe, patches, change, PROBE_DAMPING)
+    def _ask(self, rows: np.ndarray, canvas: np.ndarray, gradient: np.ndarray) -> Evidence:
+        """Return what a few patterns say, their gradient written to `gradient`; runs in threads side by side."""
+        # What is no number ends the pass, in words of ours.
+        with np.errstate(over="ignore", invalid="ignore"):
+            patches = self.places.cut(canvas, rows)
+            change, residual = steps.revise(patches, self.probe, self.measured[rows], self.background)
+            return Evidence(
+                gradient=steps.object_gradient(change, self.probe, gradient),
+                residual=residual,
+                probe=steps.probe_evidence(patches, change) if self.sharpens else None,
+                moves=steps.moves(patches, self.probe, change) if self.moves else None,
+            )
+
+    def _revise_probe(self, said: Evidence) -> None:
+        if said.probe is not None:
+            self.probe = steps.revised_probe(self.probe, *said.probe, PROBE_DAMPING)
 
     def _settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
@@ -258,6 +287,30 @@ class _Solver:
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
         logger.info("resuming after pass %d", len(self.errors))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What some patterns say: gradient (b, N, N), residual, and where asked for the probe's evidence and the moves (b, 2)."""
+
+    gradient: np.ndarray
+    residual: float
+    probe: tuple[np.ndarray, np.ndarray] | None
+    moves: np.ndarray | None
+
+
+def _together(gradient: np.ndarray, parts: Sequence[Evidence]) -> Evidence:
+    """Return what the patterns of all parts say, in their order."""
+    probes = [part.probe for part in parts if part.probe is not None]
+    moves = [part.moves for part in parts if part.moves is not None]
+    return Evidence(
+        gradient=gradient,
+        residual=sum(part.residual for part in parts),
+        probe=(np.sum([lit for lit, _ in probes], axis=0), np.sum([step for _, step in probes], axis=0))
+        if probes
+        else None,
+        moves=np.concatenate(moves) if moves else None,
+    )
 
 
 @dataclass(frozen=True)

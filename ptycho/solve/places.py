@@ -1,7 +1,7 @@
-"""Where patterns lie on the solver's canvas: cutting patches out of it and adding to it, one pattern at a time.
+"""Where patterns lie on the solver's canvas: cutting patches out of it and adding to it.
 
-The same bilinear rule as :func:`ptycho.coords.extract_patches`; loops over patterns, since a window of a canvas costs a
-tenth of its Fourier transform and no memory, while gathering by indices costs more than the transform.
+The same bilinear rule as :func:`ptycho.coords.extract_patches`, by compiled loops (:mod:`ptycho.solve.kernels`): a window
+costs a tenth of its Fourier transform.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Places:
     shape: tuple[int, int]
 
     @cached_property
-    def corners(self) -> list[list[int]]:
-        """Canvas pixel [x, y] of the [0, 0] of each patch, below and left of its place."""
-        return np.floor(self._top_left).astype(int).tolist()
+    def corners(self) -> np.ndarray:
+        """Canvas pixel (M, 2) [x, y] of the [0, 0] of each patch, below and left of its place; int64."""
+        return np.floor(self._top_left).astype(np.int64)
 
     @cached_property
     def fractions(self) -> np.ndarray:
@@ -53,41 +53,35 @@ class Places:
         return np.asarray(self.positions - self.size // 2 - np.array(self.origin_xy))
 
     def cut(self, canvas: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the patches (b, N, N) of the canvas (H, W) at the positions of `rows`."""
-        size = self.size
-        patches = np.empty((len(rows), size, size), canvas.dtype)
-        for patch, row in zip(patches, rows.tolist(), strict=True):
-            x, y = self.corners[row]
-            fx, fy = self.fractions[row]
-            if fx == fy == 0:
-                patch[:] = canvas[y : y + size, x : x + size]
-                continue
-            window = canvas[y : y + size + 1, x : x + size + 1]
-            along_x = window[:, :-1] * (1 - fx)
-            along_x += window[:, 1:] * fx
-            np.multiply(along_x[:-1], 1 - fy, out=patch)
-            patch += along_x[1:] * fy
+        """Return the patches (b, N, N) of the canvas (H, W), float32 or complex64, at the positions of `rows`."""
+        from ptycho.solve import kernels
+
+        patches = np.empty((len(rows), self.size, self.size), canvas.dtype)
+        parts = _parts(canvas)
+        kernels.cut(_floats(canvas), self.corners[rows], self.fractions[rows], parts, _floats(patches))
         return patches
 
     def add(
-        self, canvas: np.ndarray, patches: np.ndarray, rows: np.ndarray, weights: np.ndarray | None = None
+        self,
+        canvas: np.ndarray,
+        patches: np.ndarray,
+        rows: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """Add patches (b, N, N) to the canvas (H, W), in place: the adjoint of :meth:`cut`.
+        """Add patches (b, N, N), or one (1, N, N) everywhere, to the canvas (H, W), in place: the adjoint of :meth:`cut`.
 
-        With `weights` (H, W) what arrives at a pixel is divided by the weight there.
+        Both are float32 or complex64. With `weights` (H, W) float32 what arrives at a pixel is divided by the weight there.
         """
-        for patch, row in zip(patches, rows.tolist(), strict=True):
-            x, y = self.corners[row]
-            spread = _spread(patch, *self.fractions[row])
-            here = slice(y, y + len(spread)), slice(x, x + len(spread))
-            if weights is not None:
-                spread = spread / weights[here]
-            canvas[here] += spread
+        from ptycho.solve import kernels
+
+        added = _floats(np.ascontiguousarray(patches, canvas.dtype))
+        beside = np.empty((0, 0), np.float32) if weights is None else weights
+        where = self.corners[rows], self.fractions[rows]
+        kernels.add(_floats(canvas), added, *where, _parts(canvas), beside)
 
     def fill(self, canvas: np.ndarray, value: float, rows: np.ndarray) -> None:
         """Set the pixels that the patches of `rows` touch, in place."""
-        for row in rows.tolist():
-            x, y = self.corners[row]
+        for x, y in self.corners[rows].tolist():
             canvas[y : y + self.size + 1, x : x + self.size + 1] = value
 
     def moved(self, steps: np.ndarray) -> Places:
@@ -97,19 +91,13 @@ class Places:
         return Places(np.clip(self.positions + steps, lowest, highest), self.size, self.origin_xy, self.shape)
 
 
-def _spread(patch: np.ndarray, fx: np.float32, fy: np.float32) -> np.ndarray:
-    """Share the values of a patch (N, N) between the pixels around their places: (N + 1, N + 1), or the patch itself."""
-    if fx == fy == 0:
-        return patch
-    size = len(patch)
-    right = patch * fx
-    left = patch - right
-    spread = np.zeros((size + 1, size + 1), patch.dtype)
-    spread[:-1, :-1] = left * (1 - fy)
-    spread[:-1, 1:] += right * (1 - fy)
-    spread[1:, :-1] += left * fy
-    spread[1:, 1:] += right * fy
-    return spread
+def _parts(array: np.ndarray) -> int:
+    return 2 if np.iscomplexobj(array) else 1
+
+
+def _floats(array: np.ndarray) -> np.ndarray:
+    """Look at an array as float32, real and imaginary parts in turn."""
+    return array.view(np.float32)
 
 
 def places_of(positions: np.ndarray, size: int) -> Places:

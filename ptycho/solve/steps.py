@@ -27,7 +27,7 @@ def revise(
         Of the object.
     probe : (P, N, N) complex64
     measured : (b, N, N) float32
-        Amplitudes, zero frequency at [0, 0].
+        Amplitudes, zero frequency at [0, 0]; below zero where none was measured.
     background : float or None
         None: the moduli become the measured ones, the gradient of the amplitude error. A number: half the step along the
         gradient of the Poisson likelihood of intensities with so much background, which keeps it bounded where nearly nothing is
@@ -39,35 +39,32 @@ def revise(
     residual : float
         sum (A_pred - A)^2.
     """
-    waves = fft.fft2(patches[:, None] * probe, norm="ortho", workers=-1, overwrite_x=True)
-    power = waves.real**2
-    power += waves.imag**2
-    intensity = power[:, 0] if power.shape[1] == 1 else power.sum(axis=1)
-    modulus = np.sqrt(intensity)
-    residual = float(np.sum((modulus - measured) ** 2, dtype=np.float64))
-    if background is None:
-        modulus += TINY * max(float(measured.max()), TINY)
-        factor = np.divide(measured, modulus, out=modulus)
-        factor -= 1
-    else:
-        factor = (measured**2 + background) / (intensity + background)
-        factor -= 1
-        factor /= 2
-    waves *= factor[:, None]
-    return fft.ifft2(waves, norm="ortho", workers=-1, overwrite_x=True), residual
+    from ptycho.solve import kernels
+
+    waves = fft.fft2(patches[:, None] * probe, norm="ortho", overwrite_x=True)
+    floor = TINY * max(float(measured.max()), TINY) if background is None else background
+    residual = kernels.compare(waves.view(np.float32), measured, floor, background is not None)
+    return fft.ifft2(waves, norm="ortho", overwrite_x=True), residual
 
 
-def object_gradient(change: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """Return sum_p conj(P_p) change_p (b, N, N): what a change of the exit waves says of the object."""
-    if change.shape[1] == 1:
-        return change[:, 0] * np.conj(probe[0])
-    return np.einsum("pyx,bpyx->byx", np.conj(probe), change)
+def object_gradient(change: np.ndarray, probe: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Return sum_p conj(P_p) change_p (b, N, N) complex64, in `out`: what a change of the exit waves says of the object."""
+    from ptycho.solve import kernels
+
+    made = np.empty((len(change), *change.shape[2:]), np.complex64) if out is None else out
+    modes = np.ascontiguousarray(probe, np.complex64)
+    kernels.back(change.view(np.float32), modes.view(np.float32), made.view(np.float32))
+    return made
 
 
-def revised_probe(probe: np.ndarray, patches: np.ndarray, change: np.ndarray, damping: float) -> np.ndarray:
-    """Return the probe (P, N, N) after a step for the exit waves' change (b, P, N, N)."""
+def probe_evidence(patches: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what some patterns say of the probe: its illumination by the object (N, N), and its gradient (P, N, N)."""
     lit = np.sum(patches.real**2 + patches.imag**2, axis=0)
-    step = np.einsum("byx,bpyx->pyx", np.conj(patches), change)
+    return lit, np.einsum("byx,bpyx->pyx", np.conj(patches), change)
+
+
+def revised_probe(probe: np.ndarray, lit: np.ndarray, step: np.ndarray, damping: float) -> np.ndarray:
+    """Return the probe (P, N, N) after a step for the evidence of :func:`probe_evidence`."""
     return np.asarray(probe + step / (damping * lit.max() + (1 - damping) * lit), np.complex64)
 
 

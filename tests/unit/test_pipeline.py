@@ -280,9 +280,9 @@ class TestKeys:
         for module, touched in {
             "ptycho.stitching": {
                 *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
-                *("physics", "refine", "oracle", "compare"),
+                *("physics", "refine", "oracle", "compare", "halves"),
             },
-            "ptycho.solve.steps": {"solve", "evaluate_solution", "refine", "oracle"},
+            "ptycho.solve.steps": {"solve", "evaluate_solution", "halves", "refine", "oracle"},
             "ptycho.gates": {"gate"},
             "ptycho.model.unrolled": {"train", "infer", "physics"},
             "ptycho.simulate.objects": {"scan"},

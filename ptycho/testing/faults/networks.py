@@ -194,6 +194,19 @@ def _as_the_framework_likes(_: Any) -> Any:
     return contextlib.nullcontext
 
 
+def _dark_phase(original: Any) -> Any:
+    """Follow the phase of any far-field pixel, of those too that hold nothing but rounding errors."""
+
+    def bare(intensity: Any) -> Any:
+        from keras import ops
+
+        from ptycho.model import physics
+
+        return ops.sqrt(intensity + physics.MODULUS_FLOOR)
+
+    return bare
+
+
 def _never_compiled(_: Any) -> Any:
     """Compile for no backend."""
     return lambda name: False
@@ -259,5 +272,6 @@ FAULTS = (
     Fault("H-KERAS3-API", "unweighted", "ptycho.model.network:PtychoModel.compute_loss", _unweighted),
     Fault("TENSOR-FLOAT-001", "ten-bits", "ptycho.model.backends:single_precision", _as_the_framework_likes),
     Fault("SEED-BY-BACKEND-001", "own", "ptycho.model.initial:he_normal", _drawn_by_the_framework),
+    Fault("DARK-PHASE-001", "rounding", "ptycho.model.physics:over_background", _dark_phase),
     Fault("JAX-BY-OPERATION-001", "never", "ptycho.model.backends:compiles", _never_compiled),
 )

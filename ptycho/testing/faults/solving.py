@@ -12,13 +12,16 @@ from ptycho.testing.fault import Fault
 def _on_whole_pixels(original: Any) -> Any:
     """Put the weights of a step on whole pixels, while patches lie between them."""
 
-    def add(places: Any, canvas: Any, patches: Any, rows: Any, weights: Any = None) -> None:
+    def add(
+        places: Any, canvas: Any, patches: Any, rows: Any, weights: Any = None, across: Any = map
+    ) -> None:
         if np.iscomplexobj(canvas):
             original(places, canvas, patches, rows, weights)
             return
         size = places.size
-        for patch, row in zip(patches, rows.tolist(), strict=True):
-            x, y = places.corners[row]
+        for patch, (x, y) in zip(
+            np.broadcast_to(patches, (len(rows), size, size)), places.corners[rows], strict=True
+        ):
             here = slice(y, y + size), slice(x, x + size)
             canvas[here] += patch if weights is None else patch / weights[here]
 

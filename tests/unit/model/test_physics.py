@@ -1,6 +1,7 @@
 """The differentiable forward model against numpy, and its adjoint pieces against the definition."""
 
 import numpy as np
+import oracles
 import pytest
 from lazily import Lazy
 
@@ -98,3 +99,26 @@ def test_the_gradient_step_is_zero_at_the_truth_and_lowers_the_error_elsewhere(s
         step = physics.gradient_step(canvas, amplitude, placement, modes, lit, 0.05)
         canvas = (canvas[0] + step[0], canvas[1] + step[1])
     assert errors[0] > 2 * errors[1] > 2 * errors[2]
+
+
+@pytest.mark.finding("DARK-PHASE-001")
+def test_what_starts_a_millionth_off_ends_no_more_than_a_thousandth_off():
+    """A flat start under a smooth probe leaves the detector's rim dark, where rounding alone has a phase."""
+    probe = 3 * oracles.lopsided_probe(N, 1)
+    member = np.array([[-3.25, 2.5], [4.0, -1.75], [1.5, 3.0], [-2.25, -3.75]])
+    patches = oracles.sample(oracles.smooth_object(CANVAS, CANVAS, seed=4), member + CANVAS / 2, N)
+    measured = np.array([oracles.far_field(patch, probe) for patch in patches]) + 0.01
+    amplitude = physics.shift_detector(keras.ops.convert_to_tensor(measured[None].astype(np.float32)))
+    positions = np.ascontiguousarray(-member.T[None, None]).astype(np.float32)
+    placement = physics.Placement(keras.ops.convert_to_tensor(positions), N, CANVAS)
+    modes = tuple(keras.ops.convert_to_tensor(part) for part in pair(probe))
+    lit = physics.placed_illumination(placement, modes, amplitude)
+    off = 1 + 1e-6 * np.random.default_rng(2).normal(size=(1, CANVAS, CANVAS))
+    ends = []
+    for start in (np.ones_like(off), off):
+        obj = tuple(keras.ops.convert_to_tensor(part) for part in pair(start.astype(complex)))
+        for _ in range(3):
+            step = physics.gradient_step(obj, amplitude, placement, modes, lit, 0.02)
+            obj = obj[0] + step[0], obj[1] + step[1]
+        ends.append(as_numpy(obj[0]) + 1j * as_numpy(obj[1]))
+    assert np.abs(ends[1] - ends[0]).max() < 1e-3

@@ -28,6 +28,11 @@ def tensors(field):
     )
 
 
+def lifted(modulus):
+    """Over the background of a photon in a billion."""
+    return np.hypot(modulus, 1e-3)
+
+
 class Scene:
     """Four patterns of one object under a lopsided probe, and a start that does not explain them."""
 
@@ -48,7 +53,8 @@ class Scene:
         return np.array([oracles.far_field(patch, self.probe) for patch in patches])
 
     def error(self, obj):
-        return float(np.sum((self.amplitudes(obj) - self.measured) ** 2))
+        """Of the moduli over the background that a step compares."""
+        return float(np.sum((lifted(self.amplitudes(obj)) - lifted(self.measured)) ** 2))
 
     def placement(self):
         positions = np.ascontiguousarray(-MEMBERS.T[None, None]).astype(np.float32)
@@ -78,8 +84,9 @@ class Scene:
         ):
             waves = [matrix @ (patch * mode) @ matrix.T for mode in self.probe]
             modulus = np.sqrt(sum(np.abs(wave) ** 2 for wave in waves))
+            excess = lifted(measured) / lifted(modulus) - 1
             back = sum(
-                np.conj(mode) * (matrix.conj().T @ (wave * (measured / modulus - 1)) @ matrix.conj())
+                np.conj(mode) * (matrix.conj().T @ (wave * excess) @ matrix.conj())
                 for mode, wave in zip(self.probe, waves, strict=True)
             )
             total += oracles.place(back[None], where[None], (0, 0), (CANVAS, CANVAS))

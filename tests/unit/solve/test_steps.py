@@ -70,16 +70,25 @@ def test_where_a_mode_is_alone_it_is_the_same(case):
     np.testing.assert_allclose(one, steps.object_gradient(padded, zero), rtol=1e-5)
 
 
+def test_how_the_probe_lies_in_memory_changes_nothing(case):
+    probe, patches, measured = case
+    change, _ = revised(probe, patches, measured)
+    lying = np.asfortranarray(probe.astype(np.complex64))
+    expected = np.sum(np.conj(probe) * change, axis=1)
+    np.testing.assert_allclose(steps.object_gradient(change, lying), expected, rtol=1e-4)
+
+
 def test_the_probe_s_step_is_along_the_gradient_and_lowers_the_error(case):
     probe, patches, measured = case
     change, _ = revised(probe, patches, measured)
     # With so much damping that every pixel is weighed alike.
-    made = steps.revised_probe(probe.astype(np.complex64), patches.astype(np.complex64), change, 1.0)
+    evidence = steps.probe_evidence(patches.astype(np.complex64), change)
+    made = steps.revised_probe(probe.astype(np.complex64), *evidence, 1.0)
     lit = np.sum(np.abs(patches) ** 2, axis=0).max()
     along = oracles.noise_object(2 * N, N, seed=4).reshape(2, N, N)
     found = slope(lambda p: amplitude_error(patches, p, measured), probe, along)
     assert found == pytest.approx(-2 * lit * np.vdot(made - probe, along).real, rel=5e-3)
-    better = steps.revised_probe(probe.astype(np.complex64), patches.astype(np.complex64), change, 0.5)
+    better = steps.revised_probe(probe.astype(np.complex64), *evidence, 0.5)
     assert amplitude_error(patches, better, measured) < 0.9 * amplitude_error(patches, probe, measured)
 
 

@@ -1,0 +1,143 @@
+"""The solver's inner loops, compiled: windows of a canvas, their adjoint, and the comparison of moduli.
+
+Compiled on first use and kept beside this file (or in the user's cache). They release the interpreter's lock, so that threads
+run them side by side. Complex arrays come as float32, real and imaginary parts in turn along the last axis: `parts` of them
+make a pixel, 2, or 1 of real arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+compiled = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
+"""No assumption that there are no NaNs: they have to come out where they went in."""
+
+
+@compiled
+def cut(
+    canvas: np.ndarray, corners: np.ndarray, fractions: np.ndarray, parts: int, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    """Write the bilinear windows of a canvas (H, parts W) at corners (b, 2) plus fractions (b, 2) [x, y] to out (b, N, parts N)."""
+    one = np.float32(1)
+    count, size, width = out.shape
+    for k in range(count):
+        x, y = corners[k, 0] * parts, corners[k, 1]
+        fx, fy = fractions[k, 0], fractions[k, 1]
+        here, right = (one - fx) * (one - fy), fx * (one - fy)
+        below, across = (one - fx) * fy, fx * fy
+        for i in range(size):
+            down = i + 1 if fy > 0 else i
+            into = out[k, i]
+            upper, lower = canvas[y + i, x : x + width], canvas[y + down, x : x + width]
+            for j in range(width):
+                into[j] = here * upper[j] + below * lower[j]
+            if fx > 0:
+                upper, lower = (
+                    canvas[y + i, x + parts : x + parts + width],
+                    canvas[y + down, x + parts : x + parts + width],
+                )
+                for j in range(width):
+                    into[j] += right * upper[j] + across * lower[j]
+
+
+@compiled
+def add(
+    canvas: np.ndarray,
+    patches: np.ndarray,
+    corners: np.ndarray,
+    fractions: np.ndarray,
+    parts: int,
+    weights: np.ndarray,
+) -> None:  # pragma: no cover - compiled
+    """Add patches (b or 1, N, parts N) to a canvas (H, parts W): the adjoint of :func:`cut`.
+
+    With weights (H, W), not (0, 0), what arrives at a pixel is divided by the weight there.
+    """
+    one = np.float32(1)
+    size, width = patches.shape[1], patches.shape[2]
+    row = np.empty(width + parts, np.float32)
+    for k in range(len(corners)):
+        patch = patches[k % len(patches)]
+        x, y = corners[k, 0] * parts, corners[k, 1]
+        fx, fy = fractions[k, 0], fractions[k, 1]
+        end = width + parts if fx > 0 else width
+        for i in range(size + 1 if fy > 0 else size):
+            row[:] = 0
+            for upper in range(2):
+                share = fy if upper else one - fy
+                if share == 0 or i - upper < 0 or i - upper >= size:
+                    continue
+                source, left, right = patch[i - upper], (one - fx) * share, fx * share
+                for j in range(width):
+                    row[j] += left * source[j]
+                if fx > 0:
+                    further = row[parts:]
+                    for j in range(width):
+                        further[j] += right * source[j]
+            into = canvas[y + i, x : x + end]
+            if len(weights):
+                beside = weights[y + i, x // parts : (x + end) // parts]
+                if parts == 2:
+                    for j in range(len(beside)):
+                        share = one / beside[j]
+                        row[2 * j] *= share
+                        row[2 * j + 1] *= share
+                else:
+                    for j in range(len(beside)):
+                        row[j] /= beside[j]
+            for j in range(end):
+                into[j] += row[j]
+
+
+@compiled
+def compare(
+    waves: np.ndarray, measured: np.ndarray, background: float, poisson: bool
+) -> float:  # pragma: no cover - compiled
+    """Turn waves (b, P, N, 2 N) into what they lack of the measured amplitudes (b, N, N), in place; see :func:`steps.revise`.
+
+    Return sum (|wave| - A)^2. An amplitude below zero is none: nothing is lacking there.
+    """
+    total = 0.0
+    count, modes, size, _ = waves.shape
+    zero, one, half, floor = np.float32(0), np.float32(1), np.float32(0.5), np.float32(background)
+    factor = np.empty(size, np.float32)
+    for k in range(count):
+        for i in range(size):
+            factor[:] = 0
+            for p in range(modes):
+                wave = waves[k, p, i]
+                for j in range(size):
+                    factor[j] += wave[2 * j] * wave[2 * j] + wave[2 * j + 1] * wave[2 * j + 1]
+            wanted = measured[k, i]
+            residual = zero
+            for j in range(size):
+                intensity, known = factor[j], one if wanted[j] >= 0 else zero
+                modulus = np.sqrt(intensity)
+                residual += known * (modulus - wanted[j]) * (modulus - wanted[j])
+                if poisson:
+                    factor[j] = half * known * ((wanted[j] * wanted[j] + floor) / (intensity + floor) - one)
+                else:
+                    factor[j] = known * (wanted[j] / (modulus + floor) - one)
+            total += float(residual)
+            for p in range(modes):
+                wave = waves[k, p, i]
+                for j in range(size):
+                    wave[2 * j] *= factor[j]
+                    wave[2 * j + 1] *= factor[j]
+    return total
+
+
+@compiled
+def back(change: np.ndarray, probe: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover - compiled
+    """Write sum_p conj(P_p) change_p to out (b, N, 2 N), of changes (b, P, N, 2 N) and a probe (P, N, 2 N)."""
+    count, modes, size, _ = change.shape
+    for k in range(count):
+        for i in range(size):
+            into = out[k, i]
+            into[:] = 0
+            for p in range(modes):
+                wave, mode = change[k, p, i], probe[p, i]
+                for j in range(size):
+                    into[2 * j] += mode[2 * j] * wave[2 * j] + mode[2 * j + 1] * wave[2 * j + 1]
+                    into[2 * j + 1] += mode[2 * j] * wave[2 * j + 1] - mode[2 * j + 1] * wave[2 * j]
