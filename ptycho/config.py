@@ -213,6 +213,8 @@ class SolverConfig(Section):
     start: Path | None = Field(None, strict=False)
     """NPZ file with the object (`object`, `coverage`, `origin_xy`) that `ptycho solve` starts from, as `ptycho run`, `infer` and
     `solve` write it; None starts from a flat one."""
+    bad_pixels: Path | None = Field(None, strict=False)
+    """NPZ file with the array `bad_pixels` (N, N), 1 where the detector measures nothing that is to be believed."""
     passes: int = Field(15, ge=1, le=1_000_000)
     """Over all patterns."""
     random_passes: int | None = Field(None, ge=0, le=1_000_000)

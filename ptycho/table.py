@@ -150,7 +150,7 @@ STAGES: tuple[Stage, ...] = (
         "evaluate_solution",
         evaluate_solution,
         inputs=("scan", "solve"),
-        reads=("evaluation",),
+        reads=("evaluation", "solver.bad_pixels"),
         optional=True,
         pictures=(
             Picture(

@@ -26,8 +26,10 @@ class TwinCorrelation:
     patches: int = 0
 
 
-def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray) -> dict[str, float]:
-    """Predict a scan's patterns from the stitched object and compare.
+def data_error(
+    reconstruction: Reconstruction, scan: RawData, probe: np.ndarray, bad: np.ndarray | None = None
+) -> dict[str, float]:
+    """Predict a scan's patterns from the stitched object and compare; `bad` (N, N) bool are pixels that do not count.
 
     Returns
     -------
@@ -36,12 +38,13 @@ def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray)
         sum (c A_pred - A)^2; ``network_error``: the same error before stitching; ``prediction_scale``: the fitted
         factor that the object was multiplied by, 1 for none.
     """
+    good = 1.0 if bad is None else ~bad
     residual = energy = cross = power = 0.0
     for rows, predicted in forward.scan_amplitudes(
         reconstruction.object, reconstruction.to_canvas(scan.positions), probe
     ):
-        measured = scan.diff3d[rows].astype(float)
-        predicted = predicted.astype(float)
+        measured = scan.diff3d[rows].astype(float) * good
+        predicted = predicted.astype(float) * good
         residual += float(np.sum((predicted - measured) ** 2))
         energy += float(np.sum(measured**2))
         cross += float(np.sum(predicted * measured))

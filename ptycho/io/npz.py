@@ -145,6 +145,21 @@ def read_probe(path: Path, N: int) -> np.ndarray:
     return probe
 
 
+def read_bad_pixels(path: Path, N: int) -> np.ndarray:
+    """Read `bad_pixels` of an NPZ as (N, N) bool, zero frequency at [N/2, N/2]; raise DataContractError for any other or all."""
+    arrays = read_arrays(path, ("bad_pixels",))
+    if "bad_pixels" not in arrays:
+        raise DataContractError(f"{path}: required key bad_pixels missing")
+    found = arrays["bad_pixels"]
+    if found.dtype.kind not in "biuf" or found.shape != (N, N) or not np.isin(found, (0, 1)).all():
+        raise DataContractError(
+            f"{path}: bad_pixels must be {N} x {N} of 0 and 1 for N = {N}; got {found.dtype} {found.shape}"
+        )
+    if found.all():
+        raise DataContractError(f"{path}: bad_pixels leaves no pixel; 1 is a bad one, 0 a good one")
+    return found.astype(bool)
+
+
 def _build(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:
     for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
         if arrays[name].dtype.kind not in "iufc" + "b" * (name == "scan_index"):

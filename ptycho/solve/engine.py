@@ -24,7 +24,7 @@ from scipy import fft
 from ptycho import machine, progress, stitching
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
-from ptycho.errors import SolverDiverged
+from ptycho.errors import DataContractError, SolverDiverged
 from ptycho.io import checkpoint
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
@@ -42,6 +42,9 @@ SHARE = 16
 """Patterns that a thread takes at a time; sums are made in this order, however many threads there are."""
 WHOLE_BATCH = 128
 """Patterns computed at once in a pass over the whole scan."""
+
+NOT_MEASURED = -1.0
+"""Amplitude of a pixel that is not to be believed."""
 
 COVERED = 0.01
 """Coverage, in units of one probe's peak, from which on an object is worth starting from."""
@@ -74,6 +77,7 @@ def solve(
     config: SolverConfig | Params,
     *,
     start: Reconstruction | None = None,
+    bad: np.ndarray | None = None,
     seed: int = 0,
     key: str = "",
     state_dir: Path | None = None,
@@ -89,6 +93,8 @@ def solve(
     config : SolverConfig
     start : Reconstruction, optional
         What to start from where it was covered, in the units of the scan; elsewhere, and without one, a flat object.
+    bad : (N, N) bool, optional
+        Pixels of the detector that are not to be believed, zero frequency at [N/2, N/2]: any value there is as good.
     seed : int
         Of the order of the patterns.
     key : str
@@ -104,10 +110,12 @@ def solve(
     ------
     SolverDiverged
         A NaN or infinity appeared.
+    DataContractError
+        The pixels that are left hold no light.
     RunDirectoryError
         The checkpoint is of another config or other data, or damaged.
     """
-    return _Solver(raw, config, start, seed, key, state_dir, listener).run(resume)
+    return _Solver(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
 
 
 class _Solver:
@@ -118,6 +126,7 @@ class _Solver:
         raw: RawData,
         config: SolverConfig | Params,
         start: Reconstruction | None,
+        bad: np.ndarray | None,
         seed: int,
         key: str,
         state_dir: Path | None,
@@ -126,7 +135,14 @@ class _Solver:
         self.config, self.seed, self.key, self.warm = config, seed, key, start is not None
         self.state_dir, self.listener = state_dir, listener
         # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
+        if bad is not None:
+            left = np.where(bad, np.float32(0), raw.diff3d)
+            if not left.any():
+                raise DataContractError("the pixels that solver.bad_pixels leaves hold no light")
+            raw = replace(raw, diff3d=left)
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
+        if bad is not None:
+            self.measured[:, fft.ifftshift(bad)] = NOT_MEASURED
         self.background = (1 / raw.photon_scale) ** 2 if config.likelihood == "poisson" else None
         begins = beginning(raw, config, start)
         self.energy, self.power, self.probe = begins.energy, begins.power, begins.probe

@@ -42,6 +42,8 @@ def check(config: SolverConfig | Params) -> None:
         raise ConfigError(
             f"solver.engine = ptychi: {missing[0]} is not installed; pip install 'ptycho[ptychi]', or use solver.engine = own"
         )
+    if getattr(config, "bad_pixels", None) is not None:
+        raise ConfigError(f"solver.bad_pixels = {config.bad_pixels}: not with solver.engine = ptychi")
     if config.likelihood != "amplitude":
         raise ConfigError(
             f"solver.likelihood = {config.likelihood}: with solver.engine = ptychi only amplitude"
@@ -53,13 +55,14 @@ def solve(
     config: SolverConfig | Params,
     *,
     start: Reconstruction | None = None,
+    bad: np.ndarray | None = None,
     seed: int = 0,
     key: str = "",
     state_dir: Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Solution:
-    """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but that nothing is kept to go on from.
+    """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but nothing is kept to go on from, and `bad` is None.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from ptycho.io import atomic
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
 from ptycho.solve.engine import Solution
-from ptycho.stages import evaluate
+from ptycho.stages import evaluate, solve
 
 KIND = Evaluation
 FILE = "solution_metrics.json"
@@ -27,7 +27,8 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     truth = raw.object_guess if params.evaluation.use_object_guess else None
     x, y = solution.positions.T
     scan = replace(raw.without_truth(), xcoords=x, ycoords=y)
-    return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation)
+    bad = solve.bad_pixels(params, raw.N)
+    return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation, bad)
 
 
 def telemetry(found: Evaluation) -> dict[str, float]:

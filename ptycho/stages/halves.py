@@ -69,7 +69,11 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
         found = solve.ENGINES[settings.engine].solve(
-            half, settings, seed=params.seed + first, listener=execution.listener
+            half,
+            settings,
+            bad=solve.bad_pixels(params, raw.N),
+            seed=params.seed + first,
+            listener=execution.listener,
         )
         made.append(found.reconstruction)
     return compared(made[0], made[1], params.evaluation.coverage_threshold)

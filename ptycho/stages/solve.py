@@ -35,12 +35,19 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
         raw,
         params.solver,
         start=None if params.solver.start is None else stitch.read(params.solver.start),
+        bad=bad_pixels(params, raw.N),
         seed=params.seed,
         key=execution.key,
         state_dir=execution.folder,
         resume=execution.resume,
         listener=execution.listener,
     )
+
+
+def bad_pixels(params: Params, N: int) -> np.ndarray | None:
+    """Read the pixels (N, N) bool that are not to be believed, where they are told."""
+    path = params.solver.bad_pixels
+    return None if path is None else npz.read_bad_pixels(path, N)
 
 
 def of_groups(

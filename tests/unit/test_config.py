@@ -43,6 +43,7 @@ def other_value(path):
         "description": "words",
         "probe.file": "some/probe.npz",
         "solver.start": "some/object.npz",
+        "solver.bad_pixels": "some/mask.npz",
     }
     if path in special:
         return special[path]

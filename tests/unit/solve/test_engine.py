@@ -9,7 +9,7 @@ import pytest
 from ptycho import stitching
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
-from ptycho.errors import RunDirectoryError, SolverDiverged
+from ptycho.errors import DataContractError, RunDirectoryError, SolverDiverged
 from ptycho.evaluation import frames, metrics
 from ptycho.io import checkpoint
 from ptycho.solve import engine, steps
@@ -100,6 +100,77 @@ class TestKnownProbe:
     def test_batches_of_any_size_come_near(self, scan, batch, least):
         found = engine.solve(scan, SolverConfig(passes=6, batch_patterns=batch, random_passes=4))
         assert against_truth(found, scan)["pearson"] > least
+
+
+class TestBadPixels:
+    @pytest.fixture
+    def bad(self):
+        """A row that is dead, and three pixels that are hot, one of them in the brightest place."""
+        bad = np.zeros((N, N), bool)
+        bad[N // 2 + 10] = True
+        bad[(N // 2, N // 2 - 4, 5), (N // 2, N // 2 + 6, 9)] = True
+        return bad
+
+    @pytest.mark.parametrize("likelihood", ["amplitude", "poisson"])
+    def test_they_change_nothing_that_matters(self, likelihood, scan, bad):
+        config = SolverConfig(passes=12, batch_patterns=8, likelihood=likelihood)
+        scan = replace(scan, photon_scale=1e3)
+        broken = replace(scan, diff3d=np.where(bad, 50 * scan.diff3d.max(), scan.diff3d))
+        sound = against_truth(engine.solve(scan, config), scan)["pearson"]
+        masked = engine.solve(broken, config, bad=bad)
+        assert against_truth(masked, scan)["pearson"] > sound - 0.005
+        assert against_truth(masked, scan)["amplitude_ratio"] == pytest.approx(1, abs=0.01)
+        assert against_truth(engine.solve(broken, config), scan)["pearson"] < 0.9
+
+    def test_any_value_there_is_as_good(self, scan, bad):
+        config = SolverConfig(passes=3, batch_patterns=8)
+        some, other = (
+            engine.solve(replace(scan, diff3d=np.where(bad, value, scan.diff3d)), config, bad=bad)
+            for value in (0, 7)
+        )
+        np.testing.assert_array_equal(some.reconstruction.object, other.reconstruction.object)
+        np.testing.assert_array_equal(some.errors, other.errors)
+
+    def test_where_no_light_is_left_it_says_so(self, scan):
+        with pytest.raises(DataContractError, match="hold no light"):
+            engine.solve(
+                replace(scan, diff3d=_one_bright(scan)), SolverConfig(passes=1), bad=_one_bright(scan)[0] > 0
+            )
+
+
+def _one_bright(scan):
+    """Patterns of one pixel."""
+    patterns = np.zeros_like(scan.diff3d)
+    patterns[:, 4, 5] = 1
+    return patterns
+
+
+def test_a_few_wrong_positions_destroy_nothing(scan, solved):
+    """Five of 120 patterns lie six pixels from where they are said to; without them the correlation is 0.9996."""
+    x = scan.xcoords.copy()
+    x[::24] += np.array([6, -6, 6, -6, 6])
+    found = engine.solve(replace(scan, xcoords=x), SolverConfig(passes=12, batch_patterns=8))
+    assert against_truth(found, scan)["pearson"] > 0.94
+    assert against_truth(found, scan)["amplitude_ratio"] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["amplitude", "poisson"])
+@pytest.mark.parametrize("photons", [1e4, 1e9])
+def test_no_seed_makes_a_nan(likelihood, photons):
+    """Fifty scans of sixty noisy patterns each; each object explains them better than a flat one."""
+    for seed in range(50):
+        clean = oracles.make_scan(count=60, N=N, shape=(56, 60), seed=seed)
+        scale = np.sqrt(photons / np.mean(np.sum(clean.diff3d.astype(float) ** 2, axis=(1, 2))))
+        counts = np.random.default_rng(seed).poisson((scale * clean.diff3d.astype(float)) ** 2)
+        noisy = replace(clean, diff3d=np.sqrt(counts) / scale, photon_scale=scale)
+        config = SolverConfig(
+            passes=5, batch_patterns=8, likelihood=likelihood, probe=("fixed", "refine")[seed % 2]
+        )
+        found = engine.solve(noisy, config, seed=seed)
+        assert np.isfinite(found.reconstruction.object).all()
+        assert np.isfinite(found.probe).all()
+        assert found.errors[-1] < 0.5 * found.errors[0]
 
 
 class TestRefinement:

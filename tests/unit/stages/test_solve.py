@@ -151,3 +151,45 @@ def test_the_headline_holds_what_is_known(every_artifact):
     first, *_ = evaluate_solution.tables(every_artifact["evaluate_solution"])
     assert first.headline
     assert [row[0] for row in first.rows][-3:] == ["pearson", "ssim", "amplitude_ratio"]
+
+
+class TestBadPixels:
+    @pytest.fixture
+    def hot(self, tmp_path):
+        """A scan with two hot pixels, and the file that names them."""
+        scan = oracles.make_scan(count=60, shape=(60, 64), seed=4).without_truth()
+        bad = np.zeros((scan.N, scan.N), np.uint8)
+        bad[(3, scan.N // 2), (4, scan.N // 2)] = 1
+        patterns = np.where(bad, 30 * scan.diff3d.max(), scan.diff3d).astype(np.float32)
+        npz.write_npz(tmp_path / "hot.npz", dataclasses.replace(scan, diff3d=patterns))
+        np.savez(tmp_path / "mask.npz", bad_pixels=bad)
+        return tmp_path
+
+    def solved(self, folder, out, *more):
+        options = ("--passes", "6", "--cache", "none", "--out", str(folder / out), *more)
+        assert call("solve", "--data", str(folder / "hot.npz"), *options) == 0
+        return json.loads((folder / out / "solution_metrics.json").read_text())["data"]["stitched_error"]
+
+    def test_they_count_neither_in_the_solution_nor_in_what_it_is_judged_by(self, hot):
+        mask = f"solver.bad_pixels={hot / 'mask.npz'}"
+        assert self.solved(hot, "with", "--set", mask) < 0.01
+        assert self.solved(hot, "without") > 0.1
+
+    @pytest.mark.parametrize(
+        ("array", "words"),
+        [
+            (np.zeros((7, 7)), "must be 32 x 32 of 0 and 1"),
+            (np.full((32, 32), 2), "must be 32 x 32 of 0 and 1"),
+            (np.full((32, 32), np.nan), "must be 32 x 32 of 0 and 1"),
+            (np.ones((32, 32), bool), "leaves no pixel"),
+        ],
+    )
+    def test_a_mask_that_is_none_is_refused(self, array, words, tmp_path):
+        np.savez(tmp_path / "mask.npz", bad_pixels=array)
+        with pytest.raises(DataContractError, match=words):
+            npz.read_bad_pixels(tmp_path / "mask.npz", 32)
+
+    def test_a_file_without_one_is_refused(self, tmp_path):
+        np.savez(tmp_path / "mask.npz", mask=np.zeros((32, 32)))
+        with pytest.raises(DataContractError, match="bad_pixels missing"):
+            npz.read_bad_pixels(tmp_path / "mask.npz", 32)
