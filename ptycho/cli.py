@@ -171,15 +171,16 @@ def run(
     from ptycho.solve import ptychi
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
-    config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading)
+    config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading, solves=True)
     also = ["compare"] if refine else []
     if refine:
         ptychi.check(config.solver)
     folder = out or _run_folder(config, profile)
     with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
+        given = request.with_solved_probe(config, reading, given, execution)
         given |= rundir.swapped(swap, config, execution, given)
-        request.say_what_is_idle(config, [*set_, *extra], given, also=also)
+        request.say_what_is_idle(config, [*set_, *extra], given, also=[*also, *reading.rows])
         result = rundir.execute(config, folder, execution, given=given, until=until, also=also)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"

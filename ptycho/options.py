@@ -43,6 +43,10 @@ Everything = Annotated[
 ]
 
 
+SOLVE = "solve"
+"""In place of the file of a solution: solve the scan first."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class How:
@@ -65,3 +69,10 @@ class Reading:
     """The file holds intensities (counts), not amplitudes."""
     geometry: Annotated[tuple[str, ...], Parameter(negative=())] = ()
     """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20 ... May be repeated."""
+    probe_from: str | None = None
+    """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `solve` (in run): solve it now."""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Rows of the stage table that run before the scan is what was asked for."""
+        return ("solve",) if self.probe_from == SOLVE else ()

@@ -16,7 +16,7 @@ from ptycho.errors import (
     GroupingError,
     ScaleError,
 )
-from ptycho.options import Reading
+from ptycho.options import SOLVE, Reading
 
 if TYPE_CHECKING:
     from ptycho.config import Config
@@ -54,15 +54,43 @@ def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, re
     return Execution(listener=listener, batch_size=batch_size, resume=resume, cache=store_named(cache, fresh))
 
 
-def read_scan(data: Path, intensity: bool, corrections: Iterable[str]) -> RawData:
-    """Read a scan and correct its geometry as asked."""
+def read_scan(data: Path, reading: Reading) -> RawData:
+    """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
     from ptycho import geometry
     from ptycho.io import npz
+    from ptycho.stages import solve
 
-    scan = npz.read_npz(data, intensity=intensity)
-    for text in corrections:
+    scan = npz.read_npz(data, intensity=reading.intensity)
+    for text in reading.geometry:
         scan = geometry.correct(scan, text)
-    return scan
+    if reading.probe_from in (None, SOLVE):
+        return scan
+    return with_solution(scan, solve.read(Path(reading.probe_from)), reading.probe_from)
+
+
+def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
+    """Return the scan with the probe and at the positions of its solution; raise DataContractError for another scan's."""
+    import dataclasses
+
+    count, size = solution.positions.shape[0], solution.probe.shape[-1]
+    if (count, size) != (len(scan), scan.N):
+        raise DataContractError(
+            f"--probe-from {source}: is of {count} patterns of {size} x {size} px and the scan of {len(scan)} of "
+            f"{scan.N} x {scan.N} px; give the solution of this scan"
+        )
+    x, y = solution.positions.T
+    return dataclasses.replace(scan, xcoords=x, ycoords=y, probe=solution.probe)
+
+
+def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], how: Any) -> dict[str, Any]:
+    """Return what is given, the scan with probe and positions as solving it tells, where that is asked for."""
+    if reading.probe_from != SOLVE:
+        return given
+    from ptycho import pipeline
+
+    refining = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
+    solution = pipeline.run_pipeline(refining, how, given=given, until="solve").artifacts["solve"]
+    return given | {"scan": with_solution(given["scan"], solution, SOLVE)}
 
 
 @contextmanager
@@ -176,18 +204,23 @@ def asked(
     overrides: Iterable[str],
     seed: int | None,
     reading: Reading,
+    solves: bool = False,
 ) -> tuple[Config, dict[str, Any]]:
-    """Return the config, and the measured scan where there is one."""
+    """Return the config, and the measured scan where there is one; `solves` where `--probe-from solve` may be asked for."""
+    if not solves:
+        _refuse_solving(reading)
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is not None:
-        scan = read_scan(data, reading.intensity, reading.geometry)
+        scan = read_scan(data, reading)
         config = of_scan(scan, data, scenario, profile, overrides)
         check_truth(config, scan)
         return config, {"scan": scan}
     if scenario is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     if reading != Reading():
-        raise ConfigError("--intensity and --geometry say how a scan's file is to be read; add --data FILE")
+        raise ConfigError(
+            "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
+        )
     config = of_scenario(scenario, profile, overrides)
     check_truth(config)
     return config, {}
@@ -199,8 +232,16 @@ def with_bundle(
     """Return the config that a bundle was trained with, and bundle and scan as what is given."""
     from ptycho.model import bundle as bundles
 
+    _refuse_solving(reading)
     loaded = bundles.load_bundle(bundle)
     config = of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
-    scan = read_scan(data, reading.intensity, reading.geometry)
+    scan = read_scan(data, reading)
     check_truth(config, scan)
     return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}
+
+
+def _refuse_solving(reading: Reading) -> None:
+    if reading.probe_from == SOLVE:
+        raise ConfigError(
+            "--probe-from solve: only ptycho run solves; run ptycho solve --probe refine first and give its reconstruction.npz"
+        )

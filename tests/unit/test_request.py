@@ -3,12 +3,16 @@
 import dataclasses
 
 import numpy as np
+import oracles
 import pytest
 from command import call
 
 from ptycho import inference, pipeline, request
 from ptycho.config import ModelConfig
+from ptycho.errors import DataContractError
 from ptycho.io import npz
+from ptycho.options import Reading
+from ptycho.rows import Execution
 
 
 def rolled(probe, modes=1):
@@ -95,3 +99,61 @@ def test_another_probe_than_the_bundles_is_told(tmp_path, monkeypatch, finished,
         *("evaluate", "rec.npz", "--bundle", bundle, "--data", "scan.npz"),
         *("--set", "gates.geometry_margin=0.01"),
     ) in (0, 1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A scan whose probe is a guess, in a file, and the solution of it with a refined probe."""
+    folder = tmp_path_factory.mktemp("probe")
+    scan = oracles.make_scan(count=120, shape=(60, 64), seed=4)
+    y, x = (np.mgrid[: scan.N, : scan.N] - scan.N // 2) / scan.N
+    guess = (scan.probe * np.exp(-2j * (x**2 + y**2) + 0.8 * x)).astype(np.complex64)
+    npz.write_npz(folder / "scan.npz", dataclasses.replace(scan, probe=guess))
+    options = ("--probe", "refine", "--passes", "12", "--cache", "none", "--out", str(folder / "solved"))
+    assert call("solve", "--data", str(folder / "scan.npz"), *options) == 0
+    return folder
+
+
+class TestProbeFrom:
+    def reading(self, place):
+        return Reading(probe_from=str(place / "solved" / "reconstruction.npz"))
+
+    def test_probe_and_positions_of_the_solution_stand_for_the_scans(self, place):
+        found = request.read_scan(place / "scan.npz", self.reading(place))
+        own = request.read_scan(place / "scan.npz", Reading())
+        with np.load(place / "solved" / "reconstruction.npz") as solved:
+            np.testing.assert_array_equal(found.probe, solved["probe"])
+            np.testing.assert_array_equal(found.positions, solved["positions"])
+        assert np.abs(found.probe - own.probe).max() > 0.03 * np.abs(own.probe).max()
+        np.testing.assert_array_equal(found.diff3d, own.diff3d)
+        assert found.digest != own.digest
+
+    def test_what_is_solved_at_once_is_the_same(self, place):
+        config, given = request.asked(
+            None,
+            place / "scan.npz",
+            None,
+            ["solver.passes=12"],
+            None,
+            Reading(probe_from="solve"),
+            solves=True,
+        )
+        solved = request.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())
+        found = request.read_scan(place / "scan.npz", self.reading(place))
+        np.testing.assert_array_equal(solved["scan"].probe, found.probe)
+
+    def test_the_solution_of_another_scan_is_refused(self, place, tmp_path):
+        npz.write_npz(tmp_path / "other.npz", oracles.make_scan(count=30, seed=4))
+        with pytest.raises(DataContractError, match=r"120 patterns of 32 x 32 px and the scan of 30"):
+            request.read_scan(tmp_path / "other.npz", self.reading(place))
+
+    @pytest.mark.parametrize("command", [("train", "--out", "t"), ("solve",)])
+    def test_only_a_run_solves(self, command, place, capsys):
+        name, *more = command
+        assert call(name, "--data", str(place / "scan.npz"), "--probe-from", "solve", *more) == 2
+        assert "only ptycho run solves" in capsys.readouterr().err
+
+    def test_what_is_no_solution_is_refused_in_a_line(self, place, capsys):
+        options = ("--data", str(place / "scan.npz"), "--probe-from", str(place / "scan.npz"))
+        assert call("run", *options) == 2
+        assert "not a solution" in capsys.readouterr().err
