@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 
-from ptycho import cache_commands, request
+from ptycho import cache_commands, diagnose_commands, request
 from ptycho.errors import InvariantError, PtychoError
 from ptycho.findings import commands
 from ptycho.options import (
@@ -47,10 +47,10 @@ app = App(
     help_on_error=False,
     suppress_keyboard_interrupt=False,
 )
-app.command(cache_commands.app)
-app.command(commands.app)
-app.command(golden_commands.app)
+for room in (cache_commands.app, commands.app, golden_commands.app):
+    app.command(room)
 app.command(golden_commands.replay)
+app.command(diagnose_commands.diagnose)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from rich.text import Text
 from ptycho.errors import PtychoError
 
 if TYPE_CHECKING:
+    from ptycho import rows
     from ptycho.pipeline import PipelineResult
     from ptycho.progress import Listener, Progress
 
@@ -149,9 +150,7 @@ def show(result: PipelineResult) -> None:
     """Print notes, headline tables and where the artifacts came from."""
     # Here and not above: `ptycho --help` need not load what runs a pipeline.
     from ptycho import pipeline
-    from ptycho.report import write as report
 
-    console = out()
     if result.fault:
         say(f"made with the fault {result.fault} put into the program: not a result", "red")
     for note in result.notes:
@@ -159,16 +158,23 @@ def show(result: PipelineResult) -> None:
     for name in result.records:
         for found in pipeline.stage_named(name).tables(result.artifacts[name]):
             if found.headline:
-                table = Table(*found.columns)
-                for row in found.rows:
-                    style = next((STYLES[cell] for cell in row if cell in STYLES), "")
-                    table.add_row(*(Text(report.number(cell)) for cell in row), style=style)
-                console.print(table)
+                table(found)
     for how in ("given", "loaded", "computed"):
         names = [record.stage for record in result.records.values() if record.how == how]
         if names:
             label = "from the cache" if how == "loaded" else how
             say(f"{label}: {', '.join(names)}", "dim")
+
+
+def table(found: rows.Table) -> None:
+    """Print some numbers, verdicts in their colours."""
+    from ptycho.report import write as report
+
+    made = Table(*found.columns)
+    for row in found.rows:
+        style = next((STYLES[cell] for cell in row if cell in STYLES), "")
+        made.add_row(*(Text(report.number(cell)) for cell in row), style=style)
+    out().print(made)
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

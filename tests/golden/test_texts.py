@@ -24,6 +24,7 @@ COMMANDS = [
         ("train",),
         ("infer",),
         ("evaluate",),
+        ("diagnose",),
         ("scenarios",),
         ("stages",),
         ("cache",),

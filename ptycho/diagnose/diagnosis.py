@@ -1,0 +1,78 @@
+"""The one shape of all answers, and how it is written: for a terminal, as JSON, as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ptycho.diagnose.case import Case
+from ptycho.report import write as report
+from ptycho.rows import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Numbers = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """An answered question.
+
+    Attributes
+    ----------
+    name, question : str
+    answer : str
+        One sentence, computed from the numbers.
+    tables : sequence of Table
+    numbers : mapping of str to mapping
+        Everything measured, by side; values that are not known are texts that say why.
+    draw : callable or None
+        Makes the picture.
+    """
+
+    name: str
+    question: str
+    answer: str
+    tables: tuple[Table, ...]
+    numbers: Mapping[str, Numbers]
+    draw: Callable[[], Figure] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a program reads: question, answer, numbers."""
+        return {
+            "name": self.name,
+            "question": self.question,
+            "answer": self.answer,
+            "numbers": {side: dict(values) for side, values in self.numbers.items()},
+        }
+
+    def to_markdown(self) -> str:
+        """Return a chapter: question, answer, tables."""
+        parts = [f"## {self.name}: {self.question}", self.answer]
+        for table in self.tables:
+            lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns)]
+            lines += [" | ".join(report.number(cell) for cell in row) for row in table.rows]
+            parts.append(f"**{table.title}**\n\n" + "\n".join(f"| {line} |" for line in lines))
+        return "\n\n".join(parts) + "\n"
+
+
+def side_by_side(title: str, cases: Sequence[Case], numbers: Mapping[str, Numbers]) -> Table:
+    """Return a table with a row for each quantity and a column for each side."""
+    names = list(dict.fromkeys(name for values in numbers.values() for name in values))
+    rows = tuple((name, *(numbers[case.name].get(name, "n/a") for case in cases)) for name in names)
+    return Table(title, ("", *(case.name for case in cases)), rows, headline=True)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value was measured: finite, and no text that says why it was not."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def joined(sentences: Mapping[str, str]) -> str:
+    """Return one answer for all sides; their names only where there are several."""
+    if len(sentences) == 1:
+        return next(iter(sentences.values()))
+    return "; ".join(f"{side}: {text.rstrip('.')}" for side, text in sentences.items()) + "."
