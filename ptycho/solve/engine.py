@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,7 +198,7 @@ class _Solver:
         order = np.random.default_rng([self.seed, len(self.errors)]).permutation(len(self.measured))
         damping = self.config.damping
         residual = 0.0
-        for rows, said in self._batches(order, self.config.batch_patterns, lambda: self.canvas):
+        for rows, said in self._batches(order, self.config.batch_patterns, self.canvas):
             residual += said.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
@@ -219,7 +219,7 @@ class _Solver:
         where = self.places
         # A probe takes a step with every batch.
         size = self.config.batch_patterns if self.sharpens else WHOLE_BATCH
-        for rows, said in self._batches(np.arange(len(self.measured)), size, lambda: ahead):
+        for rows, said in self._batches(np.arange(len(self.measured)), size, ahead):
             residual += said.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             where.add(weights, lit[None], rows)
@@ -233,17 +233,17 @@ class _Solver:
         return found
 
     def _batches(
-        self, order: np.ndarray, size: int, canvas: Callable[[], np.ndarray]
+        self, order: np.ndarray, size: int, canvas: np.ndarray
     ) -> Iterator[tuple[np.ndarray, Evidence]]:
         """Yield for each batch its rows and what its patterns say of the canvas as it then is, good until the next one."""
         moves = np.zeros((len(order), 2))
         moving = self.moves
+        size = min(size, len(order))
         gradients = np.empty((size, *self.measured.shape[1:]), np.complex64)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             shares = [slice(first, min(first + SHARE, len(rows))) for first in range(0, len(rows), SHARE)]
-            now = canvas()
-            parts = self.across(lambda at, r=rows, c=now: self._ask(r[at], c, gradients[at]), shares)
+            parts = self.across(lambda at, rows=rows: self._ask(rows[at], canvas, gradients[at]), shares)
             said = _together(gradients[: len(rows)], list(parts))
             if said.moves is not None:
                 moves[rows] = said.moves

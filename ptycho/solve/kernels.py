@@ -7,11 +7,26 @@ make a pixel, 2, or 1 of real arrays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numpy as np
 from numba import njit
 
-compiled = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}, error_model="numpy")
-"""No assumption that there are no NaNs: they have to come out where they went in."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Have a function compiled when it is first called, and kept where any folder can be written.
+
+    No assumption is made that there are no NaNs: they have to come out where they went in.
+    """
+    options: Any = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
+    try:
+        made = njit(cache=True, **options)(function)
+    except RuntimeError:  # numba finds neither this folder nor the user's cache writable
+        made = njit(**options)(function)
+    return cast(Function, made)
 
 
 @compiled

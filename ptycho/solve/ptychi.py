@@ -31,6 +31,8 @@ from ptycho.solve.engine import Solution
 from ptycho.stitching import Reconstruction
 
 NEEDED = ("ptychi", "torch", "torchvision")
+METHOD = "RPIE"
+"""Of pty-chi's: the one that is nearest to ours."""
 
 
 def check(config: SolverConfig | Params) -> None:
@@ -100,11 +102,13 @@ def solve(
 def _options(config: SolverConfig | Params, on_gpu: bool) -> Any:
     """Return pty-chi's options."""
     api: Any = importlib.import_module("ptychi.api")
-    options = api.RPIEOptions()
+    options = getattr(api, f"{METHOD}Options")()
     run, obj = options.reconstructor_options, options.object_options
     run.num_epochs, run.batch_size = config.passes, config.batch_patterns
     run.default_device = api.Devices.GPU if on_gpu else api.Devices.CPU
-    obj.pixel_size_m, obj.alpha = 1.0, config.damping
+    obj.pixel_size_m = 1.0
+    if METHOD == "RPIE":
+        obj.alpha = config.damping
     obj.determine_position_origin_coords_by = api.ObjectPosOriginCoordsMethods.SPECIFIED
     obj.position_origin_coords = np.array([-0.5, -0.5], np.float32)
     options.probe_options.optimizable = config.probe == "refine"

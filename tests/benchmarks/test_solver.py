@@ -57,8 +57,10 @@ def test_a_pass_costs_a_few_of_its_transforms(benchmark, raw, random_passes):
     not all(importlib.util.find_spec(name) for name in ptychi.NEEDED),
     reason="pty-chi is not installed: tox -e ptychi",
 )
-def test_it_reaches_what_ptychi_reaches_sooner(benchmark, raw):
-    """The goal is three times as fast; measured: 2.5."""
+@pytest.mark.parametrize("method", ["RPIE", "LSQML"])
+def test_it_reaches_what_ptychi_reaches_sooner(benchmark, raw, method, monkeypatch):
+    """The goal is three times as fast."""
+    monkeypatch.setattr(ptychi, "METHOD", method)
     theirs = ptychi.solve(raw, SolverConfig(engine="ptychi", passes=15, damping=0.1))
     wanted = pearson(theirs, raw)
     passes = next(
@@ -78,4 +80,4 @@ def test_it_reaches_what_ptychi_reaches_sooner(benchmark, raw):
         ptychi_seconds=theirs_s,
         ratio=theirs_s / ours_s,
     )
-    assert theirs_s > 1.5 * ours_s
+    assert theirs_s > 2 * ours_s
