@@ -164,7 +164,10 @@ STAGES: tuple[Stage, ...] = (
         "halves",
         halves,
         inputs=("scan", "solve"),
-        reads=("seed", "solver", "evaluation.coverage_threshold"),
+        reads=(
+            *("seed", *(f"solver.{name}" for name in halves.SETTINGS), "solver.bad_pixels"),
+            "evaluation.coverage_threshold",
+        ),
         optional=True,
         pictures=(
             Picture(

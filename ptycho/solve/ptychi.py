@@ -44,8 +44,6 @@ def check(config: SolverConfig | Params) -> None:
         raise ConfigError(
             f"solver.engine = ptychi: {missing[0]} is not installed; pip install 'ptycho[ptychi]', or use solver.engine = own"
         )
-    if getattr(config, "bad_pixels", None) is not None:
-        raise ConfigError(f"solver.bad_pixels = {config.bad_pixels}: not with solver.engine = ptychi")
     if config.likelihood != "amplitude":
         raise ConfigError(
             f"solver.likelihood = {config.likelihood}: with solver.engine = ptychi only amplitude"
@@ -74,6 +72,8 @@ def solve(
         A NaN or infinity appeared.
     """
     check(config)
+    if bad is not None:
+        raise ConfigError("solver.bad_pixels: not with solver.engine = ptychi; use solver.engine = own")
     torch: Any = importlib.import_module("torch")
     begins = engine.beginning(raw, config, start)
     where, probe = begins.places, begins.probe

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError
 from ptycho.evaluation import frames, metrics
@@ -23,6 +24,8 @@ from ptycho.stages import solve
 from ptycho.stitching import Reconstruction
 
 FILE = "halves.npz"
+SETTINGS = ("engine", "passes", "random_passes", "batch_patterns", "damping", "momentum", "likelihood")
+"""Of the solver, that a half is solved with: probe and positions are known by then."""
 LEVELS = {"1/2": 0.5, "1/7": 1 / 7}
 """Of the correlation at which detail is said to end."""
 
@@ -63,8 +66,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
         raise DataContractError(f"a scan of {len(raw)} pattern has no halves; give one of two or more")
     x, y = whole.positions.T
     scan = replace(raw.without_truth(), xcoords=x, ycoords=y, probe=whole.probe)
-    known = {"probe": "fixed", "positions": "fixed", "modes": None, "start": None}
-    settings = params.solver.model_copy(update=known)
+    settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
     made = []
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
