@@ -50,7 +50,7 @@ def test_a_pass_costs_a_few_of_its_transforms(benchmark, raw, random_passes):
     _, reference = in_turn(lambda: None, bare)
     benchmark.pedantic(lambda: passes(2), rounds=2)
     record(benchmark, pass_seconds=one, fft_seconds=reference, ratio=one / reference)
-    assert one / reference < 12
+    assert one / reference < 6
 
 
 @pytest.mark.skipif(
@@ -80,4 +80,4 @@ def test_it_reaches_what_ptychi_reaches_sooner(benchmark, raw, method, monkeypat
         ptychi_seconds=theirs_s,
         ratio=theirs_s / ours_s,
     )
-    assert theirs_s > 2 * ours_s
+    assert theirs_s > 3 * ours_s
