@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 Question = Literal[
     "params", "grouping", "probe", "reassembly", "intensity", "bias", "scaler", "history", "compare", "all"
 ]
-CHEAP = ("scan", "geometry", "split", "group_train", "group_test", "scale")
-"""Rows that are computed for a side that is no finished run."""
 
 
 def diagnose(
@@ -151,21 +150,24 @@ class _Computed(Mapping[str, Any]):
     """The artifacts before training of a scenario or a scan, computed (or taken from the cache) when they are asked for."""
 
     def __init__(self, config: Config, execution: Execution, given: Mapping[str, Any]) -> None:
+        from ptycho import pipeline
+
         self.config, self.execution, self.given = config, execution, given
         self.known: dict[str, Any] = dict(given)
+        self.cheap = [row.name for row in itertools.takewhile(lambda row: not row.costly, pipeline.STAGES)]
 
     def __getitem__(self, stage: str) -> Any:
         from ptycho import pipeline
 
-        if stage not in CHEAP:
+        if stage not in self.cheap:
             raise KeyError(stage)
         if stage not in self.known:
             made = pipeline.run_pipeline(self.config, self.execution, given=self.given, until=stage)
-            self.known |= {name: made.artifacts[name] for name in made.artifacts}
+            self.known |= made.artifacts
         return self.known[stage]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(CHEAP)
+        return iter(self.cheap)
 
     def __len__(self) -> int:
-        return len(CHEAP)
+        return len(self.cheap)

@@ -28,14 +28,8 @@ RELATED = 0.5
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Compare the stitched object of all sides with the truth."""
-    numbers = {case.name: measure(case) for case in cases}
-    return Diagnosis(
-        "bias",
-        QUESTION,
-        diagnosis.joined({name: _sentence(values) for name, values in numbers.items()}),
-        (diagnosis.side_by_side("Amplitude against the truth", cases, numbers),),
-        numbers,
-        lambda: draw(cases),
+    return diagnosis.measured(
+        "bias", QUESTION, "Amplitude against the truth", cases, measure, _sentence, draw
     )
 
 
@@ -71,17 +65,11 @@ def _amplitudes(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
 
 def whole(case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Return the amplitudes of object and truth over the truth's frame, 0 where nothing was reconstructed."""
-    made, truth = case.get("stitch"), truth_of(case)
+    truth = truth_of(case)
+    pair = frames.compare_frames(case.get("stitch"), truth, case.config.evaluation.coverage_threshold)
+    (left, top), (height, width) = pair.origin_xy, pair.mask.shape
     placed = np.zeros(truth.shape)
-    x, y = made.origin_xy
-    height, width = made.object.shape
-    rows, columns = (
-        slice(max(y, 0), min(y + height, len(truth))),
-        slice(max(x, 0), min(x + width, truth.shape[1])),
-    )
-    inside = slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
-    lit = made.coverage[inside] > case.config.evaluation.coverage_threshold
-    placed[rows, columns] = np.where(lit, np.abs(made.object[inside]), 0)
+    placed[top : top + height, left : left + width] = np.where(pair.mask, np.abs(pair.prediction), 0)
     return placed.ravel(), np.abs(truth).astype(float).ravel()
 
 

@@ -23,14 +23,8 @@ LEGACY_OFFSET_PX, LEGACY_JITTER_PX = 4, 10
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Measure the canvas of the test part of all sides."""
-    numbers = {case.name: measure(case) for case in cases}
-    return Diagnosis(
-        "reassembly",
-        QUESTION,
-        diagnosis.joined({name: _sentence(values) for name, values in numbers.items()}),
-        (diagnosis.side_by_side("Canvas of the test part", cases, numbers),),
-        numbers,
-        lambda: draw(cases),
+    return diagnosis.measured(
+        "reassembly", QUESTION, "Canvas of the test part", cases, measure, _sentence, draw
     )
 
 

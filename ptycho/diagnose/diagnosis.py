@@ -59,6 +59,28 @@ class Diagnosis:
         return "\n\n".join(parts) + "\n"
 
 
+def measured(
+    name: str,
+    question: str,
+    title: str,
+    cases: Sequence[Case],
+    measure: Callable[[Case], Numbers],
+    sentence: Callable[[Numbers], str],
+    draw: Callable[[Sequence[Case]], Figure] | None = None,
+    more: Sequence[Table] = (),
+) -> Diagnosis:
+    """Measure each side by itself: its numbers in a column, its sentence in the answer."""
+    numbers = {case.name: measure(case) for case in cases}
+    return Diagnosis(
+        name,
+        question,
+        joined({side: sentence(values) for side, values in numbers.items()}),
+        (side_by_side(title, cases, numbers), *more),
+        numbers,
+        None if draw is None else lambda: draw(cases),
+    )
+
+
 def side_by_side(title: str, cases: Sequence[Case], numbers: Mapping[str, Numbers]) -> Table:
     """Return a table with a row for each quantity and a column for each side."""
     names = list(dict.fromkeys(name for values in numbers.values() for name in values))

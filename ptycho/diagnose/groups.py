@@ -24,15 +24,11 @@ PARTS = {"train": ("group_train", "grouping"), "test": ("group_test", "inference
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Describe the groups of both parts of all sides."""
-    numbers = {case.name: {**measure(case, "train"), **measure(case, "test")} for case in cases}
-    return Diagnosis(
-        "grouping",
-        QUESTION,
-        diagnosis.joined({name: _sentence(values) for name, values in numbers.items()}),
-        (diagnosis.side_by_side("Groups", cases, numbers),),
-        numbers,
-        lambda: draw(cases),
-    )
+
+    def both(case: Case) -> dict[str, Any]:
+        return {**measure(case, "train"), **measure(case, "test")}
+
+    return diagnosis.measured("grouping", QUESTION, "Groups", cases, both, _sentence, draw)
 
 
 def measure(case: Case, part: str) -> dict[str, Any]:

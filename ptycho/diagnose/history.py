@@ -19,15 +19,8 @@ QUESTION = "Did training get anywhere, and did anything become NaN on the way?"
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Read the history of the training of all sides."""
-    numbers = {case.name: measure(case) for case in cases}
-    return Diagnosis(
-        "history",
-        QUESTION,
-        diagnosis.joined({name: _sentence(values) for name, values in numbers.items()}),
-        (diagnosis.side_by_side("Training", cases, numbers), *(t for case in cases for t in _course(case))),
-        numbers,
-        lambda: draw(cases),
-    )
+    more = [table for case in cases for table in _course(case)]
+    return diagnosis.measured("history", QUESTION, "Training", cases, measure, _sentence, draw, more)
 
 
 def measure(case: Case) -> dict[str, Any]:

@@ -25,15 +25,7 @@ SUPPORT = 0.01
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Measure the probe of the scan and that of the forward model on all sides."""
-    numbers = {case.name: measure(case) for case in cases}
-    return Diagnosis(
-        "probe",
-        QUESTION,
-        diagnosis.joined({name: _sentence(values) for name, values in numbers.items()}),
-        (diagnosis.side_by_side("Probe", cases, numbers),),
-        numbers,
-        lambda: draw(cases),
-    )
+    return diagnosis.measured("probe", QUESTION, "Probe", cases, measure, _sentence, draw)
 
 
 def measure(case: Case) -> dict[str, Any]:

@@ -16,11 +16,7 @@ DRIFT = 0.01
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
     """Compare the scales of the saved bundles of all sides."""
-    numbers = {case.name: measure(case) for case in cases}
-    answer = diagnosis.joined({name: _sentence(values) for name, values in numbers.items()})
-    return Diagnosis(
-        "scaler", QUESTION, answer, (diagnosis.side_by_side("Scales of the bundle", cases, numbers),), numbers
-    )
+    return diagnosis.measured("scaler", QUESTION, "Scales of the bundle", cases, measure, _sentence)
 
 
 def measure(case: Case) -> dict[str, Any]:

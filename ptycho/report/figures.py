@@ -10,7 +10,7 @@ from ptycho import coords, forward
 from ptycho.data import GroupedData
 from ptycho.model.bundle import Bundle
 from ptycho.solve.engine import Solution
-from ptycho.stages.halves import Halves
+from ptycho.stages.halves import LEVELS, Halves
 from ptycho.stitching import Reconstruction
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def halves(found: Halves) -> Figure:
         _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
     axis = axes[0, 2]
     axis.plot(found.frequencies, found.correlation)
-    for level in (1 / 2, 1 / 7):
+    for level in LEVELS.values():
         axis.axhline(level, color="0.5", linestyle="--", linewidth=1)
     axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))
     axis.grid(alpha=0.3)

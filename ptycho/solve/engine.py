@@ -134,12 +134,12 @@ class _Solver:
     ) -> None:
         self.config, self.seed, self.key, self.warm = config, seed, key, start is not None
         self.state_dir, self.listener = state_dir, listener
-        # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         if bad is not None:
             left = np.where(bad, np.float32(0), raw.diff3d)
             if not left.any():
                 raise DataContractError("the pixels that solver.bad_pixels leaves hold no light")
             raw = replace(raw, diff3d=left)
+        # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
         if bad is not None:
             self.measured[:, fft.ifftshift(bad)] = NOT_MEASURED

@@ -67,13 +67,14 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     x, y = whole.positions.T
     scan = replace(raw.without_truth(), xcoords=x, ycoords=y, probe=whole.probe)
     settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
+    bad = solve.bad_pixels(params, raw.N)
     made = []
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
         found = solve.ENGINES[settings.engine].solve(
             half,
             settings,
-            bad=solve.bad_pixels(params, raw.N),
+            bad=bad,
             seed=params.seed + first,
             listener=execution.listener,
         )
