@@ -208,8 +208,9 @@ class InferenceConfig(Section):
 class SolverConfig(Section):
     """The direct solver: object, and where asked probe and positions, from the patterns without a network."""
 
-    engine: Literal["own", "ptychi"] = "own"
-    """Ours, or pty-chi's rPIE, where that is installed: an independent check."""
+    engine: Literal["own", "keras", "ptychi"] = "own"
+    """Ours on the CPU; ours on the backend that Keras runs on, on a GPU where that has one; or pty-chi's rPIE, where that is
+    installed: an independent check."""
     start: Path | None = Field(None, strict=False)
     """NPZ file with the object (`object`, `coverage`, `origin_xy`) that `ptycho solve` starts from, as `ptycho run`, `infer` and
     `solve` write it; None starts from a flat one."""

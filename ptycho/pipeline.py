@@ -183,7 +183,7 @@ class _Run:
         result = PipelineResult(self.config, self.artifacts, self.records, self.execution.fault)
         for stage in rows:
             if stage.name not in self.given:
-                stage.check()
+                stage.check(Params(self.config, stage.reads, stage.name))
         for index, stage in enumerate(rows):
             progress.tell(self.execution.listener, Progress("stages", index, len(rows), stage.name))
             self.records[stage.name] = self.settle(stage)

@@ -75,16 +75,19 @@ def code_version(module: str) -> str:
 
 def check_backend(module: str) -> None:
     """Raise ConfigError where a module runs Keras and the backend that Keras will use is not there."""
-    _, libraries = _reached(module)
+    if "keras" in _reached(module)[1]:
+        check_installed()
+
+
+def check_installed(what: str = "") -> None:
+    """Raise ConfigError where the backend that Keras will use is not there; `what` stands before the message."""
     name = keras_backend()
-    if "keras" not in libraries:
-        return
     if name not in BACKENDS:
-        raise ConfigError(f"KERAS_BACKEND = {name!r}: must be one of {', '.join(BACKENDS)}")
+        raise ConfigError(f"{what}KERAS_BACKEND = {name!r}: must be one of {', '.join(BACKENDS)}")
     if importlib.util.find_spec(name) is None:
         there = [other for other in BACKENDS if importlib.util.find_spec(other) is not None]
         remedy = f"set KERAS_BACKEND={there[0]}, or " if there else ""
-        raise ConfigError(f"the Keras backend {name} is not installed; {remedy}install {name}")
+        raise ConfigError(f"{what}the Keras backend {name} is not installed; {remedy}install {name}")
 
 
 def _reached(module: str) -> tuple[dict[str, str], set[str]]:

@@ -98,7 +98,8 @@ class Stage:
         ``save(artifact, folder, about)`` into files of its own, ``about`` being how the run was made;
         ``load(folder, inputs) -> artifact``, equal to what was saved;
         and where they are wanted ``export`` (what a run directory gets instead of `save`), ``notes(artifact,
-        params)``, ``passed(artifact)`` and ``heading(artifact)``, and ``tables(artifact)``.
+        params)``, ``passed(artifact)`` and ``heading(artifact)``, ``tables(artifact)``, and ``check(params)``, which
+        raises ConfigError before any row runs.
     inputs : tuple of str
         Stages whose artifacts it takes.
     reads : tuple of str
@@ -133,9 +134,10 @@ class Stage:
         """Hash of the sources that it runs."""
         return provenance.code_version(self.home.__name__)
 
-    def check(self) -> None:
+    def check(self, params: Params) -> None:
         """Raise ConfigError where what it runs on is not installed."""
         provenance.check_backend(self.home.__name__)
+        self._optional("check", lambda _: None)(params)
 
     def run(self, inputs: Mapping[str, Any], params: Params, execution: Execution) -> Any:
         """Compute the artifact."""

@@ -9,7 +9,7 @@ import numpy as np
 from ptycho import coords, forward
 from ptycho.data import GroupedData
 from ptycho.model.bundle import Bundle
-from ptycho.solve.engine import Solution
+from ptycho.solve.solution import Solution
 from ptycho.stages.halves import LEVELS, Halves
 from ptycho.stitching import Reconstruction
 

@@ -21,14 +21,15 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from ptycho import machine, progress, stitching
+from ptycho import machine, progress
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
 from ptycho.errors import DataContractError, SolverDiverged
 from ptycho.io import checkpoint
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
-from ptycho.solve import modes, places, steps
+from ptycho.solve import modes, solution, steps
+from ptycho.solve.solution import Solution
 from ptycho.stitching import Reconstruction
 
 logger = logging.getLogger(__name__)
@@ -45,31 +46,6 @@ WHOLE_BATCH = 128
 
 NOT_MEASURED = -1.0
 """Amplitude of a pixel that is not to be believed."""
-
-COVERED = 0.01
-"""Coverage, in units of one probe's peak, from which on an object is worth starting from."""
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What was found.
-
-    Attributes
-    ----------
-    reconstruction : Reconstruction
-        The object in the frame of the scan, 0 where no light fell.
-    probe : (P, N, N) complex64
-        Its incoherent modes, orthogonal, the strongest first; of the power of the probe that was given.
-    positions : (M, 2) float64
-        [x, y] px.
-    errors : (passes,) float64
-        sum (A_pred - A)^2 / sum A^2 met in each pass: of patterns before the step that they lead to.
-    """
-
-    reconstruction: Reconstruction
-    probe: np.ndarray
-    positions: np.ndarray
-    errors: np.ndarray
 
 
 def solve(
@@ -115,11 +91,11 @@ def solve(
     RunDirectoryError
         The checkpoint is of another config or other data, or damaged.
     """
-    return _Solver(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
+    return Solver(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
 
 
-class _Solver:
-    """The mutable state of one solution: canvas, probe, places, errors."""
+class Solver:
+    """The mutable state of one solution: canvas, probe, places, errors; and its passes, on the CPU."""
 
     def __init__(
         self,
@@ -144,7 +120,7 @@ class _Solver:
         if bad is not None:
             self.measured[:, fft.ifftshift(bad)] = NOT_MEASURED
         self.background = (1 / raw.photon_scale) ** 2 if config.likelihood == "poisson" else None
-        begins = beginning(raw, config, start)
+        begins = solution.beginning(raw, config, start)
         self.energy, self.power, self.probe = begins.energy, begins.power, begins.probe
         self.places, self.canvas = begins.places, begins.canvas
         self.previous = self.canvas
@@ -173,6 +149,7 @@ class _Solver:
         return 0 if self.warm else 3
 
     def run(self, resume: bool) -> Solution:
+        """Make all passes, or those that the checkpoint leaves."""
         with ThreadPoolExecutor(machine.cores()) as threads:
             self.across = threads.map
             return self._run(resume)
@@ -182,7 +159,7 @@ class _Solver:
             self._restore()
         for number in range(len(self.errors) + 1, self.config.passes + 1):
             with np.errstate(over="ignore", invalid="ignore"):
-                found = self._random_pass() if number <= self.random_passes else self._whole_pass()
+                found = self.random_pass() if number <= self.random_passes else self.whole_pass()
             if not math.isfinite(found):
                 raise SolverDiverged(
                     f"the solver diverged in pass {number}: the error is {found}; raise solver.damping, or check the data"
@@ -191,28 +168,24 @@ class _Solver:
             self._checkpoint()
             told = f"pass {number}/{self.config.passes} error {found:.3g}"
             progress.tell(self.listener, Progress("solve", number, self.config.passes, told, milestone=True))
-        return solution_of(self.canvas, self.probe, self.places, self.errors)
+        return solution.solution_of(self.canvas, self.probe, self.places, self.errors)
 
-    def _random_pass(self) -> float:
+    def random_pass(self) -> float:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
-        order = np.random.default_rng([self.seed, len(self.errors)]).permutation(len(self.measured))
         damping = self.config.damping
         residual = 0.0
-        for rows, said in self._batches(order, self.config.batch_patterns, self.canvas):
+        for rows, said in self._batches(self.order(), self.config.batch_patterns, self.canvas):
             residual += said.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
             self.places.add(self.weights, (1 - damping) * lit[None], rows)
             self.places.add(self.canvas, said.gradient, rows, self.weights)
             self._revise_probe(said)
-        self._settle()
-        self.previous, self.since_restart = self.canvas, 0
-        return residual / self.energy
+        return self.finish_random(residual)
 
-    def _whole_pass(self) -> float:
+    def whole_pass(self) -> float:
         """One accelerated step for all patterns; return the error met."""
-        weight = min(self.config.momentum, self.since_restart / (self.since_restart + 3))
-        ahead = self.canvas + np.float32(weight) * (self.canvas - self.previous)
+        ahead = self.ahead()
         gradient = np.zeros_like(self.canvas)
         weights = np.zeros(self.places.shape, np.float32)
         residual = 0.0
@@ -225,12 +198,36 @@ class _Solver:
             where.add(weights, lit[None], rows)
             where.add(gradient, said.gradient, rows)
             self._revise_probe(said)
-        weights += WHOLE_DAMPING * float(lit.max())
+        return self.finish_whole(ahead, gradient, weights + WHOLE_DAMPING * float(lit.max()), residual)
+
+    def order(self) -> np.ndarray:
+        """Return the patterns (M,) in the random order of the pass that is to come."""
+        return np.random.default_rng([self.seed, len(self.errors)]).permutation(len(self.measured))
+
+    def ahead(self) -> np.ndarray:
+        """Return where momentum carries the canvas (H, W), from where an accelerated step is made."""
+        weight = min(self.config.momentum, self.since_restart / (self.since_restart + 3))
+        return np.asarray(self.canvas + np.float32(weight) * (self.canvas - self.previous))
+
+    def finish_random(self, residual: float) -> float:
+        """Close a pass of random batches; return its error."""
+        self.settle()
+        self.previous, self.since_restart = self.canvas, 0
+        return residual / self.energy
+
+    def finish_whole(
+        self, ahead: np.ndarray, gradient: np.ndarray, weights: np.ndarray, residual: float
+    ) -> float:
+        """Make the step that all patterns ask for from `ahead`, all (H, W); return the error met."""
         self.previous, self.canvas = self.canvas, ahead + gradient / weights
         found = residual / self.energy
         self.since_restart = 0 if self.errors and found > self.errors[-1] else self.since_restart + 1
-        self._settle()
+        self.settle()
         return found
+
+    def move(self, moves: np.ndarray) -> None:
+        """Move the positions by (M, 2) px, their mean kept."""
+        self.places = self.places.moved(moves - moves.mean(axis=0))
 
     def _batches(
         self, order: np.ndarray, size: int, canvas: np.ndarray
@@ -249,7 +246,7 @@ class _Solver:
                 moves[rows] = said.moves
             yield rows, said
         if moving:
-            self.places = self.places.moved(moves - moves.mean(axis=0))
+            self.move(moves)
 
     def _ask(self, rows: np.ndarray, canvas: np.ndarray, gradient: np.ndarray) -> Evidence:
         """Return what a few patterns say, their gradient written to `gradient`; runs in threads side by side."""
@@ -268,7 +265,7 @@ class _Solver:
         if said.probe is not None:
             self.probe = steps.revised_probe(self.probe, *said.probe, PROBE_DAMPING)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
         if not self.sharpens:
             return
@@ -327,62 +324,6 @@ def _together(gradient: np.ndarray, parts: Sequence[Evidence]) -> Evidence:
         else None,
         moves=np.concatenate(moves) if moves else None,
     )
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What any engine starts from: the probe, its power, the energy of all patterns, where these lie, and the object."""
-
-    probe: np.ndarray
-    power: float
-    energy: float
-    places: places.Places
-    canvas: np.ndarray
-
-
-def beginning(raw: RawData, config: SolverConfig | Params, start: Reconstruction | None) -> Beginning:
-    """Return what a solution starts from: a flat object that is as bright as the patterns say, with `start` laid into it."""
-    energy = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in raw.diff3d)
-    probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
-    power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
-    where = places.places_of(raw.positions, raw.N)
-    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
-    if start is not None:
-        put(start, canvas, where.origin_xy)
-    return Beginning(probe, power, energy, where, canvas)
-
-
-def solution_of(
-    obj: np.ndarray, probe: np.ndarray, where: places.Places, errors: Sequence[float]
-) -> Solution:
-    """Return what was found on a canvas (H, W), 0 where no light fell."""
-    coverage = stitching.coverage_map(where.positions, probe, where.origin_xy, where.shape)
-    found = np.where(coverage > 0, obj, 0).astype(np.complex64)
-    return Solution(
-        reconstruction=Reconstruction(
-            object=found,
-            coverage=coverage,
-            origin_xy=where.origin_xy,
-            kept_fraction=1.0,
-            n_patches=len(where.positions),
-            n_nonfinite=int((~np.isfinite(found)).sum()),
-        ),
-        probe=np.asarray(probe, np.complex64),
-        positions=where.positions,
-        errors=np.array(errors),
-    )
-
-
-def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
-    """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
-    left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
-    height, width = canvas.shape
-    rows = slice(max(top, 0), max(min(top + start.object.shape[0], height), 0))
-    columns = slice(max(left, 0), max(min(left + start.object.shape[1], width), 0))
-    there = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-    given = start.object[there]
-    covered = (start.coverage[there] > COVERED) & np.isfinite(given)
-    canvas[rows, columns][covered] = given[covered]
 
 
 def _parsed(

@@ -26,8 +26,8 @@ from ptycho.data import RawData
 from ptycho.errors import ConfigError, SolverDiverged
 from ptycho.params import Params
 from ptycho.progress import Listener, Progress
-from ptycho.solve import engine
-from ptycho.solve.engine import Solution
+from ptycho.solve import solution
+from ptycho.solve.solution import Solution
 from ptycho.stitching import Reconstruction
 
 NEEDED = ("ptychi", "torch", "torchvision")
@@ -75,7 +75,7 @@ def solve(
     if bad is not None:
         raise ConfigError("solver.bad_pixels: not with solver.engine = ptychi; use solver.engine = own")
     torch: Any = importlib.import_module("torch")
-    begins = engine.beginning(raw, config, start)
+    begins = solution.beginning(raw, config, start)
     where, probe = begins.places, begins.probe
     local = raw.positions - np.array(where.origin_xy)
     with _as_it_was(torch), torch.random.fork_rng():
@@ -96,7 +96,9 @@ def solve(
         )
     factor = math.sqrt(begins.power / float(np.sum(np.abs(found) ** 2, dtype=np.float64)))
     positions = places_yx[:, ::-1].astype(np.float64) + np.array(where.origin_xy)
-    return engine.solution_of(obj[0] / factor, found[0] * factor, replace(where, positions=positions), errors)
+    return solution.solution_of(
+        obj[0] / factor, found[0] * factor, replace(where, positions=positions), errors
+    )
 
 
 def _options(config: SolverConfig | Params, on_gpu: bool) -> Any:

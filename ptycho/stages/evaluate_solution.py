@@ -13,7 +13,7 @@ from ptycho.evaluation.summary import Evaluation
 from ptycho.io import atomic
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
-from ptycho.solve.engine import Solution
+from ptycho.solve.solution import Solution
 from ptycho.stages import evaluate, solve
 
 KIND = Evaluation

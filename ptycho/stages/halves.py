@@ -19,7 +19,7 @@ from ptycho.evaluation import frames, metrics
 from ptycho.io import atomic, npz
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
-from ptycho.solve.engine import Solution
+from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 from ptycho.stitching import Reconstruction
 

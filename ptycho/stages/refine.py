@@ -8,11 +8,16 @@ from typing import Any
 
 from ptycho.params import Params
 from ptycho.rows import Execution
-from ptycho.solve.engine import Solution
+from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 
 KIND = Solution
 FILE = "refined.npz"
+
+
+def check(params: Params) -> None:
+    """Raise ConfigError where the engine that is asked for is not there."""
+    solve.check(params)
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:

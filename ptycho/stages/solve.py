@@ -16,16 +16,22 @@ from ptycho.io import npz
 from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
-from ptycho.solve import engine, ptychi
-from ptycho.solve.engine import Solution
+from ptycho.solve import engine, ptychi, tensors
+from ptycho.solve.solution import Solution
 from ptycho.stages import grouped, stitch
 from ptycho.stitching import Reconstruction
 
 KIND = Solution
-ENGINES: Mapping[str, ModuleType] = {"own": engine, "ptychi": ptychi}
+ENGINES: Mapping[str, ModuleType] = {"own": engine, "keras": tensors, "ptychi": ptychi}
 FILE = stitch.FILE
 ARRAYS: Mapping[str, tuple[int, str]] = {"probe": (3, "c"), "positions": (2, "f"), "errors": (1, "f")}
 """What the file holds beside object and frame: dimensions and kind."""
+
+
+def check(params: Params) -> None:
+    """Raise ConfigError where the engine that is asked for is not there, or does not do what is asked."""
+    ptychi.check(params.solver)
+    tensors.check(params.solver)
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:

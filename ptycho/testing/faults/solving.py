@@ -49,6 +49,27 @@ def _not_normalised(original: Any) -> Any:
     return revise
 
 
+def _not_normalised_there(original: Any) -> Any:
+    """Transform on the backend without the factor 1/N, and back with it twice."""
+
+    def revise(step: Any, patches: Any, probe: Any, wanted: Any) -> Any:
+        size = step.task.size
+        change, residual = original(step, patches, (probe[0] * size, probe[1] * size), wanted)
+        return (change[0] / size, change[1] / size), residual
+
+    return revise
+
+
+def _on_whole_pixels_there(original: Any) -> Any:
+    """Put what a step on the backend says on whole pixels, while patches lie between them."""
+    return lambda step, patches, pixels, x, y: original(step, patches, pixels, 0 * x, 0 * y)
+
+
+def _negated_there(original: Any) -> Any:
+    """Move positions on the backend against the displacement that the patterns tell."""
+    return lambda step, patches, probe, change: -original(step, patches, probe, change)
+
+
 def _negated(original: Any) -> Any:
     """Move positions against the displacement that the patterns tell."""
     return lambda patches, probe, change: -original(patches, probe, change)
@@ -74,8 +95,21 @@ FAULTS = (
     Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
     Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),
     Fault("POSITION-SIGN-001", "negated", "ptycho.solve.steps:moves", _negated),
-    Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:_Solver._settle", _power_adrift),
-    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.engine:put", _corner_on_corner),
+    Fault(
+        "STEP-WEIGHT-PLACE-001",
+        "whole-pixels-on-keras",
+        "ptycho.solve.tensors:_Step._place",
+        _on_whole_pixels_there,
+    ),
+    Fault(
+        "FFT-NORMALISATION-001",
+        "not-normalised-on-keras",
+        "ptycho.solve.tensors:_Step._revise",
+        _not_normalised_there,
+    ),
+    Fault("POSITION-SIGN-001", "negated-on-keras", "ptycho.solve.tensors:_Step._moves", _negated_there),
+    Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:Solver.settle", _power_adrift),
+    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.solution:put", _corner_on_corner),
     Fault(
         "UNSOLVABLE-SCAN-001",
         "always",

@@ -12,7 +12,7 @@ from ptycho.data import RawData
 from ptycho.errors import DataContractError, RunDirectoryError, SolverDiverged
 from ptycho.evaluation import frames, metrics
 from ptycho.io import checkpoint
-from ptycho.solve import engine, steps
+from ptycho.solve import engine, solution, steps
 
 N = 32
 
@@ -312,7 +312,7 @@ class TestWarmStart:
         obj = made.object.copy()
         y, x = np.argwhere(made.coverage > 1)[0]
         obj[y, x] = np.nan
-        obj[made.coverage <= engine.COVERED] = 1e6
+        obj[made.coverage <= solution.COVERED] = 1e6
         found = engine.solve(scan, self.ONE, start=replace(made, object=obj))
         assert np.isfinite(found.reconstruction.object).all()
         assert found.errors[0] < 0.1

@@ -82,9 +82,11 @@ class TestTheirs:
         assert {"reconstruction.npz", "solution_metrics.json"} <= {p.name for p in (tmp_path / "s").iterdir()}
 
 
-def test_without_it_the_remedy_is_named_before_any_work(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("command", [("solve", "gs1_ideal"), ("run", "gs1_ideal", "--refine")])
+def test_without_it_the_remedy_is_named_before_any_work(command, monkeypatch, capsys, tmp_path):
+    """A network is not trained for an end that is not to be had."""
     monkeypatch.setattr(ptychi, "NEEDED", ("no_such_package",))
-    assert call("solve", "gs1_ideal", "--engine", "ptychi", "--out", str(tmp_path / "s")) == 2
+    assert call(*command, "--set", "solver.engine=ptychi", "--out", str(tmp_path / "s")) == 2
     told = capsys.readouterr().err
     assert "no_such_package is not installed" in told
     assert "pip install 'ptycho[ptychi]'" in told

@@ -1,0 +1,97 @@
+"""What a solution is, and what any engine starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho import stitching
+from ptycho.config import SolverConfig
+from ptycho.data import RawData
+from ptycho.params import Params
+from ptycho.solve import modes, places
+from ptycho.stitching import Reconstruction
+
+COVERED = 0.01
+"""Coverage, in units of one probe's peak, from which on an object is worth starting from."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What was found.
+
+    Attributes
+    ----------
+    reconstruction : Reconstruction
+        The object in the frame of the scan, 0 where no light fell.
+    probe : (P, N, N) complex64
+        Its incoherent modes, orthogonal, the strongest first; of the power of the probe that was given.
+    positions : (M, 2) float64
+        [x, y] px.
+    errors : (passes,) float64
+        sum (A_pred - A)^2 / sum A^2 met in each pass: of patterns before the step that they lead to.
+    """
+
+    reconstruction: Reconstruction
+    probe: np.ndarray
+    positions: np.ndarray
+    errors: np.ndarray
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What any engine starts from: the probe, its power, the energy of all patterns, where these lie, and the object."""
+
+    probe: np.ndarray
+    power: float
+    energy: float
+    places: places.Places
+    canvas: np.ndarray
+
+
+def beginning(raw: RawData, config: SolverConfig | Params, start: Reconstruction | None) -> Beginning:
+    """Return what a solution starts from: a flat object that is as bright as the patterns say, with `start` laid into it."""
+    energy = sum(float(np.sum(np.square(a, dtype=np.float64))) for a in raw.diff3d)
+    probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
+    power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
+    where = places.places_of(raw.positions, raw.N)
+    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
+    if start is not None:
+        put(start, canvas, where.origin_xy)
+    return Beginning(probe, power, energy, where, canvas)
+
+
+def solution_of(
+    obj: np.ndarray, probe: np.ndarray, where: places.Places, errors: Sequence[float]
+) -> Solution:
+    """Return what was found on a canvas (H, W), 0 where no light fell."""
+    coverage = stitching.coverage_map(where.positions, probe, where.origin_xy, where.shape)
+    found = np.where(coverage > 0, obj, 0).astype(np.complex64)
+    return Solution(
+        reconstruction=Reconstruction(
+            object=found,
+            coverage=coverage,
+            origin_xy=where.origin_xy,
+            kept_fraction=1.0,
+            n_patches=len(where.positions),
+            n_nonfinite=int((~np.isfinite(found)).sum()),
+        ),
+        probe=np.asarray(probe, np.complex64),
+        positions=where.positions,
+        errors=np.array(errors),
+    )
+
+
+def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
+    """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
+    left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
+    height, width = canvas.shape
+    rows = slice(max(top, 0), max(min(top + start.object.shape[0], height), 0))
+    columns = slice(max(left, 0), max(min(left + start.object.shape[1], width), 0))
+    there = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    given = start.object[there]
+    covered = (start.coverage[there] > COVERED) & np.isfinite(given)
+    canvas[rows, columns][covered] = given[covered]

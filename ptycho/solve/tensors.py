@@ -1,0 +1,304 @@
+"""The solver's passes on the backend that Keras runs on: on a GPU, where that has one.
+
+The same steps, in the same batches and order, as :mod:`ptycho.solve.engine` makes on the CPU; canvas and probe stay on the
+device for a pass, the patterns for as long as it takes. Complex fields are (real, imaginary) pairs, a canvas is a pair of
+vectors, row by row. Keras is loaded when it is asked for: the solver does without.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho import provenance
+from ptycho.config import SolverConfig
+from ptycho.data import RawData
+from ptycho.params import Params
+from ptycho.progress import Listener
+from ptycho.solve import engine, steps
+from ptycho.solve.engine import Solution, Solver
+from ptycho.stitching import Reconstruction
+
+Tensor = Any
+Pair = tuple[Tensor, Tensor]
+
+WHOLE_PIXELS = 2**21
+"""Pixels of patterns computed at once in a pass over the whole scan; a few hundred bytes each."""
+
+
+def check(config: SolverConfig | Params) -> None:
+    """Raise ConfigError where this engine is asked for and the backend that Keras will use is not there."""
+    if config.engine == "keras":
+        provenance.check_installed(f"solver.engine = {config.engine}: ")
+
+
+def solve(
+    raw: RawData,
+    config: SolverConfig | Params,
+    *,
+    start: Reconstruction | None = None,
+    bad: np.ndarray | None = None,
+    seed: int = 0,
+    key: str = "",
+    state_dir: Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Solution:
+    """Reconstruct a scan; as :func:`ptycho.solve.engine.solve`.
+
+    Raises
+    ------
+    ConfigError
+        The backend that Keras will use is not there.
+    """
+    check(config)
+    return _OnDevice(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a compiled step is made for.
+
+    Attributes
+    ----------
+    backend : str
+        That it is compiled for.
+    shape : (int, int)
+        Of the canvas, px.
+    size : int
+        Side of a pattern, px.
+    background : float or None
+        As :func:`ptycho.solve.steps.revise` takes it.
+    floor : float
+        Modulus that is not divided by.
+    damping : float or None
+        Of a random batch's step; None for a pass over the whole scan, where what all batches say is summed.
+    sharpens, moves : bool
+        Whether probe and positions are refined.
+    """
+
+    backend: str
+    shape: tuple[int, int]
+    size: int
+    background: float | None
+    floor: float
+    damping: float | None
+    sharpens: bool
+    moves: bool
+
+
+class _OnDevice(Solver):
+    """A solution whose passes run on the backend; between them everything lies where :class:`Solver` has it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.ops = importlib.import_module("keras").ops
+        self.patterns = self.ops.convert_to_tensor(self.measured)
+        self.floor = steps.TINY * max(float(self.measured.max()), steps.TINY)
+
+    def random_pass(self) -> float:
+        """Step after step for batches of patterns from anywhere in the scan; return the error met."""
+        order = self.order()
+        canvas, residual = self._through(order, self.config.batch_patterns, self.canvas, self.config.damping)
+        self.canvas = self._complex(canvas).reshape(self.canvas.shape)
+        return self.finish_random(residual)
+
+    def whole_pass(self) -> float:
+        """One accelerated step for all patterns; return the error met."""
+        ahead, everything = self.ahead(), np.arange(len(self.measured))
+        size = self.config.batch_patterns if self.sharpens else max(WHOLE_PIXELS // self.measured[0].size, 1)
+        (real, imaginary, weights), residual = self._through(everything, size, ahead, None)
+        lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+        weights = self.ops.convert_to_numpy(weights) + np.float32(engine.WHOLE_DAMPING * float(lit.max()))
+        gradient = self._complex((real, imaginary))
+        shape = ahead.shape
+        return self.finish_whole(ahead, gradient.reshape(shape), weights.reshape(shape), residual)
+
+    def _through(
+        self, order: np.ndarray, size: int, canvas: np.ndarray, damping: float | None
+    ) -> tuple[Any, float]:
+        """Take all patterns in turn, and refine probe and positions; return what came of the canvas, and the residual.
+
+        With a damping that is the canvas after all steps; without, what the patterns say of it: gradient and weights.
+        """
+        task = self._task(damping)
+        step, held = _compiled(task), self._pair(canvas.reshape(-1))
+        made = held if damping is not None else tuple(self.ops.zeros_like(held[0]) for _ in range(3))
+        probe, send = self._pair(self.probe), self.ops.convert_to_tensor
+        scan = self.patterns, send(self.places.corners.astype(np.int32)), send(self.places.fractions)
+        told = []
+        for first in range(0, len(order), size):
+            rows = send(order[first : first + size].astype(np.int32))
+            made, probe, *said = step(held, made, probe, scan, rows)
+            held = made if damping is not None else held
+            told.append(said)
+        if task.sharpens:
+            self.probe = self._complex(probe)
+        if task.moves:
+            moves = np.zeros((len(order), 2))
+            moves[order] = np.concatenate([self.ops.convert_to_numpy(batch) for _, batch in told])
+            self.move(moves)
+        return made, sum(float(residual) for residual, _ in told)
+
+    def _task(self, damping: float | None) -> _Task:
+        return _Task(
+            provenance.keras_backend(),
+            self.canvas.shape,
+            self.measured.shape[-1],
+            self.background,
+            self.floor,
+            damping,
+            self.sharpens,
+            self.moves,
+        )
+
+    def _pair(self, field: np.ndarray) -> Pair:
+        """Put a complex array on the device."""
+        real, imaginary = (
+            self.ops.convert_to_tensor(np.array(p, np.float32)) for p in (field.real, field.imag)
+        )
+        return real, imaginary
+
+    def _complex(self, pair: Pair) -> np.ndarray:
+        """Fetch a complex array from the device."""
+        real, imaginary = (self.ops.convert_to_numpy(part) for part in pair)
+        return np.asarray(real + np.complex64(1j) * imaginary, np.complex64)
+
+
+@cache
+def _compiled(task: _Task) -> Callable[..., Any]:
+    """Return the step of a batch, compiled as the backend does it; kept, since compiling takes longer than a pass."""
+    library = importlib.import_module(task.backend)
+    step = _Step(task)
+    if task.backend == "jax":
+        return library.jit(step)
+    if task.backend == "tensorflow":
+        return library.function(step)
+    return library.no_grad()(step)
+
+
+class _Step:
+    """What a batch of patterns says of the canvas, the probe and the positions."""
+
+    def __init__(self, task: _Task) -> None:
+        self.task, self.ops = task, importlib.import_module("keras").ops
+
+    def __call__(
+        self,
+        canvas: Pair,
+        made: tuple[Tensor, ...],
+        probe: Pair,
+        scan: tuple[Tensor, Tensor, Tensor],
+        rows: Tensor,
+    ) -> tuple[Any, ...]:
+        """Return what comes of `made` (see :meth:`_OnDevice._through`), the probe, the residual, and the moves (b, 2).
+
+        `scan` are the patterns (M, N, N), corners and fractions (M, 2); `rows` (b,) those of the batch.
+        """
+        task, ops = self.task, self.ops
+        wanted, corners, fractions = (ops.take(of_all, rows, axis=0) for of_all in scan)
+        pixels = self._pixels(corners)
+        x, y = fractions[:, 0, None, None], fractions[:, 1, None, None]
+        patches = self._cut(canvas[0], pixels, x, y), self._cut(canvas[1], pixels, x, y)
+        change, residual = self._revise(patches, probe, wanted)
+        back = _multiply(change, _conjugate(probe))
+        said = ops.sum(back[0], axis=1), ops.sum(back[1], axis=1)
+        lit = ops.sum(_squared(probe), axis=0)
+        placed = [self._place(field, pixels, x, y) for field in (*said, lit + ops.zeros_like(said[0]))]
+        if task.damping is None:
+            made = tuple(before + now for before, now in zip(made, placed, strict=True))
+        else:
+            weights = task.damping * ops.max(lit) + (1 - task.damping) * placed[2]
+            made = canvas[0] + placed[0] / weights, canvas[1] + placed[1] / weights
+        revised = self._sharpened(probe, patches, change) if task.sharpens else probe
+        return made, revised, residual, self._moves(patches, probe, change) if task.moves else residual
+
+    def _pixels(self, corners: Tensor) -> Tensor:
+        """Return which pixels of the canvas the windows (b, N + 1, N + 1) take."""
+        side, width = self.ops.arange(self.task.size + 1, dtype="int32"), self.task.shape[1]
+        inside = side[:, None] * width + side[None, :]
+        return (corners[:, 1] * width + corners[:, 0])[:, None, None] + inside[None]
+
+    def _cut(self, canvas: Tensor, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return the bilinear windows (b, N, N) of a canvas, as :func:`ptycho.solve.kernels.cut` does."""
+        window = self.ops.take(canvas, pixels, axis=0)
+        rows = (1 - y) * window[:, :-1] + y * window[:, 1:]
+        return (1 - x) * rows[:, :, :-1] + x * rows[:, :, 1:]
+
+    def _place(self, patches: Tensor, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Return the canvas that patches (b, N, N) sum to: the adjoint of :meth:`_cut`."""
+        pad = self.ops.pad
+        wide = pad((1 - x) * patches, ((0, 0), (0, 0), (0, 1))) + pad(x * patches, ((0, 0), (0, 0), (1, 0)))
+        high = pad((1 - y) * wide, ((0, 0), (0, 1), (0, 0))) + pad(y * wide, ((0, 0), (1, 0), (0, 0)))
+        count = self.task.shape[0] * self.task.shape[1]
+        return self.ops.segment_sum(self.ops.reshape(high, (-1,)), self.ops.reshape(pixels, (-1,)), count)
+
+    def _revise(self, patches: Pair, probe: Pair, wanted: Tensor) -> tuple[Pair, Tensor]:
+        """Return how the exit waves (b, P, N, N) are to change, and the error, as :func:`ptycho.solve.steps.revise` does."""
+        ops, size, background = self.ops, self.task.size, self.task.background
+        real, imaginary = ops.fft2(_multiply((patches[0][:, None], patches[1][:, None]), probe))
+        real, imaginary = real / size, imaginary / size
+        intensity = ops.sum(_squared((real, imaginary)), axis=1)
+        known = ops.cast(wanted >= 0, "float32")
+        modulus = ops.sqrt(intensity)
+        residual = ops.sum(known * ops.square(modulus - wanted))
+        if background is None:
+            factor = wanted / (modulus + self.task.floor) - 1
+        else:
+            factor = 0.5 * ((ops.square(wanted) + background) / (intensity + background) - 1)
+        lacking = (known * factor)[:, None]
+        real, imaginary = ops.ifft2((lacking * real, lacking * imaginary))
+        return (real * size, imaginary * size), residual
+
+    def _sharpened(self, probe: Pair, patches: Pair, change: Pair) -> Pair:
+        """Return the probe after its step, as :func:`ptycho.solve.steps.revised_probe` makes it."""
+        ops = self.ops
+        lit = ops.sum(_squared(patches), axis=0)
+        said = _multiply(_conjugate((patches[0][:, None], patches[1][:, None])), change)
+        scale = engine.PROBE_DAMPING * ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
+        return probe[0] + ops.sum(said[0], axis=0) / scale, probe[1] + ops.sum(said[1], axis=0) / scale
+
+    def _moves(self, patches: Pair, probe: Pair, change: Pair) -> Tensor:
+        """Return the steps (b, 2) px of the positions, as :func:`ptycho.solve.steps.moves` finds them."""
+        ops = self.ops
+        first = probe[0][0], probe[1][0]
+        wanted = change[0][:, 0], change[1][:, 0]
+        along_x = _multiply((self._slope(patches[0], 2), self._slope(patches[1], 2)), first)
+        along_y = _multiply((self._slope(patches[0], 1), self._slope(patches[1], 1)), first)
+
+        def product(a: Pair, b: Pair) -> Tensor:
+            return ops.sum(a[0] * b[0] + a[1] * b[1], axis=(1, 2))
+
+        xx, yy, xy = product(along_x, along_x), product(along_y, along_y), product(along_x, along_y)
+        x, y = product(along_x, wanted), product(along_y, wanted)
+        determinant = ops.maximum(xx * yy - ops.square(xy), 1e-6 * xx * yy)
+        tells = determinant > 0  # where the object is flat nothing does
+        safe = ops.where(tells, determinant, ops.ones_like(determinant))
+        found = ops.stack([yy * x - xy * y, xx * y - xy * x], axis=1) / safe[:, None]
+        found = ops.where(tells[:, None], found, ops.zeros_like(found))
+        return ops.clip(found, -steps.LARGEST_MOVE, steps.LARGEST_MOVE)
+
+    def _slope(self, field: Tensor, axis: int) -> Tensor:
+        """Return the central differences of a field (b, N, N), one-sided at its edges, as ``numpy.gradient`` does."""
+        turned = self.ops.swapaxes(field, axis, 2)
+        inner = (turned[:, :, 2:] - turned[:, :, :-2]) / 2
+        ends = turned[:, :, 1:2] - turned[:, :, :1], turned[:, :, -1:] - turned[:, :, -2:-1]
+        return self.ops.swapaxes(self.ops.concatenate([ends[0], inner, ends[1]], axis=2), axis, 2)
+
+
+def _multiply(a: Pair, b: Pair) -> Pair:
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+def _conjugate(a: Pair) -> Pair:
+    return a[0], -a[1]
+
+
+def _squared(a: Pair) -> Tensor:
+    return a[0] * a[0] + a[1] * a[1]
