@@ -6,19 +6,18 @@ terminated. Whatever goes wrong is one line.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 
-from ptycho import cache_commands, diagnose_commands, request
+from ptycho import cache_commands, diagnose_commands, history, request
 from ptycho.errors import InvariantError, PtychoError
 from ptycho.findings import commands
 from ptycho.options import (
@@ -91,7 +90,7 @@ def _code_of(arguments: list[str] | None) -> int:
 
 @app.command
 def scenarios() -> int:
-    """List the scenarios and their profiles."""
+    """List the scenarios and their profiles, and those of the past, whose bugs are put back for a run."""
     from ptycho import layers, terminal
     from ptycho import scenarios as room
 
@@ -100,6 +99,7 @@ def scenarios() -> int:
         values, _ = room.scenario_table(name)
         profiles = ", ".join(sorted({*values.get("profiles", {}), *layers.PROFILES}))
         rows.append((name, str(values.get("gridsize", 1)), profiles, values.get("description", "")))
+    rows += [(name, str(history.load(name).gridsize), "", history.describe(name)) for name in history.names()]
     terminal.grid(("scenario", "gridsize", "profiles", "what"), rows)
     return 0
 
@@ -168,19 +168,23 @@ def run(
     """
     from ptycho import rundir, terminal
     from ptycho.report import write as report
-    from ptycho.solve import ptychi
+    from ptycho.testing import fault as room
+    from ptycho.testing import faults
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
-    config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading, solves=True)
+    config, given = request.asked(scenario, data, profile, [*set_, *extra], seed, reading, runs=True)
     also = ["compare"] if refine else []
-    if refine:
-        ptychi.check(config.solver)
     folder = out or _run_folder(config, profile)
-    with request.about(data), _put_in(fault) as name, terminal.Bars() as listen:
+    past = history.switched_on(scenario, set_)
+    bugs = [*(switch.fault for switch in past if switch.fault), *([fault] if fault else [])]
+    put_in = room.all_injected(bugs, faults.FAULTS)
+    for switch in past:
+        terminal.say(f"history.{switch.name} is on: {switch.says}", "red")
+    with request.about(data), put_in as name, terminal.Bars() as listen:
         execution = replace(_execution(how, listen, resume), fault=name)
         given = request.with_solved_probe(config, reading, given, execution)
         given |= rundir.swapped(swap, config, execution, given)
-        request.say_what_is_idle(config, [*set_, *extra], given, also=[*also, *reading.rows])
+        request.say_what_is_idle(config, history.plain([*set_, *extra]), given, also=[*also, *reading.rows])
         result = rundir.execute(config, folder, execution, given=given, until=until, also=also)
     terminal.show(result)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
@@ -374,22 +378,6 @@ def _wrote(path: Path) -> int:
 
     terminal.say(f"wrote {path}")
     return 0
-
-
-@contextlib.contextmanager
-def _put_in(fault: str | None) -> Iterator[str]:
-    """Put a fault in as long as the block lasts, give its ID, and say where the program never came by it."""
-    if fault is None:
-        yield ""
-        return
-    from ptycho.testing import fault as room
-    from ptycho.testing import faults
-
-    found = room.named(fault, faults.FAULTS)
-    with room.injected(found) as reach:
-        yield found.id
-    if not reach.calls:
-        logger.warning("--fault %s: this run never called %s, so that it shows nothing", fault, found.target)
 
 
 def _execution(how: How, listener: Any, resume: bool = False) -> Any:

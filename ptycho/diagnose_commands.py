@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from ptycho.rows import Execution
 
 Question = Literal[
-    "params", "grouping", "probe", "reassembly", "intensity", "bias", "scaler", "history", "compare", "all"
+    "params",
+    "grouping",
+    "probe",
+    "reassembly",
+    "intensity",
+    "solvable",
+    "bias",
+    "scaler",
+    "history",
+    "compare",
+    "all",
 ]
 
 
@@ -95,6 +105,7 @@ def questions() -> Mapping[str, ModuleType]:
         parameters,
         probes,
         scaler,
+        solvable,
     )
 
     return {
@@ -103,6 +114,7 @@ def questions() -> Mapping[str, ModuleType]:
         "probe": probes,
         "reassembly": canvas,
         "intensity": intensity,
+        "solvable": solvable,
         "bias": bias,
         "scaler": scaler,
         "history": history,

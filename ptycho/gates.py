@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ptycho import geometry, stitching
@@ -14,6 +14,7 @@ from ptycho.geometry import Geometry
 from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 from ptycho.simulate import probes
+from ptycho.solve import reach
 from ptycho.stitching import Reconstruction
 
 Status = Literal["pass", "fail", "not_applicable"]
@@ -37,6 +38,7 @@ def judge(
     bundle: Bundle,
     requested_groups: int,
     config: GatesConfig | Params,
+    oracle: Callable[[], float] | None = None,
 ) -> tuple[Verdict, ...]:
     """Judge a reconstruction.
 
@@ -52,6 +54,8 @@ def judge(
     requested_groups : int
         Groups that inference was asked for.
     config : GatesConfig
+    oracle : callable, optional
+        Gives the data error that solving the same patterns directly leaves; asked only where the object's own is too large.
     """
     data, structure = evaluation.data, evaluation.structure
     # A fitted factor is a diagnostic: what is judged is the object before it.
@@ -82,13 +86,7 @@ def judge(
         ),
         _geometry(found, config.geometry_margin),
         _learned(bundle, found.noise, config.max_learned_ratio),
-        _limit(
-            "data_consistency",
-            data["stitched_error"],
-            config.max_data_error,
-            "max",
-            "sum (A_pred - A)^2 / sum A^2 of the stitched object",
-        ),
+        _data_consistency(data["stitched_error"], config.max_data_error, oracle),
         _limit(
             "data_scale",
             abs(data["stitched_scale"] * fitted - 1),
@@ -183,6 +181,16 @@ def _learned(bundle: Bundle, noise: float, most: float) -> Verdict:
         return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
     ratio = after / before if before > 0 else math.nan
     return _limit("learned", ratio, most, "max", f"{said}: the ratio")
+
+
+def _data_consistency(error: float, most: float, oracle: Callable[[], float] | None) -> Verdict:
+    """Judge how well the object explains the patterns; where it does not, ask whether anything could."""
+    found = _limit(
+        "data_consistency", error, most, "max", "sum (A_pred - A)^2 / sum A^2 of the stitched object"
+    )
+    if found.status == "pass" or oracle is None:
+        return found
+    return replace(found, reason=f"{found.reason}; {reach.verdict(oracle(), most)}")
 
 
 def _against_truth(

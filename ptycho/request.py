@@ -170,9 +170,13 @@ def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
 
 
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:
-    """Return the config of a scenario."""
-    from ptycho import scenarios
+    """Return the config of a scenario; raise ConfigError for a historical one, whose bugs only `ptycho run` puts back."""
+    from ptycho import history, scenarios
 
+    if history.is_historical(scenario):
+        raise ConfigError(
+            f"{scenario}: only ptycho run puts its bugs back; run it, then give the run directory"
+        )
     return scenarios.load_scenario(scenario, profile, overrides)
 
 
@@ -204,10 +208,15 @@ def asked(
     overrides: Iterable[str],
     seed: int | None,
     reading: Reading,
-    solves: bool = False,
+    runs: bool = False,
 ) -> tuple[Config, dict[str, Any]]:
-    """Return the config, and the measured scan where there is one; `solves` where `--probe-from solve` may be asked for."""
-    if not solves:
+    """Return the config, and the measured scan where there is one.
+
+    `runs` for the whole pipeline, which alone takes `--probe-from solve` and scenarios of the past.
+    """
+    from ptycho import history
+
+    if not runs:
         _refuse_solving(reading)
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is not None:
@@ -221,7 +230,11 @@ def asked(
         raise ConfigError(
             "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
         )
-    config = of_scenario(scenario, profile, overrides)
+    config = (
+        history.load(scenario, profile, overrides)
+        if runs and history.is_historical(scenario)
+        else of_scenario(scenario, profile, overrides)
+    )
     check_truth(config)
     return config, {}
 

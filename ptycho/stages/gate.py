@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from ptycho.gates import Verdict
 from ptycho.io import atomic
 from ptycho.params import Params
 from ptycho.rows import Execution, Table
+from ptycho.solve import reach
+from ptycho.stages import grouped
 
 KIND = tuple
 FILE = "verdicts.json"
@@ -30,6 +32,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         inputs["train"],
         requested_groups(groups, params),
         params.gates,
+        lambda: reach.reachable(replace(grouped.used(groups), probe=inputs["train"].probe)),
     )
 
 

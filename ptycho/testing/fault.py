@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 
 from ptycho import errors
 from ptycho.errors import FaultError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,25 @@ def injected(fault: Fault) -> Iterator[Reach]:
         setattr(holder, attribute, raw)
         for module, name in others:
             setattr(module, name, raw)
+
+
+@contextlib.contextmanager
+def all_injected(names: Iterable[str], faults: Iterable[Fault]) -> Iterator[str]:
+    """Put several faults in as long as the block lasts, by their IDs; give the IDs in one text, and warn of any that is never met.
+
+    Raises FaultError for an unknown one.
+    """
+    found = [named(name, tuple(faults)) for name in names]
+    with contextlib.ExitStack() as stack:
+        reached = [stack.enter_context(injected(fault)) for fault in found]
+        yield " + ".join(fault.id for fault in found)
+    for fault, reach in zip(found, reached, strict=True):
+        if not reach.calls:
+            logger.warning(
+                "the fault %s is not met: this run never called %s, so that it shows nothing",
+                fault.id,
+                fault.target,
+            )
 
 
 def find_target(fault: Fault) -> tuple[Any, str]:

@@ -57,6 +57,7 @@ STOREY = {
     "diagnose": 12,
     "terminal": 12,
     "options": 12,
+    "history": 11,
     "idle": 11,
     "request": 13,
     "cache_commands": 14,

@@ -282,7 +282,7 @@ class TestKeys:
                 *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
                 *("physics", "refine", "oracle", "compare", "halves"),
             },
-            "ptycho.solve.steps": {"solve", "evaluate_solution", "halves", "refine", "oracle"},
+            "ptycho.solve.steps": {"gate", "solve", "evaluate_solution", "halves", "refine", "oracle"},
             "ptycho.gates": {"gate"},
             "ptycho.model.unrolled": {"train", "infer", "physics"},
             "ptycho.simulate.objects": {"scan"},

@@ -136,7 +136,7 @@ class TestProbeFrom:
             ["solver.passes=12"],
             None,
             Reading(probe_from="solve"),
-            solves=True,
+            runs=True,
         )
         solved = request.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())
         found = request.read_scan(place / "scan.npz", self.reading(place))

@@ -125,6 +125,40 @@ def _everywhere(original: Any) -> Any:
     return compare_frames
 
 
+def _canvas_on_truth(original: Any) -> Any:
+    """Lay the canvas's centre, the mean scan position, on the truth's, and compare every pixel of it."""
+
+    def evaluate(reconstruction: Any, truth: Any, scan: Any, probe: Any, config: Any, bad: Any = None) -> Any:
+        from dataclasses import replace
+
+        from ptycho.evaluation import frames, metrics
+
+        made = original(reconstruction, truth, scan, probe, config, bad)
+        if truth is None:
+            return made
+        canvas = np.zeros(truth.shape, np.complex64)
+        centre = np.round(reconstruction.to_canvas(scan.positions.mean(axis=0))).astype(int)
+        height, width = truth.shape
+        x, y = centre - (width // 2, height // 2)
+        found = reconstruction.object[max(y, 0) : y + height, max(x, 0) : x + width]
+        rows, columns = found.shape
+        canvas[max(-y, 0) : max(-y, 0) + rows, max(-x, 0) : max(-x, 0) + columns] = found
+        pair = frames.Comparison(canvas, truth, np.ones(truth.shape, bool), (0, 0))
+        numbers = metrics.all_metrics(pair)
+        return replace(
+            made,
+            direct={
+                **numbers,
+                "pearson_well_covered": numbers["pearson"],
+                "border_px": 0,
+                "pixels": truth.size,
+            },
+            registered={**numbers, "shift_x_px": 0.0, "shift_y_px": 0.0},
+        )
+
+    return evaluate
+
+
 def _folder_taken(_: Any) -> Any:
     """Write over whatever lies there."""
     return lambda place, metadata, check_run, resume: None
@@ -212,6 +246,7 @@ FAULTS = (
     Fault("NOISE-LEARNED-001", "own-judges", "ptycho.schedule:_judges", _own_judges),
     Fault("SCALE-SEARCH-CANVAS-001", "every-scale", "ptycho.geometry:better_scale", _every_scale),
     Fault("EVALUATE-COVERAGE-001", "everywhere", "ptycho.evaluation.frames:compare_frames", _everywhere),
+    Fault("EVALUATE-COVERAGE-001", "canvas-on-truth", "ptycho.evaluation.summary:evaluate", _canvas_on_truth),
     Fault("LOST-RUN-001", "folder-taken", "ptycho.claim:check_contents", _folder_taken),
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.claim:file", _no_file_check),
     Fault("TWIN-IMAGE-001", "never-ambiguous", "ptycho.simulate.probes:is_twin_ambiguous", _never_ambiguous),

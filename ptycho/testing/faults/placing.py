@@ -111,6 +111,18 @@ def _cropped_again(original: Any) -> Any:
     return add
 
 
+def _middle_of_20(original: Any) -> Any:
+    """Place the middle 20 x 20 px of every patch, each pixel with the same weight."""
+
+    def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
+        edge = max((weights.shape[-1] - 20) // 2, 0)
+        kept = np.zeros_like(weights)
+        kept[:, edge : weights.shape[-1] - edge, edge : weights.shape[-1] - edge] = 1
+        return original(self, values, kept, positions)
+
+    return add
+
+
 def _not_divided(_: Any) -> Any:
     """Sum weighted patches and divide by nothing."""
     return _weighted_sum
@@ -173,6 +185,7 @@ FAULTS = (
     Fault("STITCH-BLUR-001", "between-pixels", "ptycho.coords:canvas_offsets", _between_pixels),
     Fault("DEBUG-SIM-LINES-DOSE-001/C1", "nothing-outside", ADD, _nothing_outside),
     Fault("REASSEMBLY-M-CONTRACT-001", "cropped-again", ADD, _cropped_again),
+    Fault("REASSEMBLY-M-CONTRACT-001", "middle-of-20", ADD, _middle_of_20),
     Fault("REASSEMBLY-BRIDGE-001/norm", "not-divided", MERGED, _not_divided),
     Fault("TORCH-GS2-CENTRAL-MASK-MERGE-001", "unequal-support-stitched", MERGED, _unweighted_count),
     Fault(

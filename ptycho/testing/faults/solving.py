@@ -90,6 +90,11 @@ def _always_solvable(_: Any) -> Any:
     return lambda found: 0.0
 
 
+def _always_reachable(_: Any) -> Any:
+    """Believe that any scan can be solved perfectly."""
+    return lambda raw, config=None: 0.0
+
+
 FAULTS = (
     Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
     Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
@@ -116,4 +121,5 @@ FAULTS = (
         "ptycho.stages.compare:reachable",
         _always_solvable,
     ),
+    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.reach:reachable", _always_reachable),
 )

@@ -18,11 +18,12 @@ from ptycho.diagnose import (
     parameters,
     probes,
     scaler,
+    solvable,
 )
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.errors import GroupingError
 
-ROOMS = (bias, canvas, compare, groups, history, intensity, parameters, probes, scaler)
+ROOMS = (bias, canvas, compare, groups, history, intensity, parameters, probes, scaler, solvable)
 
 
 @pytest.fixture
@@ -203,6 +204,43 @@ class TestIntensity:
         assert closed == pytest.approx(
             numbers["s of the scaled array (recorded; mean energy (N/2)^2)"], rel=1e-4
         )
+
+
+class TestSolvable:
+    @pytest.fixture
+    def run(self, run):
+        """The run with a limit of the data error that says something."""
+        gates = run.config.gates.model_copy(update={"max_data_error": 0.01})
+        return dataclasses.replace(run, config=run.config.model_copy(update={"gates": gates}))
+
+    def test_of_a_run_its_own_patterns_are_solved_under_its_own_probe(self, run):
+        numbers, answer = one(solvable, run)
+        assert numbers["patterns solved"] == len(np.unique(run.get("group_test").nn_indices))
+        assert numbers["solved from flat"] < 0.1 * numbers["the same, positions in a shuffled order"]
+        assert numbers["the run's object"] == run.get("evaluate").data["stitched_error"]
+        assert answer.startswith("It can")
+
+    def test_of_a_scan_all_patterns_are(self, run):
+        scan = run.get("scan")
+        numbers, answer = one(solvable, Case("scan", run.config, {"scan": scan}))
+        assert numbers["patterns solved"] == len(scan)
+        assert "run" in numbers["the run's object"]
+        assert answer.startswith("It can")
+
+    def test_a_run_whose_object_leaves_more_than_is_allowed_is_at_fault(self, run):
+        data = {**run.get("evaluate").data, "stitched_error": 0.5}
+        worse = altered(run, evaluate=dataclasses.replace(run.get("evaluate"), data=data))
+        assert "the run's object leaves 0.5: the network is at fault" in one(solvable, worse)[1]
+
+    def test_patterns_of_noise_cannot_be_solved(self, run):
+        scan = run.get("scan")
+        noise = np.abs(np.random.default_rng(3).normal(size=scan.diff3d.shape)).astype(np.float32)
+        broken = Case("scan", run.config, {"scan": dataclasses.replace(scan, diff3d=noise)})
+        assert one(solvable, broken)[1].startswith("It cannot")
+
+    def test_patterns_that_do_not_overlap_are_told(self, run, monkeypatch):
+        monkeypatch.setattr(solvable.reach, "reachable", lambda scan: 1e-6)
+        assert "their places say nothing" in one(solvable, run)[1]
 
 
 class TestBias:
