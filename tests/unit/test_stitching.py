@@ -59,7 +59,7 @@ def test_a_canvas_that_loses_more_than_a_millionth_does_not_fit(lost, fits):
 
 
 @pytest.mark.finding("REASSEMBLY-M-CONTRACT-001")
-@pytest.mark.parametrize("side", [6, 8, 10])
+@pytest.mark.parametrize("side", [6, 8, 10, 24])
 def test_patches_of_any_side_are_placed_whole(side):
     """Two patches that touch at a corner: every pixel of both is there, the outermost too."""
     patches = np.random.default_rng(side).normal(size=(2, side, side)).astype(np.complex64)
