@@ -22,10 +22,12 @@ LEGACY_OFFSET_PX, LEGACY_JITTER_PX = 4, 10
 
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
-    """Measure the canvas of the test part of all sides."""
-    return diagnosis.measured(
-        "reassembly", QUESTION, "Canvas of the test part", cases, measure, _sentence, draw
-    )
+    """Measure the canvas of all sides: that of the test part, which is reconstructed, and what the training part would need."""
+
+    def both(case: Case) -> dict[str, Any]:
+        return {**measure(case), **_of_training(case)}
+
+    return diagnosis.measured("reassembly", QUESTION, "Canvas of the test part", cases, both, _sentence, draw)
 
 
 def legacy_side(N: int, gridsize: int) -> int:
@@ -59,9 +61,21 @@ def measure(case: Case) -> dict[str, Any]:
     }
 
 
-def placed(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Return the light of all test patterns on the canvas that holds them (H, W), and their mean place on it [x, y]."""
-    scan = grouped.used(case.get("group_test"))
+def _of_training(case: Case) -> dict[str, Any]:
+    found = case.known(lambda: placed(case, "group_train"))
+    if isinstance(found, str):
+        return {"train: needed (px)": found}
+    lit, centre = found
+    legacy = legacy_side(case.config.N, case.config.gridsize)
+    return {
+        "train: needed (px)": max(lit.shape),
+        "train: share on the original's": kept(lit, centre, legacy),
+    }
+
+
+def placed(case: Case, stage: str = "group_test") -> tuple[np.ndarray, np.ndarray]:
+    """Return the light of all patterns of a part on the canvas that holds them (H, W), and their mean place on it [x, y]."""
+    scan = grouped.used(case.get(stage))
     origin, shape = coords.canvas_frame(scan.positions, scan.N)
     return stitching.coverage_map(scan.positions, scan.probe, origin, shape), scan.positions.mean(
         axis=0

@@ -32,12 +32,16 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
     tables = tuple(
         Table(f"{name}: brightness", columns, tuple(rows), headline=True) for name, rows in chains.items()
     )
+    of_test = tuple(
+        Table(f"{case.name}: brightness of the test part", columns, tuple(chain_of_test(case)))
+        for case in cases
+    )
     answer = diagnosis.joined({name: _sentence(values) for name, values in numbers.items()})
     return Diagnosis(
         "intensity",
         QUESTION,
         answer,
-        (*tables, diagnosis.side_by_side("Photon scale, both ways", cases, numbers)),
+        (*tables, *of_test, diagnosis.side_by_side("Photon scale, both ways", cases, numbers)),
         numbers,
         lambda: draw(chains),
     )
@@ -46,12 +50,26 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 def chain(case: Case) -> list[tuple[Any, ...]]:
     """Return a row for each step that is known: name, means of amplitude before and after, ratio, gain, its name, the rest."""
     steps: list[tuple[str, Any]] = [
-        ("raw -> grouped", case.known(lambda: _grouped(case))),
-        ("grouped -> scaled", case.known(lambda: _scaled(case))),
+        ("raw -> grouped", case.known(lambda: _grouped(case, "group_train"))),
+        ("grouped -> scaled", case.known(lambda: _scaled(case, "group_train"))),
         ("scaled -> network input", case.known(lambda: _network_input(case))),
         ("measured -> predicted patterns", case.known(lambda: _predicted(case))),
         ("truth -> object", case.known(lambda: _object(case))),
     ]
+    return _rows(steps)
+
+
+def chain_of_test(case: Case) -> list[tuple[Any, ...]]:
+    """Return the rows of the test part until the network: its gain is that of the training part."""
+    return _rows(
+        [
+            ("raw -> grouped", case.known(lambda: _grouped(case, "group_test"))),
+            ("grouped -> scaled", case.known(lambda: _scaled(case, "group_test"))),
+        ]
+    )
+
+
+def _rows(steps: Sequence[tuple[str, Any]]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for name, found in steps:
         if isinstance(found, str):
@@ -63,14 +81,14 @@ def chain(case: Case) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _grouped(case: Case) -> tuple[float, float, float, str]:
-    groups = case.get("group_train")
+def _grouped(case: Case, stage: str) -> tuple[float, float, float, str]:
+    groups = case.get(stage)
     means = groups.raw.diff3d.mean(axis=(1, 2), dtype=np.float64)
     return float(means.mean()), float(means[groups.nn_indices].mean()), 1.0, "none: patterns are repeated"
 
 
-def _scaled(case: Case) -> tuple[float, float, float, str]:
-    groups, scales = case.get("group_train"), case.get("scale").scales
+def _scaled(case: Case, stage: str) -> tuple[float, float, float, str]:
+    groups, scales = case.get(stage), case.get("scale").scales
     rows = np.arange(min(len(groups), 256))
     before = float(groups.diffraction(rows).mean(dtype=np.float64))
     after = float(PtychoDataContainer(groups, scales).X(rows).mean(dtype=np.float64))

@@ -153,6 +153,13 @@ class TestProbes:
 
 
 class TestCanvas:
+    def test_what_the_training_part_would_need_is_told_beside(self, run):
+        numbers, _ = one(canvas, run)
+        where = run.get("group_train").raw.positions
+        spanned = np.ptp(where, axis=0).max() + run.config.N
+        assert numbers["train: needed (px)"] == pytest.approx(spanned, abs=2)  # whole pixels at both ends
+        assert 0 < numbers["train: share on the original's"] < 1
+
     @pytest.mark.parametrize(("gridsize", "side"), [(1, 74), (2, 78)])
     def test_the_originals_canvas(self, gridsize, side):
         assert canvas.legacy_side(64, gridsize) == side
@@ -175,6 +182,15 @@ class TestCanvas:
 
 
 class TestIntensity:
+    def test_the_test_part_has_the_gain_of_the_training_part(self, run):
+        found = intensity.ask([run])
+        table = next(table for table in found.tables if table.title == "run: brightness of the test part")
+        grouped, scaled = table.rows
+        patterns = run.get("group_test").raw.diff3d
+        assert grouped[1] == pytest.approx(patterns.mean(), rel=1e-5)
+        assert scaled[4] == run.get("scale").scales.statistical
+        assert scaled[-1] == pytest.approx(1, rel=1e-5)
+
     def test_every_step_is_explained_by_its_gain(self, run):
         rows = {row[0]: row for row in intensity.chain(run)}
         scales = run.get("scale").scales
