@@ -220,6 +220,8 @@ def asked(
         _refuse_solving(reading)
     overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if data is not None:
+        if history.is_historical(scenario):
+            raise ConfigError(f"{scenario}: a state of the past has a scan of its own; leave --data out")
         scan = read_scan(data, reading)
         config = of_scan(scan, data, scenario, profile, overrides)
         check_truth(config, scan)

@@ -101,6 +101,10 @@ class TestErrors:
         assert said == 2
         assert "no parameter 'history.sigmoid_head'" in capsys.readouterr().err
 
+    def test_it_has_a_scan_of_its_own(self, capsys, tmp_path):
+        assert call("run", NAME, "--data", str(tmp_path / "scan.npz")) == 2
+        assert "has a scan of its own; leave --data out" in capsys.readouterr().err
+
     @pytest.mark.parametrize("command", [("solve",), ("diagnose", "probe"), ("simulate",)])
     def test_only_a_run_goes_back(self, command, capsys, tmp_path):
         """No other command puts the bugs in, and what it showed would be of today."""
