@@ -9,6 +9,7 @@ import re
 
 import pytest
 from command import call
+from rich.console import Console
 
 import ptycho
 from ptycho import cli, pipeline
@@ -44,6 +45,8 @@ COMMANDS = [
 def test_the_help_of_a_command(command, golden_json, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
+    # A console has the width of the moment when it was first asked for, perhaps by another test.
+    monkeypatch.setattr(cli.app, "_console", Console())
     assert call(*command, "--help") == 0
     # Words, without the frames that a library draws around them.
     lines = (re.sub(r"[│╭╮╰╯─\s]+", " ", line).strip() for line in capsys.readouterr().out.splitlines())
