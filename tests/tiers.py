@@ -19,7 +19,7 @@ HOW_TO_RUN = {
 }
 """Every tier beside `fast`, by its marker, and the command that runs it."""
 TOGETHER = (
-    "tests/scenarios/test_scenarios.py::test_a_full_size_scenario_is_finite_and_fits_its_canvas",
+    "tests/scenarios/test_gpu.py",
     "tests/unit/report/test_report.py",
     "tests/unit/testing/test_artifacts.py",
     "tests/unit/testing/test_prover.py",

@@ -54,6 +54,57 @@ def test_every_stage_before_training(golden, name):
     )
 
 
+TRAINED = {
+    "gs2_custom": (
+        *("simulation.noise=false", "simulation.base_total_images=48", "grouping.n_groups=16"),
+        *("training.epochs=2", "model.trainable_photon_scale=false", "model.warm_steps=4", "model.filters=8"),
+        "inference.n_groups=16",
+    ),
+}
+"""Without photon noise, of which another rounding of the rates would draw another one. What training adds to a photon scale
+within two epochs is no more than what rounding adds: `test_one_training_step` has that."""
+SMALL_NUMBERS = ("bias_", "shift_")
+"""Parts of names of differences that nearly cancel: their noise is a share of what cancels."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_stage_from_training_on(golden, name):
+    """A small scan of the scenario, trained for two epochs, reconstructed, stitched, and judged."""
+    config = scenarios.load_scenario(name, "stable", TRAINED[name])
+    result = pipeline.run_pipeline(config)
+    values = {}
+    for stage in ("train", "infer", "stitch", "twin", "evaluate", "gate"):
+        values |= dict(large_ones(stage, result.artifacts[stage]))
+        values |= {f"{stage}: {what}": float(v) for what, v in result.records[stage].telemetry.items()}
+    golden.check(
+        {
+            key: v
+            for key, v in values.items()
+            if np.isfinite(v).all() and not any(s in key for s in SMALL_NUMBERS)
+        },
+        over="framework",
+        config=config.to_dict(),
+        seed=config.seed,
+        reason="what training and the stages after it make of a small scan",
+    )
+
+
+def large_ones(stage, artifact):
+    """What telemetry does not tell: probe, course of a training, patches, the object by blocks and in a piece."""
+    if stage == "train":
+        yield "train.probe", pins.projection(artifact.probe)
+        for term in ("loss", "val_error"):
+            yield f"train.{term}", np.array([row[term] for row in artifact.history if term in row])
+        yield "train.step_sizes", artifact.weights["network/step_sizes"]
+    if stage == "infer":
+        yield "infer.patches", pins.projection(artifact.patches)
+    if stage == "stitch":
+        yield "stitch.object.piece", pins.crop(artifact.object)
+        yield "stitch.object.blocks", pins.blocks(artifact.object, 24)
+        yield "stitch.coverage.blocks", pins.blocks(artifact.coverage, 24)
+
+
 @pytest.mark.parametrize("gridsize", [1, 2])
 def test_the_groups_of_the_whole_published_scan(golden, gridsize):
     """1000 groups in either half; statistics of their places and of their members about them; the canvas that they need."""

@@ -1,10 +1,16 @@
-"""The accelerator of the full-size tests."""
+"""What the scenarios run on and with: measured data, the accelerator of the full-size tests."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from ptycho import scenarios
 
 
 def visible_gpus() -> tuple[str, int]:
@@ -35,3 +41,25 @@ def gpu() -> None:
     if os.environ.get("PTYCHO_REQUIRE_GPU"):
         pytest.fail(f"{reason} (PTYCHO_REQUIRE_GPU is set)")
     pytest.skip(reason)
+
+
+@pytest.fixture
+def data(data_folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured data where the caller's environment names some."""
+    if data_folder is not None:
+        monkeypatch.setenv(scenarios.DATA_DIR, str(data_folder))
+
+
+@pytest.fixture
+def outcome(scenario_runs: Any) -> Callable[..., Any]:
+    """Run a scenario, each stage of each config once a session; whatever it is, the object is finite and fits."""
+
+    def run(name: str, profile: str | None, *overrides: str) -> Any:
+        result = scenario_runs(name, profile, *overrides)
+        reconstruction = result.artifacts["stitch"]
+        assert reconstruction.n_nonfinite == 0
+        assert np.isfinite(reconstruction.object).all()
+        assert reconstruction.fits_canvas
+        return result
+
+    return run

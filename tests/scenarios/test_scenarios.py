@@ -1,9 +1,6 @@
-"""Every scenario end to end. Reduced profiles on the CPU, full size on a GPU, many seeds in the soak."""
+"""Every scenario end to end: reduced profiles on the CPU, many seeds in the soak."""
 
-import numpy as np
 import pytest
-
-from ptycho import scenarios
 
 # (Pearson, SSIM) on the stable profiles, with the measured probe of run1084 and with the built-in one.
 UNTRAINED = {  # physics alone: one epoch at a learning rate of 1e-9
@@ -25,28 +22,6 @@ FLOORS = {  # what training has to reach
 NOTHING_TO_LEARN = ("gs1_ideal", "dose_experiments")
 """No floor tells a trained network from an untrained one. The twin image: no training can decide between an object and
 its twin. A raster 4 px wide: physics alone leaves 4e-5 of the correlation, and only the gate `learned` sees the rest."""
-
-
-@pytest.fixture
-def data(data_folder, monkeypatch):
-    """Measured data where the caller's environment names some."""
-    if data_folder is not None:
-        monkeypatch.setenv(scenarios.DATA_DIR, str(data_folder))
-
-
-@pytest.fixture
-def outcome(scenario_runs):
-    """Run a scenario, each stage of each config once a session; whatever it is, the object is finite and fits."""
-
-    def run(name, profile, *overrides):
-        result = scenario_runs(name, profile, *overrides)
-        reconstruction = result.artifacts["stitch"]
-        assert reconstruction.n_nonfinite == 0
-        assert np.isfinite(reconstruction.object).all()
-        assert reconstruction.fits_canvas
-        return result
-
-    return run
 
 
 def failures(result):
@@ -103,26 +78,6 @@ def test_finite_but_untrained_is_no_success(outcome):
 @pytest.mark.parametrize("name", ["gs1_custom", "gs2_ideal"])
 def test_low_dose_stays_finite(name, outcome):
     outcome(name, "stable", "simulation.nphotons=1e4", "training.epochs=2")
-
-
-@pytest.mark.gpu
-@pytest.mark.xdist_group("gpu0")
-@pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom"])
-def test_a_full_size_scenario_is_finite_and_fits_its_canvas(name, gpu, data, outcome):
-    outcome(name, None)
-
-
-@pytest.mark.gpu
-@pytest.mark.xdist_group("gpu0")
-@pytest.mark.parametrize("name", ["gs1_ideal", "gs2_ideal"])
-def test_a_whole_scan_is_solved_without_a_network(name, gpu, data, scenario_runs):
-    result = scenario_runs(name, None, "solver.engine=keras", until="evaluate_solution")
-    found = result.artifacts["solve"].reconstruction
-    assert found.n_nonfinite == 0
-    assert found.fits_canvas
-    numbers = result.artifacts["evaluate_solution"].direct
-    assert numbers["pearson"] > 0.999
-    assert numbers["amplitude_ratio"] == pytest.approx(1, abs=0.005)
 
 
 @pytest.mark.soak
