@@ -65,7 +65,7 @@ def measured(scenario: str, overrides: tuple[str, ...]) -> dict[str, float]:
     """
     on = history.switched_on(scenario, overrides)
     config = history.load(scenario, None, overrides)
-    with fault.all_injected([switch.fault for switch in on if switch.fault], faults.FAULTS) as names:
+    with fault.all_injected(history.bugs(on), faults.FAULTS) as names:
         execution = Execution(fault=names)
         result = pipeline.run_pipeline(config, execution)
         direct, made = result.artifacts["evaluate"].direct, result.artifacts["stitch"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 
-from ptycho import cache_commands, diagnose_commands, history, request
+from ptycho import cache_commands, diagnose_commands, request
 from ptycho.errors import InvariantError, PtychoError
 from ptycho.findings import commands
 from ptycho.options import (
@@ -91,7 +91,7 @@ def _code_of(arguments: list[str] | None) -> int:
 @app.command
 def scenarios() -> int:
     """List the scenarios and their profiles, and those of the past, whose bugs are put back for a run."""
-    from ptycho import layers, terminal
+    from ptycho import history, layers, terminal
     from ptycho import scenarios as room
 
     rows = []
@@ -166,7 +166,7 @@ def run(
     fault
         ID of a known bug that is put back for this run, to see what it does; see `ptycho findings faults`.
     """
-    from ptycho import rundir, terminal
+    from ptycho import history, rundir, terminal
     from ptycho.report import write as report
     from ptycho.testing import fault as room
     from ptycho.testing import faults
@@ -176,8 +176,7 @@ def run(
     also = ["compare"] if refine else []
     folder = out or _run_folder(config, profile)
     past = history.switched_on(scenario, set_)
-    bugs = [*(switch.fault for switch in past if switch.fault), *([fault] if fault else [])]
-    put_in = room.all_injected(bugs, faults.FAULTS)
+    put_in = room.all_injected([*history.bugs(past), *([fault] if fault else [])], faults.FAULTS)
     for switch in past:
         terminal.say(f"history.{switch.name} is on: {switch.says}", "red")
     with request.about(data), put_in as name, terminal.Bars() as listen:

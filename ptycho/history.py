@@ -6,7 +6,7 @@ are put back for the run. Each can be turned off alone: ``--set history.SWITCH=f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -120,12 +120,12 @@ def load(scenario: str, profile: str | None = None, overrides: Iterable[str] = (
     """
     overrides = list(overrides)
     table = _table(scenario)
-    settings = [text for switch in switched_on(scenario, overrides) for text in switch.settings]
+    settings = [text for switch in _on(table, overrides) for text in switch.settings]
     own = [f"{path}={value}" for path, value in table.get("settings", {}).items()]
     config = scenarios.load_scenario(
         table["base"], profile or table.get("profile"), [*own, *settings, *plain(overrides)]
     )
-    return config.model_copy(update={"name": scenario, "description": describe(scenario)})
+    return config.model_copy(update={"name": scenario, "description": table.get("description", "")})
 
 
 def switched_on(scenario: str | None, overrides: Iterable[str] = ()) -> tuple[Switch, ...]:
@@ -133,9 +133,16 @@ def switched_on(scenario: str | None, overrides: Iterable[str] = ()) -> tuple[Sw
 
     Raises ConfigError for a switch that does not exist, or a value that is neither true nor false.
     """
-    if not is_historical(scenario):
-        return ()
-    state = {name: bool(value) for name, value in _table(str(scenario)).get("history", {}).items()}
+    return _on(_table(str(scenario)), overrides) if is_historical(scenario) else ()
+
+
+def bugs(switches: Iterable[Switch]) -> list[str]:
+    """Return the IDs of the known bugs that switches put back."""
+    return [switch.fault for switch in switches if switch.fault]
+
+
+def _on(table: Mapping[str, Any], overrides: Iterable[str]) -> tuple[Switch, ...]:
+    state = dict(table.get("history", {}))
     known = [switch.name for switch in SWITCHES]
     for text in overrides:
         path, _, value = (part.strip() for part in text.partition("="))

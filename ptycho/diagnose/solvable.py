@@ -47,7 +47,7 @@ def patterns(case: Case) -> RawData:
     except Unknown:
         scan: RawData = case.get("scan")
         return scan.without_truth()
-    return replace(grouped.used(groups).without_truth(), probe=bundle.probe)
+    return grouped.under(groups, bundle).without_truth()
 
 
 def _sentence(values: Mapping[str, Any]) -> str:

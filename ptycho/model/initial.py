@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from ptycho.model.physics import Tensor
+from ptycho.model.pairs import Tensor
 
 Initializer = Callable[..., Tensor]
 

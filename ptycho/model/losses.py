@@ -11,7 +11,7 @@ from __future__ import annotations
 from keras import ops
 
 from ptycho.config import LossConfig
-from ptycho.model.physics import Pair, Tensor
+from ptycho.model.pairs import Pair, Tensor
 
 RATE_FLOOR = 1e-6
 """Counts added to a rate before its logarithm. 0 * log(0) is NaN otherwise, and one dark pixel kills a run."""

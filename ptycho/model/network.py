@@ -11,7 +11,7 @@ from keras import ops
 
 from ptycho.config import LossConfig, ModelConfig
 from ptycho.errors import DataContractError
-from ptycho.model import losses, physics, unet, unrolled
+from ptycho.model import losses, pairs, physics, unet, unrolled
 
 NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (unet, "ClassicNetwork")}
 """Module and class of every architecture; looked up when a model is built."""
@@ -30,11 +30,11 @@ class PhotonScale(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, amplitude: physics.Tensor) -> physics.Tensor:
+    def call(self, amplitude: pairs.Tensor) -> pairs.Tensor:
         """Return amplitude / exp(log_scale)."""
         return amplitude * ops.exp(-self.log_scale)
 
-    def undo(self, amplitude: physics.Tensor) -> physics.Tensor:
+    def undo(self, amplitude: pairs.Tensor) -> pairs.Tensor:
         """Return amplitude * exp(log_scale)."""
         return amplitude * ops.exp(self.log_scale)
 
@@ -98,7 +98,7 @@ class PtychoModel(keras.Model):
         self.error_mean = keras.metrics.Mean(name="error")
         self.built = True
 
-    def call(self, inputs: dict[str, physics.Tensor], training: bool = False) -> dict[str, physics.Tensor]:
+    def call(self, inputs: dict[str, pairs.Tensor], training: bool = False) -> dict[str, pairs.Tensor]:
         """Reconstruct a batch of groups.
 
         Returns
@@ -128,8 +128,8 @@ class PtychoModel(keras.Model):
         }
 
     def _reconstruct(
-        self, measured: physics.Tensor, placement: physics.Placement, probe: physics.Pair
-    ) -> tuple[physics.Pair, physics.Tensor]:
+        self, measured: pairs.Tensor, placement: physics.Placement, probe: pairs.Pair
+    ) -> tuple[pairs.Pair, pairs.Tensor]:
         """Run the network on groups (B, C, N, N); return their objects and their illumination (B, M, M)."""
         illumination = physics.placed_illumination(placement, probe, measured)
         amplitude = self.photon_scale(measured)
@@ -138,8 +138,8 @@ class PtychoModel(keras.Model):
         ), illumination
 
     def _merge_groups(
-        self, measured: physics.Tensor, positions: physics.Tensor, probe: physics.Pair
-    ) -> tuple[physics.Pair, physics.Tensor]:
+        self, measured: pairs.Tensor, positions: pairs.Tensor, probe: pairs.Pair
+    ) -> tuple[pairs.Pair, pairs.Tensor]:
         """Reconstruct the groups of clusters (B, L, N, N), each from its own patterns, and merge them as stitching does.
 
         What a group leaves undetermined differs from that of its neighbours, so only corrections that they agree

@@ -12,12 +12,10 @@ illumination.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import backend, ops
 
-Tensor = Any
-Pair = tuple[Tensor, Tensor]
+from ptycho.model import pairs
+from ptycho.model.pairs import Pair, Tensor
 
 MODULUS_FLOOR = 1e-12
 """Added to squared moduli before a square root: its gradient at zero is infinite."""
@@ -80,22 +78,7 @@ class Placement:
 
 def exit_waves(patches: Pair, mode: Pair) -> Pair:
     """Multiply patches (B, C, N, N) by one probe mode (N, N)."""
-    return multiply(patches, mode)
-
-
-def multiply(a: Pair, b: Pair) -> Pair:
-    """Return the complex product."""
-    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
-
-
-def conjugate(a: Pair) -> Pair:
-    """Return the complex conjugate."""
-    return a[0], -a[1]
-
-
-def squared_modulus(a: Pair) -> Tensor:
-    """Return |a|^2."""
-    return a[0] * a[0] + a[1] * a[1]
+    return pairs.multiply(patches, mode)
 
 
 def far_field(field: Pair) -> Pair:
@@ -126,9 +109,9 @@ def mode_waves(patches: Pair, probe: Pair) -> list[Pair]:
 
 def summed_intensity(waves: list[Pair]) -> Tensor:
     """Add the modes incoherently (B, C, N, N)."""
-    total = squared_modulus(waves[0])
+    total = pairs.squared_modulus(waves[0])
     for wave in waves[1:]:
-        total = total + squared_modulus(wave)
+        total = total + pairs.squared_modulus(wave)
     return total
 
 
@@ -145,7 +128,7 @@ def predict_intensity(obj: Pair, placement: Placement, probe: Pair) -> Tensor:
 
 def probe_intensity(probe: Pair) -> Tensor:
     """Return sum_p |P_p|^2 (N, N)."""
-    return ops.sum(squared_modulus(probe), axis=0)
+    return ops.sum(pairs.squared_modulus(probe), axis=0)
 
 
 def placed_illumination(placement: Placement, probe: Pair, batch: Tensor) -> Tensor:
@@ -183,7 +166,7 @@ def gradient_step(
     real, imaginary = 0.0, 0.0
     for p, wave in enumerate(waves):
         error = near_field((wave[0] * excess, wave[1] * excess))
-        back = multiply(error, conjugate((probe[0][p], probe[1][p])))
+        back = pairs.multiply(error, pairs.conjugate((probe[0][p], probe[1][p])))
         real, imaginary = real + back[0], imaginary + back[1]
     scale = 1.0 / (illumination + damping)
     return placement.place(real / peak) * scale, placement.place(imaginary / peak) * scale

@@ -12,7 +12,7 @@ from keras import ops
 
 from ptycho.config import ModelConfig
 from ptycho.model import initial, physics
-from ptycho.model.physics import Pair, Tensor
+from ptycho.model.pairs import Pair, Tensor
 
 
 class UNet(keras.layers.Layer):

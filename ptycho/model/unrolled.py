@@ -16,8 +16,8 @@ import keras
 from keras import ops
 
 from ptycho.config import ModelConfig
-from ptycho.model import physics
-from ptycho.model.physics import Pair, Tensor
+from ptycho.model import pairs, physics
+from ptycho.model.pairs import Pair, Tensor
 from ptycho.model.unet import UNet
 
 DAMPING = 0.02
@@ -98,9 +98,9 @@ class UnrolledNetwork(keras.layers.Layer):
         The first settles what the patterns leave open; the second shrinks with the step and sharpens it.
         """
         unit = self.object_unit
-        power = ops.mean(physics.squared_modulus(step), axis=(1, 2), keepdims=True)
+        power = ops.mean(pairs.squared_modulus(step), axis=(1, 2), keepdims=True)
         length = ops.sqrt(power + (SHORTEST * unit) ** 2)
-        modulus = ops.sqrt(physics.squared_modulus(obj) + physics.MODULUS_FLOOR)
+        modulus = ops.sqrt(pairs.squared_modulus(obj) + physics.MODULUS_FLOOR)
         seen = [*(part / length for part in step), *(part / unit for part in (*obj, modulus)), illumination]
         net = self._nets[min(k, len(self._nets) - 1)]
         made = unfold(net(fold(ops.stack(seen, axis=-1), self.config.block)), self.config.block)

@@ -59,6 +59,7 @@ def solve(
     state_dir: Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    by: type[Solver] | None = None,
 ) -> Solution:
     """Reconstruct a scan.
 
@@ -81,6 +82,8 @@ def solve(
         Go on from the checkpoint in `state_dir`, where there is one.
     listener : callable, optional
         Told about every pass.
+    by : type of Solver, optional
+        Whose passes; those of this module unless given.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def solve(
     RunDirectoryError
         The checkpoint is of another config or other data, or damaged.
     """
-    return Solver(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
+    return (by or Solver)(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
 
 
 class Solver:

@@ -11,7 +11,6 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,11 @@ import numpy as np
 from ptycho import provenance
 from ptycho.config import SolverConfig
 from ptycho.data import RawData
+from ptycho.model import pairs
+from ptycho.model.pairs import Pair, Tensor
 from ptycho.params import Params
-from ptycho.progress import Listener
 from ptycho.solve import engine, steps
 from ptycho.solve.engine import Solution, Solver
-from ptycho.stitching import Reconstruction
-
-Tensor = Any
-Pair = tuple[Tensor, Tensor]
 
 WHOLE_PIXELS = 2**21
 """Pixels of patterns computed at once in a pass over the whole scan; a few hundred bytes each."""
@@ -41,16 +37,9 @@ def check(config: SolverConfig | Params) -> None:
 def solve(
     raw: RawData,
     config: SolverConfig | Params,
-    *,
-    start: Reconstruction | None = None,
-    bad: np.ndarray | None = None,
-    seed: int = 0,
-    key: str = "",
-    state_dir: Path | None = None,
-    resume: bool = False,
-    listener: Listener | None = None,
+    **how: Any,
 ) -> Solution:
-    """Reconstruct a scan; as :func:`ptycho.solve.engine.solve`.
+    """Reconstruct a scan; all else is that of :func:`ptycho.solve.engine.solve`.
 
     Raises
     ------
@@ -58,7 +47,7 @@ def solve(
         The backend that Keras will use is not there.
     """
     check(config)
-    return _OnDevice(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
+    return engine.solve(raw, config, by=_OnDevice, **how)
 
 
 @dataclass(frozen=True)
@@ -207,9 +196,9 @@ class _Step:
         x, y = fractions[:, 0, None, None], fractions[:, 1, None, None]
         patches = self._cut(canvas[0], pixels, x, y), self._cut(canvas[1], pixels, x, y)
         change, residual = self._revise(patches, probe, wanted)
-        back = _multiply(change, _conjugate(probe))
+        back = pairs.multiply(change, pairs.conjugate(probe))
         said = ops.sum(back[0], axis=1), ops.sum(back[1], axis=1)
-        lit = ops.sum(_squared(probe), axis=0)
+        lit = ops.sum(pairs.squared_modulus(probe), axis=0)
         placed = [self._place(field, pixels, x, y) for field in (*said, lit + ops.zeros_like(said[0]))]
         if task.damping is None:
             made = tuple(before + now for before, now in zip(made, placed, strict=True))
@@ -242,9 +231,9 @@ class _Step:
     def _revise(self, patches: Pair, probe: Pair, wanted: Tensor) -> tuple[Pair, Tensor]:
         """Return how the exit waves (b, P, N, N) are to change, and the error, as :func:`ptycho.solve.steps.revise` does."""
         ops, size, background = self.ops, self.task.size, self.task.background
-        real, imaginary = ops.fft2(_multiply((patches[0][:, None], patches[1][:, None]), probe))
+        real, imaginary = ops.fft2(pairs.multiply((patches[0][:, None], patches[1][:, None]), probe))
         real, imaginary = real / size, imaginary / size
-        intensity = ops.sum(_squared((real, imaginary)), axis=1)
+        intensity = ops.sum(pairs.squared_modulus((real, imaginary)), axis=1)
         known = ops.cast(wanted >= 0, "float32")
         modulus = ops.sqrt(intensity)
         residual = ops.sum(known * ops.square(modulus - wanted))
@@ -259,8 +248,8 @@ class _Step:
     def _sharpened(self, probe: Pair, patches: Pair, change: Pair) -> Pair:
         """Return the probe after its step, as :func:`ptycho.solve.steps.revised_probe` makes it."""
         ops = self.ops
-        lit = ops.sum(_squared(patches), axis=0)
-        said = _multiply(_conjugate((patches[0][:, None], patches[1][:, None])), change)
+        lit = ops.sum(pairs.squared_modulus(patches), axis=0)
+        said = pairs.multiply(pairs.conjugate((patches[0][:, None], patches[1][:, None])), change)
         scale = engine.PROBE_DAMPING * ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
         return probe[0] + ops.sum(said[0], axis=0) / scale, probe[1] + ops.sum(said[1], axis=0) / scale
 
@@ -269,8 +258,8 @@ class _Step:
         ops = self.ops
         first = probe[0][0], probe[1][0]
         wanted = change[0][:, 0], change[1][:, 0]
-        along_x = _multiply((self._slope(patches[0], 2), self._slope(patches[1], 2)), first)
-        along_y = _multiply((self._slope(patches[0], 1), self._slope(patches[1], 1)), first)
+        along_x = pairs.multiply((self._slope(patches[0], 2), self._slope(patches[1], 2)), first)
+        along_y = pairs.multiply((self._slope(patches[0], 1), self._slope(patches[1], 1)), first)
 
         def product(a: Pair, b: Pair) -> Tensor:
             return ops.sum(a[0] * b[0] + a[1] * b[1], axis=(1, 2))
@@ -290,15 +279,3 @@ class _Step:
         inner = (turned[:, :, 2:] - turned[:, :, :-2]) / 2
         ends = turned[:, :, 1:2] - turned[:, :, :1], turned[:, :, -1:] - turned[:, :, -2:-1]
         return self.ops.swapaxes(self.ops.concatenate([ends[0], inner, ends[1]], axis=2), axis, 2)
-
-
-def _multiply(a: Pair, b: Pair) -> Pair:
-    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
-
-
-def _conjugate(a: Pair) -> Pair:
-    return a[0], -a[1]
-
-
-def _squared(a: Pair) -> Tensor:
-    return a[0] * a[0] + a[1] * a[1]

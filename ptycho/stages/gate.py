@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         inputs["train"],
         requested_groups(groups, params),
         params.gates,
-        lambda: reach.reachable(replace(grouped.used(groups), probe=inputs["train"].probe)),
+        lambda: reach.reachable(grouped.under(groups, inputs["train"])),
     )
 
 

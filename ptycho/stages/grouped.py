@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ptycho import identity
 from ptycho.data import GroupedData, RawData
 from ptycho.io import atomic, npz
+from ptycho.model.bundle import Bundle
 from ptycho.params import Params
 
 
@@ -33,6 +35,11 @@ def must_hold(groups: GroupedData) -> Iterator[tuple[str, bool]]:
 def used(groups: GroupedData) -> RawData:
     """Return the patterns that are members of a group."""
     return groups.raw.take(np.unique(groups.nn_indices))
+
+
+def under(groups: GroupedData, bundle: Bundle) -> RawData:
+    """Return the patterns that are members of a group, under the probe of a bundle: what its network had."""
+    return replace(used(groups), probe=bundle.probe)
 
 
 def identify(groups: GroupedData) -> str:

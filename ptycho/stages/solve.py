@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,10 +63,12 @@ def of_groups(
     start: Reconstruction | None = None,
 ) -> Solution:
     """Solve the patterns of groups under the probe of a bundle: what the network had, all at once."""
-    raw = replace(grouped.used(groups), probe=bundle.probe)
-    listener = execution.listener
     return ENGINES[params.solver.engine].solve(
-        raw, params.solver, start=start, seed=params.seed, listener=listener
+        grouped.under(groups, bundle),
+        params.solver,
+        start=start,
+        seed=params.seed,
+        listener=execution.listener,
     )
 
 

@@ -493,3 +493,10 @@ def test_the_tests_of_the_numpy_rooms_load_no_framework():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & FRAMEWORKS, path
+
+
+def test_the_command_line_starts_without_what_help_does_not_need(tmp_path):
+    """Parameters and numbers are loaded by the command that wants them: they take longer than the help."""
+    costly = ("numpy", "pydantic", "ptycho.config", "ptycho.testing.faults")
+    code = f"import ptycho.cli\nprint([name for name in {costly} if name in sys.modules])"
+    assert in_fresh_process(code, tmp_path)[0].strip() == "[]"

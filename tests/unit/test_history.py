@@ -171,8 +171,7 @@ class TestTheMetricOfThen:
 @pytest.mark.slow
 class TestTheStateOfThen:
     def run(self, *overrides):
-        on = history.switched_on(NAME, overrides)
-        bugs = [switch.fault for switch in on if switch.fault]
+        bugs = history.bugs(history.switched_on(NAME, overrides))
         with fault.all_injected(bugs, faults.FAULTS) as names:
             return pipeline.run_pipeline(
                 history.load(NAME, None, overrides), Execution(fault=names)

@@ -136,13 +136,13 @@ def _canvas_on_truth(original: Any) -> Any:
         made = original(reconstruction, truth, scan, probe, config, bad)
         if truth is None:
             return made
-        canvas = np.zeros(truth.shape, np.complex64)
         centre = np.round(reconstruction.to_canvas(scan.positions.mean(axis=0))).astype(int)
-        height, width = truth.shape
-        x, y = centre - (width // 2, height // 2)
-        found = reconstruction.object[max(y, 0) : y + height, max(x, 0) : x + width]
-        rows, columns = found.shape
-        canvas[max(-y, 0) : max(-y, 0) + rows, max(-x, 0) : max(-x, 0) + columns] = found
+        middle = np.array(truth.shape)[::-1] // 2
+        moved = replace(reconstruction, origin_xy=tuple((middle - centre).tolist()))
+        shared = frames.compare_frames(moved, truth, -1.0)
+        (left, top), (height, width) = shared.origin_xy, shared.mask.shape
+        canvas = np.zeros(truth.shape, np.complex64)
+        canvas[top : top + height, left : left + width] = shared.prediction
         pair = frames.Comparison(canvas, truth, np.ones(truth.shape, bool), (0, 0))
         numbers = metrics.all_metrics(pair)
         return replace(

@@ -103,10 +103,7 @@ def _cropped_again(original: Any) -> Any:
     """Crop patches that are whole."""
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
-        edge = weights.shape[-1] // 4
-        kept = np.zeros_like(weights)
-        kept[:, edge:-edge, edge:-edge] = weights[:, edge:-edge, edge:-edge]
-        return original(self, values, kept, positions)
+        return original(self, values, _middle(weights, weights.shape[-1] // 4), positions)
 
     return add
 
@@ -116,11 +113,17 @@ def _middle_of_20(original: Any) -> Any:
 
     def add(self: Any, values: Any, weights: Any, positions: Any) -> Any:
         edge = max((weights.shape[-1] - 20) // 2, 0)
-        kept = np.zeros_like(weights)
-        kept[:, edge : weights.shape[-1] - edge, edge : weights.shape[-1] - edge] = 1
-        return original(self, values, kept, positions)
+        return original(self, values, _middle(np.ones_like(weights), edge), positions)
 
     return add
+
+
+def _middle(weights: Any, edge: int) -> Any:
+    """Return weights (b, M, M) that are zero within `edge` px of a patch's edge."""
+    inside = slice(edge, weights.shape[-1] - edge)
+    kept = np.zeros_like(weights)
+    kept[:, inside, inside] = weights[:, inside, inside]
+    return kept
 
 
 def _not_divided(_: Any) -> Any:

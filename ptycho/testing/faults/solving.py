@@ -65,14 +65,9 @@ def _on_whole_pixels_there(original: Any) -> Any:
     return lambda step, patches, pixels, x, y: original(step, patches, pixels, 0 * x, 0 * y)
 
 
-def _negated_there(original: Any) -> Any:
-    """Move positions on the backend against the displacement that the patterns tell."""
-    return lambda step, patches, probe, change: -original(step, patches, probe, change)
-
-
 def _negated(original: Any) -> Any:
     """Move positions against the displacement that the patterns tell."""
-    return lambda patches, probe, change: -original(patches, probe, change)
+    return lambda *arguments: -original(*arguments)
 
 
 def _power_adrift(_: Any) -> Any:
@@ -87,12 +82,7 @@ def _corner_on_corner(original: Any) -> Any:
 
 def _always_solvable(_: Any) -> Any:
     """Believe that anything can be solved perfectly."""
-    return lambda found: 0.0
-
-
-def _always_reachable(_: Any) -> Any:
-    """Believe that any scan can be solved perfectly."""
-    return lambda raw, config=None: 0.0
+    return lambda *_: 0.0
 
 
 FAULTS = (
@@ -112,7 +102,7 @@ FAULTS = (
         "ptycho.solve.tensors:_Step._revise",
         _not_normalised_there,
     ),
-    Fault("POSITION-SIGN-001", "negated-on-keras", "ptycho.solve.tensors:_Step._moves", _negated_there),
+    Fault("POSITION-SIGN-001", "negated-on-keras", "ptycho.solve.tensors:_Step._moves", _negated),
     Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:Solver.settle", _power_adrift),
     Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.solution:put", _corner_on_corner),
     Fault(
@@ -121,5 +111,5 @@ FAULTS = (
         "ptycho.stages.compare:reachable",
         _always_solvable,
     ),
-    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.reach:reachable", _always_reachable),
+    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.reach:reachable", _always_solvable),
 )
