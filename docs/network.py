@@ -74,10 +74,9 @@ def variants() -> Iterator[Variant]:
     yield Variant("network", "fast", (), "stable+fast")
     for steps in (1, 2, 3, 5):
         for warm in (0, 10):
-            yield Variant(
-                "network", f"{warm} + {steps}", (f"model.warm_steps={warm}", f"model.steps={steps}")
-            )
-    yield Variant("U-Net", "classic", ("model.architecture=unet",))
+            settings = (f"model.warm_steps={warm}", f"model.steps={steps}", "model.final_steps=0")
+            yield Variant("network", f"{warm} + {steps}", settings)
+    yield Variant("classic network", "unet", ("model.architecture=unet",))
 
 
 def main() -> None:
@@ -243,7 +242,7 @@ def draw(rows: dict[str, dict[str, Any]]) -> None:
         "physics, plain": ("tab:gray", "o", ":"),
         "physics, accelerated": ("tab:blue", "o", "-"),
         "network": ("tab:red", "s", "none"),
-        "U-Net": ("tab:green", "^", "none"),
+        "classic network": ("tab:green", "^", "none"),
         "direct solver": ("tab:purple", "D", "--"),
     }
     lines = []

@@ -117,6 +117,7 @@ class ModelConfig(Section):
     """The network."""
 
     architecture: Literal["unrolled", "unet"] = "unrolled"
+    """`unet` is the classic network, patterns to patches: an encoder and two decoders."""
     warm_steps: int = Field(10, ge=0, le=200)
     """Unrolled: data-consistency gradient steps before the first correction."""
     momentum: float = Field(0.95, ge=0, lt=1)
@@ -130,12 +131,12 @@ class ModelConfig(Section):
     filters: int = Field(8, ge=1, le=1024)
     """Feature maps at the finest resolution; doubled at each coarser level."""
     levels: int = Field(3, ge=1, le=5)
-    """Resolutions in the U-Net."""
+    """Resolutions in the U-Net; poolings in the classic network."""
     block: int = Field(1, ge=1, le=4)
     """Unrolled: the U-Net sees and makes blocks of so many px squared as channels. 2, with twice the filters and a level
     less, takes a third of the time and learns less."""
     max_amplitude: float = Field(4.0, ge=1e-3, le=1e6)
-    """U-Net heads: largest amplitude they reach, in units of the data-derived mean amplitude."""
+    """Classic network: largest amplitude it reaches, in units of the data-derived mean amplitude."""
     trainable_photon_scale: bool = True
     """Train the logarithm of the photon scale along (it is undone on the way out)."""
 

@@ -45,8 +45,8 @@ class Switch:
 SWITCHES = (
     Switch(
         "classic_network",
-        "a U-Net that sees the patterns alone, neither probe nor positions",
-        ("model.architecture=unet",),
+        "an autoencoder that sees the patterns alone, neither probe nor positions",
+        ("model.architecture=unet", "model.filters=32"),
     ),
     Switch(
         "imaginary_phase",

@@ -16,12 +16,12 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
         (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
         for path in ("training.cluster_patterns", "training.cluster_judges")
     ),
-    ("model.warm_steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
-    ("model.momentum", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
-    ("model.steps", "the U-Net has none", lambda c: c.model.architecture == "unet"),
-    ("model.block", "the U-Net sees every pixel", lambda c: c.model.architecture == "unet"),
-    ("model.final_steps", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
-    ("model.share_weights", "the U-Net has no steps", lambda c: c.model.architecture == "unet"),
+    ("model.warm_steps", "the classic network has none", lambda c: c.model.architecture == "unet"),
+    ("model.momentum", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
+    ("model.steps", "the classic network has none", lambda c: c.model.architecture == "unet"),
+    ("model.block", "the classic network sees every pixel", lambda c: c.model.architecture == "unet"),
+    ("model.final_steps", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
+    ("model.share_weights", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
     (
         "model.max_amplitude",
         "the unrolled network has no limit",

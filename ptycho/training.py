@@ -172,9 +172,10 @@ class _Trainer:
         sums: dict[str, float] = {}
         epochs = self.config.training.epochs
         steps = max(1, len(order) // self.batch)
+        weights = self._trained()
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
-            logs = self._step(epoch, step, data, rows)
+            logs, weights = self._step(epoch, step, data, rows, weights)
             sums = {name: sums.get(name, 0.0) + value for name, value in logs.items()}
             message = f"epoch {epoch}/{epochs} loss {logs['loss']:.3e}"
             done, total = (epoch - 1) * steps + step + 1, epochs * steps
@@ -186,19 +187,26 @@ class _Trainer:
         progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, told, milestone=True))
         self._consider_stopping()
 
-    def _step(self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray) -> dict[str, float]:
-        """Make one optimizer step; raise TrainingDiverged if it leaves anything non-finite."""
+    def _trained(self) -> list[np.ndarray]:
+        return [_numpy(variable) for variable in self.model.trainable_variables]
+
+    def _step(
+        self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray, before: list[np.ndarray]
+    ) -> tuple[dict[str, float], list[np.ndarray]]:
+        """Make one optimizer step from the weights `before`, and return its logs and the weights after it.
+
+        Raises TrainingDiverged if it leaves anything non-finite.
+        """
         from ptycho.model import network
 
-        before = [_numpy(variable) for variable in self.model.trainable_variables]
         inputs = network.model_inputs(data.batch(rows), self.probe)
         self.model.reset_metrics()
         logs = {
             name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
         }
-        after = [_numpy(variable) for variable in self.model.trainable_variables]
+        after = self._trained()
         if all(map(math.isfinite, logs.values())) and all(np.isfinite(value).all() for value in after):
-            return logs
+            return logs, after
         # Go back to the weights that the step started from: they show where the first NaN came from.
         culprit = _first_nonfinite(self.model, inputs, before, after)
         raise TrainingDiverged(

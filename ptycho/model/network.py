@@ -11,9 +11,9 @@ from keras import ops
 
 from ptycho.config import LossConfig, ModelConfig
 from ptycho.errors import DataContractError
-from ptycho.model import losses, pairs, physics, unet, unrolled
+from ptycho.model import classic, losses, pairs, physics, unrolled
 
-NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (unet, "ClassicNetwork")}
+NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (classic, "ClassicNetwork")}
 """Module and class of every architecture; looked up when a model is built."""
 
 

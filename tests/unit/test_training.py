@@ -272,9 +272,9 @@ def test_an_epoch_visits_its_clusters_in_the_schedules_order(monkeypatch):
     groups, scaled, _ = prepared(config)
     visited = []
 
-    def step(self, epoch, number, data, rows):
+    def step(self, epoch, number, data, rows, weights):
         visited.append((epoch, number, rows.tolist()))
-        return {"loss": float(number)}
+        return {"loss": float(number)}, weights
 
     monkeypatch.setattr(training._Trainer, "_step", step)
     bundle, _ = trained_with(groups, scaled, config)
@@ -306,9 +306,9 @@ def test_an_epoch_of_fewer_clusters_than_a_batch_is_one_step_of_what_there_is(mo
         found = draw(self, epoch)
         return found if epoch == 1 else dataclasses.replace(found, nn_indices=found.nn_indices[:5])
 
-    def step(self, epoch, number, data, rows):
+    def step(self, epoch, number, data, rows, weights):
         visited.append((epoch, number, len(rows)))
-        return {"loss": float(epoch)}
+        return {"loss": float(epoch)}, weights
 
     monkeypatch.setattr(schedule.Schedule, "clusters", clusters)
     monkeypatch.setattr(training._Trainer, "_step", step)
@@ -401,9 +401,9 @@ def test_the_learning_rate_falls_along_a_cosine_to_a_hundredth(schedule_name, la
     """By the formula, at the end of each epoch; steps are counted and not made."""
     scripted(monkeypatch, [1.0] * 9)
 
-    def step(self, epoch, number, data, rows):
+    def step(self, epoch, number, data, rows, weights):
         self.model.optimizer.iterations.assign_add(1)
-        return {"loss": 0.0}
+        return {"loss": 0.0}, weights
 
     monkeypatch.setattr(training._Trainer, "_step", step)
     config = tiny(epochs=4, schedule=schedule_name, learning_rate=0.02, batch_size=16)

@@ -238,14 +238,14 @@ FAULTS = (
         _never_trained,
     ),
     Fault("TORCH-INTENSITY-SCALE-DEAD-001", "wrong-way", "ptycho.model.network:PhotonScale.call", _wrong_way),
-    Fault("TORCH-HEAD-SILU-ESCAPE-001", "unbounded", "ptycho.model.unet:ClassicNetwork.heads", _unbounded),
+    Fault("TORCH-HEAD-SILU-ESCAPE-001", "unbounded", "ptycho.model.classic:ClassicNetwork.heads", _unbounded),
     Fault(
         "DEBUG-SIM-LINES-DOSE-001/D6-range",
         "ends-at-one",
-        "ptycho.model.unet:ClassicNetwork.heads",
+        "ptycho.model.classic:ClassicNetwork.heads",
         _ends_at_one,
     ),
-    Fault("MATH-POLAR-001", "real-and-imaginary", "ptycho.model.unet:polar", _real_and_imaginary),
+    Fault("MATH-POLAR-001", "real-and-imaginary", "ptycho.model.classic:polar", _real_and_imaginary),
     Fault("PTY-AT-021", "bare-logarithm", "ptycho.model.losses:poisson_nll", _bare_logarithm),
     Fault(
         "RECT-MAE-UNITS-001", "squared-prediction", "ptycho.model.losses:absolute_error", _squared_prediction

@@ -216,10 +216,10 @@ def _nothing_moves(original: Any) -> Any:
 
     def step(self: Any, *args: Any) -> Any:
         before = [variable.numpy() for variable in self.model.trainable_variables]
-        logs = original(self, *args)
+        found = original(self, *args)
         for variable, value in zip(self.model.trainable_variables, before, strict=True):
             variable.assign(value)
-        return logs
+        return found
 
     return step
 

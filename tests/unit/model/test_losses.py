@@ -8,7 +8,7 @@ from ptycho.config import LossConfig
 
 keras = Lazy("keras")
 losses = Lazy("ptycho.model.losses")
-unet = Lazy("ptycho.model.unet")
+classic = Lazy("ptycho.model.classic")
 
 
 def value(tensor):
@@ -71,7 +71,7 @@ def test_the_slope_of_the_likelihood_goes_with_the_square_of_the_photon_scale():
 
 @pytest.mark.finding("MATH-POLAR-001")
 def test_heads_combine_as_a_complex_exponential():
-    real, imaginary = unet.polar(
+    real, imaginary = classic.polar(
         keras.ops.convert_to_tensor([1.0, 2.0]), keras.ops.convert_to_tensor([np.pi, 0.5])
     )
     found = np.asarray(keras.ops.convert_to_numpy(real)) + 1j * np.asarray(
