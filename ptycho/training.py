@@ -172,7 +172,7 @@ class _Trainer:
         sums: dict[str, float] = {}
         epochs = self.config.training.epochs
         steps = max(1, len(order) // self.batch)
-        weights = self._trained()
+        weights = self._weights()
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             logs, weights = self._step(epoch, step, data, rows, weights)
@@ -187,7 +187,8 @@ class _Trainer:
         progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, told, milestone=True))
         self._consider_stopping()
 
-    def _trained(self) -> list[np.ndarray]:
+    def _weights(self) -> list[np.ndarray]:
+        """Return copies of what is trained."""
         return [_numpy(variable) for variable in self.model.trainable_variables]
 
     def _step(
@@ -204,7 +205,7 @@ class _Trainer:
         logs = {
             name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
         }
-        after = self._trained()
+        after = self._weights()
         if all(map(math.isfinite, logs.values())) and all(np.isfinite(value).all() for value in after):
             return logs, after
         # Go back to the weights that the step started from: they show where the first NaN came from.
