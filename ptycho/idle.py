@@ -16,12 +16,17 @@ WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
         (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
         for path in ("training.cluster_patterns", "training.cluster_judges")
     ),
-    ("model.warm_steps", "the classic network has none", lambda c: c.model.architecture == "unet"),
-    ("model.momentum", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
-    ("model.steps", "the classic network has none", lambda c: c.model.architecture == "unet"),
-    ("model.block", "the classic network sees every pixel", lambda c: c.model.architecture == "unet"),
-    ("model.final_steps", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
-    ("model.share_weights", "the classic network has no steps", lambda c: c.model.architecture == "unet"),
+    *(
+        (f"model.{name}", f"the classic network {why}", lambda c: c.model.architecture == "unet")
+        for name, why in (
+            ("warm_steps", "has none"),
+            ("momentum", "has no steps"),
+            ("steps", "has none"),
+            ("block", "sees every pixel"),
+            ("final_steps", "has no steps"),
+            ("share_weights", "has no steps"),
+        )
+    ),
     (
         "model.max_amplitude",
         "the unrolled network has no limit",

@@ -7,12 +7,12 @@ of a pattern is no neighbour of one of the object.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 from keras import ops
 
-from ptycho.model import initial
+from ptycho.model import initial, unet
 from ptycho.model.pairs import Tensor
 
 
@@ -38,22 +38,22 @@ class Autoencoder(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         numbers = itertools.count()
+
+        def draw() -> initial.Initializer:
+            return initial.glorot_uniform(seed, next(numbers))
+
         widths = [filters * 2**level for level in range(levels)]
-        self._encoder = [self._pair(width, "encoder", seed, numbers) for width in widths]
+        self._encoder = [unet.convolutions(width, f"encoder_{width}", draw) for width in widths]
         self._decoders = [
-            [self._pair(width, f"decoder{k}", seed, numbers) for width in reversed(widths)]
+            [unet.convolutions(width, f"decoder{k}_{width}", draw) for width in reversed(widths)]
             for k in range(len(outputs))
         ]
         self._last = [
-            _convolution(count, None, f"last{k}", seed, next(numbers)) for k, count in enumerate(outputs)
+            keras.layers.Conv2D(count, 3, padding="same", kernel_initializer=draw(), name=f"last{k}")
+            for k, count in enumerate(outputs)
         ]
         self._pool = keras.layers.MaxPooling2D()
         self._grow = keras.layers.UpSampling2D()
-
-    def _pair(self, width: int, name: str, seed: int, numbers: Iterator[int]) -> list[keras.layers.Layer]:
-        return [
-            _convolution(width, "relu", f"{name}_{width}{letter}", seed, next(numbers)) for letter in "ab"
-        ]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create all weights."""
@@ -73,17 +73,6 @@ class Autoencoder(keras.layers.Layer):
                 image = self._grow(second(first(image)))
             images.append(last(image))
         return ops.concatenate(images, axis=-1)
-
-
-def _convolution(width: int, activation: str | None, name: str, *seed: int) -> keras.layers.Layer:
-    return keras.layers.Conv2D(
-        width,
-        3,
-        padding="same",
-        activation=activation,
-        kernel_initializer=initial.glorot_uniform(*seed),
-        name=name,
-    )
 
 
 def _build(layers: Sequence[keras.layers.Layer], channels: int | None) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -42,29 +42,20 @@ class UNet(keras.layers.Layer):
             zero_start,
         )
         numbers = itertools.count()
+
+        def draw() -> initial.Initializer:
+            return initial.he_normal(seed, next(numbers))
+
         widths = [filters * 2**level for level in range(levels)]
-        self._down = [self._pair(width, f"down{level}", numbers) for level, width in enumerate(widths)]
+        self._down = [convolutions(width, f"down{level}_", draw) for level, width in enumerate(widths)]
         self._up = [
-            self._pair(width, f"up{level}", numbers)
+            convolutions(width, f"up{level}_", draw)
             for level, width in reversed(list(enumerate(widths[:-1])))
         ]
         last = "zeros" if zero_start else initial.glorot_uniform(seed, next(numbers))
         self._last = keras.layers.Conv2D(outputs, 1, kernel_initializer=last, name="last")
         self._pool = keras.layers.MaxPooling2D()
         self._grow = keras.layers.UpSampling2D()
-
-    def _pair(self, width: int, name: str, numbers: Iterator[int]) -> list[keras.layers.Layer]:
-        return [
-            keras.layers.Conv2D(
-                width,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer=initial.he_normal(self.seed, next(numbers)),
-                name=f"{name}_{letter}",
-            )
-            for letter in "ab"
-        ]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create all weights."""
@@ -98,3 +89,13 @@ class UNet(keras.layers.Layer):
             for layer in pair:
                 x = layer(x)
         return self._last(x)
+
+
+def convolutions(width: int, name: str, draw: Callable[[], initial.Initializer]) -> list[keras.layers.Layer]:
+    """Return two rectified 3x3 convolutions, with an initial kernel of `draw` each."""
+    return [
+        keras.layers.Conv2D(
+            width, 3, padding="same", activation="relu", kernel_initializer=draw(), name=f"{name}{letter}"
+        )
+        for letter in "ab"
+    ]

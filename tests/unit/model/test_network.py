@@ -45,9 +45,7 @@ def test_two_builds_share_nothing_and_have_their_own_channels():
     first, second = build(1, architecture="unet"), build(2, architecture="unet")
     assert not {id(v) for v in first.variables} & {id(v) for v in second.variables}
     last = {
-        model.channels: max((w.shape[-1], w.path) for w in model.weights if w.path.endswith("last0/kernel"))[
-            0
-        ]
+        model.channels: next(w.shape[-1] for w in model.weights if w.path.endswith("last0/kernel"))
         for model in (first, second)
     }
     assert last == {1: 1, 4: 4}
