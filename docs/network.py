@@ -2,7 +2,7 @@
 
     python docs/network.py run       # trains and judges what docs/network.json lacks, one variant at a time (hours)
     python docs/network.py transfer  # uses each scenario's network on another object, another dose, another probe
-    python docs/network.py time      # measures the inference of those not timed yet, on a quiet machine
+    python docs/network.py time      # measures the inference of all of a scenario, on a quiet machine
     python docs/network.py solve     # solves the same patterns directly, and times it, on a quiet machine
     python docs/network.py draw      # tables and picture from docs/network.json
 
@@ -17,7 +17,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 
 from ptycho import group_canvas, inference, pipeline, request, scenarios
 from ptycho.config import Config, LossConfig
-from ptycho.data import GroupedData, PtychoDataContainer
+from ptycho.data import PtychoDataContainer
 from ptycho.evaluation import summary
 from ptycho.io import atomic
 from ptycho.model import bundle as bundles
@@ -44,7 +44,7 @@ ELSEWHERE = {
     "another probe": ("probe.kind=custom", "probe.scale=4", "probe.mask=false"),
 }
 """Where a trained network is used without training: settings of the scan. The other probe is the built-in zone plate."""
-BATCH, REPEATS = 32, 5
+BATCH, ROUNDS = 32, 20
 SOLVED = (1, 2, 3, 5, 15, 50)
 """Passes of the direct solver."""
 
@@ -62,6 +62,10 @@ class Variant:
     def trained(self) -> bool:
         """Whether it has to be trained: physics alone has nothing to learn."""
         return not self.kind.startswith("physics")
+
+    def key(self, name: str) -> str:
+        """Return what docs/network.json calls this line of a scenario."""
+        return f"{name} | {self.kind} | {self.label}"
 
 
 def variants() -> Iterator[Variant]:
@@ -107,15 +111,19 @@ def main() -> None:
                 rows[f"{name} | direct solver | {passes}"] = solved(name, passes)
         atomic.write_json(ROWS, rows)
         return
+    if arguments.what == "time":
+        for name in arguments.scenarios or SCENARIOS:
+            for variant, spent in timed(name).items():
+                rows[variant.key(name)]["ms_per_pattern"] = spent
+            atomic.write_json(ROWS, rows)
+        return
     for variant in variants():
         for name in arguments.scenarios or SCENARIOS:
-            key = f"{name} | {variant.kind} | {variant.label}"
-            if arguments.what == "run" and key not in rows:
+            key = variant.key(name)
+            if key not in rows:
                 rows[key] = judged(name, variant)
-            if arguments.what == "time" and key in rows and "ms_per_pattern" not in rows[key]:
-                rows[key]["ms_per_pattern"] = milliseconds(*trained(name, variant))
-            atomic.write_json(ROWS, rows)
-            sys.stdout.write(f"{key}: {rows.get(key)}\n")
+                atomic.write_json(ROWS, rows)
+            sys.stdout.write(f"{key}: {rows[key]}\n")
             sys.stdout.flush()
 
 
@@ -129,8 +137,8 @@ def execution() -> Execution:
     return request.execution(None, False, BATCH, None)
 
 
-def physics(config: Config) -> bundles.Bundle:
-    """Return a bundle that holds no network: what the data say is all it needs."""
+def untrained(config: Config) -> bundles.Bundle:
+    """Return a bundle that nothing was learned for: of physics alone all there is, of a network as fast as a trained one."""
     from ptycho.model import network
 
     found = pipeline.run_pipeline(config, execution(), until="scale").artifacts["scale"]
@@ -156,7 +164,7 @@ def physics(config: Config) -> bundles.Bundle:
 def judged(name: str, variant: Variant) -> dict[str, Any]:
     """Run a variant and return what it reaches."""
     config = configured(name, variant)
-    given = {} if variant.trained else {"train": physics(config)}
+    given = {} if variant.trained else {"train": untrained(config)}
     result = pipeline.run_pipeline(config, execution(), given=given, until="evaluate")
     found, bundle = result.artifacts["evaluate"], result.artifacts["train"]
     row = {
@@ -172,7 +180,7 @@ def judged(name: str, variant: Variant) -> dict[str, Any]:
 def solved(name: str, passes: int) -> dict[str, Any]:
     """Return what so many passes of the direct solver over all test patterns together reach, and the time of a pattern."""
     config = scenarios.load_scenario(name, "stable", (f"solver.passes={passes}",))
-    bundle = physics(config)
+    bundle = untrained(config)
     groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
     seconds = []
     for _ in range(3):
@@ -207,29 +215,36 @@ def transferred(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
     return row
 
 
-def trained(name: str, variant: Variant) -> tuple[bundles.Bundle, GroupedData]:
-    """Return a variant's bundle, from the cache, and the groups that it reconstructs."""
-    config = configured(name, variant)
-    groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
-    if not variant.trained:
-        return physics(config), groups
-    return pipeline.run_pipeline(config, execution(), until="train").artifacts["train"], groups
+def timed(name: str) -> dict[Variant, float]:
+    """Return the milliseconds of a pattern for each line of a scenario, in batches of `BATCH` groups.
+
+    The least of `ROUNDS` rounds through all lines: a machine that is slow for a minute is slow for all of them.
+    """
+    predictors = {variant: predictor(name, variant) for variant in variants()}
+    for predict in predictors.values():
+        predict()  # traces
+    spent = {variant: math.inf for variant in predictors}
+    for _ in range(ROUNDS):
+        for variant, predict in predictors.items():
+            began = time.perf_counter()
+            predict()
+            spent[variant] = min(spent[variant], time.perf_counter() - began)
+    patterns = BATCH * scenarios.load_scenario(name, "stable").gridsize ** 2
+    return {variant: 1000 * seconds / patterns for variant, seconds in spent.items()}
 
 
-def milliseconds(bundle: bundles.Bundle, groups: GroupedData) -> float:
-    """Return the time of a pattern in a batch of `BATCH` groups, the least of `REPEATS`, without the first that traces."""
+def predictor(name: str, variant: Variant) -> Callable[[], Any]:
+    """Return a function that predicts one batch of a scenario's test groups."""
     from ptycho.model import network
 
+    config = configured(name, variant)
+    groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
+    bundle = untrained(config)
     side = group_canvas.side_px(group_canvas.reach_px([groups]), bundle.N, bundle.model.multiple)
     model = inference.build_model(bundle, side)
     batch = PtychoDataContainer(groups, bundle.scales).batch(np.arange(BATCH) % len(groups))
     inputs = network.model_inputs(batch, bundle.probe)
-    seconds = []
-    for _ in range(1 + REPEATS):
-        began = time.perf_counter()
-        model.predict_on_batch(inputs)
-        seconds.append(time.perf_counter() - began)
-    return 1000 * min(seconds[1:]) / (BATCH * bundle.gridsize**2)
+    return lambda: model.predict_on_batch(inputs)
 
 
 def draw(rows: dict[str, dict[str, Any]]) -> None:

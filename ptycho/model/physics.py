@@ -60,39 +60,24 @@ class Placement:
         self.trivial = self.channels == 1 and size == canvas_px
         if not self.trivial:
             self._x = hat_matrices(positions, 0, size, canvas_px)
-            self._y = hat_matrices(positions, 1, size, canvas_px)
+            # The rows of all members one below the other: one product a group, which also sums over its members.
+            self._y = ops.reshape(
+                hat_matrices(positions, 1, size, canvas_px), (-1, self.channels * size, canvas_px)
+            )
 
     def extract(self, field: Tensor) -> Tensor:
         """Cut the patches (B, C, N, N) out of a canvas (B, M, M)."""
         if self.trivial:
             return field[:, None]
-        return ops.matmul(ops.matmul(self._y, field[:, None]), ops.swapaxes(self._x, -1, -2))
+        rows = ops.reshape(ops.matmul(self._y, field), (-1, self.channels, self.size, self.canvas_px))
+        return ops.matmul(rows, ops.swapaxes(self._x, -1, -2))
 
     def place(self, patches: Tensor) -> Tensor:
         """Sum patches (B, C, N, N) onto a canvas (B, M, M)."""
         if self.trivial:
             return patches[:, 0]
-        spread = ops.matmul(ops.matmul(ops.swapaxes(self._y, -1, -2), patches), self._x)
-        return ops.sum(spread, axis=1)
-
-
-def exit_waves(patches: Pair, mode: Pair) -> Pair:
-    """Multiply patches (B, C, N, N) by one probe mode (N, N)."""
-    return pairs.multiply(patches, mode)
-
-
-def far_field(field: Pair) -> Pair:
-    """Return the unitary FFT over the last two axes, zero frequency at [0, 0]."""
-    size = field[0].shape[-1]
-    real, imaginary = ops.fft2(field)
-    return real / size, imaginary / size
-
-
-def near_field(field: Pair) -> Pair:
-    """Return the inverse of :func:`far_field`."""
-    size = field[0].shape[-1]
-    real, imaginary = ops.ifft2(field)
-    return real * size, imaginary * size
+        rows = ops.reshape(ops.matmul(patches, self._x), (-1, self.channels * self.size, self.canvas_px))
+        return ops.matmul(ops.swapaxes(self._y, -1, -2), rows)
 
 
 def shift_detector(patterns: Tensor) -> Tensor:
@@ -101,10 +86,18 @@ def shift_detector(patterns: Tensor) -> Tensor:
     return ops.roll(patterns, (half, half), axis=(-2, -1))
 
 
-def mode_waves(patches: Pair, probe: Pair) -> list[Pair]:
-    """Return the far fields of all probe modes."""
-    modes = probe[0].shape[0]
-    return [far_field(exit_waves(patches, (probe[0][p], probe[1][p]))) for p in range(modes)]
+def far_fields(patches: Pair, probe: Pair) -> list[Pair]:
+    """Return the unitary far fields (B, C, N, N) of the exit waves of all probe modes, zero frequency at [0, 0].
+
+    The factor 1/N of a unitary transform goes to the probe, which is small.
+    """
+    size = patches[0].shape[-1]
+    return [ops.fft2(pairs.multiply(patches, mode)) for mode in modes_of(probe, 1 / size)]
+
+
+def modes_of(probe: Pair, factor: float | Tensor) -> list[Pair]:
+    """Return the modes (N, N) of a probe, multiplied by a factor."""
+    return [(probe[0][p] * factor, probe[1][p] * factor) for p in range(probe[0].shape[0])]
 
 
 def summed_intensity(waves: list[Pair]) -> Tensor:
@@ -123,7 +116,7 @@ def over_background(intensity: Tensor) -> Tensor:
 def predict_intensity(obj: Pair, placement: Placement, probe: Pair) -> Tensor:
     """Return the far-field intensities (B, C, N, N) of all members, unshifted, energy preserved."""
     patches = placement.extract(obj[0]), placement.extract(obj[1])
-    return summed_intensity(mode_waves(patches, probe))
+    return summed_intensity(far_fields(patches, probe))
 
 
 def probe_intensity(probe: Pair) -> Tensor:
@@ -160,16 +153,17 @@ def gradient_step(
         Added to the illumination (peak 1) in the division; keeps dark pixels still.
     """
     patches = placement.extract(obj[0]), placement.extract(obj[1])
-    waves = mode_waves(patches, probe)
+    waves = far_fields(patches, probe)
     excess = over_background(ops.square(amplitude)) / over_background(summed_intensity(waves)) - 1.0
-    peak = ops.max(probe_intensity(probe))
+    # The factor N of the inverse of a unitary transform goes to the probe too.
+    size, peak = amplitude.shape[-1], ops.max(probe_intensity(probe))
     real, imaginary = 0.0, 0.0
-    for p, wave in enumerate(waves):
-        error = near_field((wave[0] * excess, wave[1] * excess))
-        back = pairs.multiply(error, pairs.conjugate((probe[0][p], probe[1][p])))
+    for wave, mode in zip(waves, modes_of(probe, size / peak), strict=True):
+        error = ops.ifft2((wave[0] * excess, wave[1] * excess))
+        back = pairs.multiply(error, pairs.conjugate(mode))
         real, imaginary = real + back[0], imaginary + back[1]
     scale = 1.0 / (illumination + damping)
-    return placement.place(real / peak) * scale, placement.place(imaginary / peak) * scale
+    return placement.place(real) * scale, placement.place(imaginary) * scale
 
 
 def merge_patches(patches: Tensor, weight: Tensor, placement: Placement, total: Tensor) -> Tensor:

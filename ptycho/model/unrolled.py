@@ -103,7 +103,7 @@ class UnrolledNetwork(keras.layers.Layer):
         modulus = ops.sqrt(pairs.squared_modulus(obj) + physics.MODULUS_FLOOR)
         seen = [*(part / length for part in step), *(part / unit for part in (*obj, modulus)), illumination]
         net = self._nets[min(k, len(self._nets) - 1)]
-        made = unfold(net(fold(ops.stack(seen, axis=-1), self.config.block)), self.config.block)
+        made = unfold(net(fold(seen, self.config.block)), self.config.block)
         return unit * made[..., 0] + length * made[..., 2], unit * made[..., 1] + length * made[..., 3]
 
     def _look_ahead(self, now: Pair, before: Pair, k: Tensor) -> Pair:
@@ -113,21 +113,20 @@ class UnrolledNetwork(keras.layers.Layer):
         return now[0] + weight * (now[0] - before[0]), now[1] + weight * (now[1] - before[1])
 
 
-def fold(image: Tensor, block: int) -> Tensor:
-    """Turn (B, H, W, c) into (B, H/b, W/b, b^2 c): channel ``(b i + j) c + k`` is channel k of pixel (i, j) of a block.
+def fold(images: list[Tensor], block: int) -> Tensor:
+    """Turn c images (B, H, W) into (B, H/b, W/b, b^2 c): channel ``(b i + j) c + k`` is image k at pixel (i, j) of a block.
 
     Shi et al., CVPR 2016.
     """
-    if block == 1:
-        return image
-    _, height, width, channels = image.shape
-    blocks = ops.reshape(image, (-1, height // block, block, width // block, block, channels))
-    ordered = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-    return ops.reshape(ordered, (-1, height // block, width // block, block**2 * channels))
+    _, height, width = images[0].shape
+    blocks = (-1, len(images), height // block, block, width // block, block)
+    # Stacked in front and transposed once: to stack what is finely interleaved takes twice the time.
+    ordered = ops.transpose(ops.reshape(ops.stack(images, axis=1), blocks), (0, 2, 4, 3, 5, 1))
+    return ops.reshape(ordered, (-1, height // block, width // block, block**2 * len(images)))
 
 
 def unfold(blocks: Tensor, block: int) -> Tensor:
-    """Undo :func:`fold`."""
+    """Undo :func:`fold`: return (B, H, W, c)."""
     if block == 1:
         return blocks
     _, height, width, channels = blocks.shape

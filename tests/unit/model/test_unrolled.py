@@ -228,9 +228,10 @@ def test_a_step_of_nothing_is_not_magnified(scene):
 
 @pytest.mark.parametrize("block", [1, 2, 3])
 def test_blocks_of_pixels_become_channels_and_pixels_again(block):
-    """By loops: channel (b i + j) c + k of a block is channel k of its pixel (i, j)."""
+    """By loops: channel (b i + j) c + k of a block is image k at its pixel (i, j)."""
     image = np.random.default_rng(3).normal(size=(2, 6, 12, 5)).astype(np.float32)
-    folded = numpy_of(unrolled.fold(keras.ops.convert_to_tensor(image), block))
+    images = [keras.ops.convert_to_tensor(image[..., k]) for k in range(5)]
+    folded = numpy_of(unrolled.fold(images, block))
     assert folded.shape == (2, 6 // block, 12 // block, 5 * block**2)
     for i, j, k in itertools.product(range(block), range(block), range(5)):
         channel = (block * i + j) * 5 + k
