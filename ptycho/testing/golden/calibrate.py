@@ -57,7 +57,7 @@ def calibrate(session: pytest.Session, registered: Sequence[Fault], jobs: int, k
     with tempfile.TemporaryDirectory(prefix="ptycho-calibrate-") as name:
         folder = Path(name)
         noise = _noise(session.config, subjects, folder, result)
-        effects = _effects(session, subjects, registered, folder, jobs, killing)
+        effects = _effects(session, subjects, registered, folder, jobs, killing, result)
     for subject in subjects:
         nodeid = subject.item.nodeid
         _conclude(subject, noise.get(nodeid, {}), effects[nodeid], result)
@@ -137,6 +137,7 @@ def _effects(
     folder: Path,
     jobs: int,
     killing: Any,
+    result: Result,
 ) -> dict[str, dict[str, dict[str, float] | None]]:
     """Return by test and fault that its computation reaches: how far each array is moved; None where it was refused."""
     targets = sorted({fault.target for fault in registered})
@@ -164,6 +165,10 @@ def _effects(
             found[nodeid][fault.id] = compare.noise(made[0], subject.arrays, made[1])
         elif trial.outcomes[0].status == "failed":
             found[nodeid][fault.id] = None
+        else:
+            result.lines.append(
+                f"{subject.record.test}: not judged under {fault.id}: {trial.outcomes[0].why}"
+            )
     return found
 
 

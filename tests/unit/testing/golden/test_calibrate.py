@@ -40,6 +40,7 @@ def raises(original):
 FAULTS = (
     Fault("A", "by-four", "product:double", lambda original: lambda x: 4 * x),
     Fault("A", "refused", "product:double", raises),
+    Fault("A", "accident", "product:double", lambda original: lambda x: x["no such"]),
     Fault("A", "still", "product:double", lambda original: original),
     Fault("A", "by-one", "product:noisy", lambda original: lambda x: 2 * x),
     Fault("A", "faint", "product:faint", lambda original: lambda x: x * (1 + 3e-6)),
@@ -120,6 +121,12 @@ def test_faults_that_are_reached_are_measured_in_units_of_what_is_allowed(projec
     assert found["still"] == 1, "the fault that changes nothing"
     noisy = evidence(project, "test_with_noise")
     assert noisy["faults"] == {"A:by-one": pytest.approx(1 / 1e-6, rel=1e-3)}
+
+
+def test_a_fault_that_ends_in_an_accident_is_told_and_not_counted(project):
+    assert (
+        "test_exact: not judged under A:accident: call: IndexError: only integers" in project.calibrated.out
+    )
 
 
 @pytest.mark.parametrize(
