@@ -26,7 +26,7 @@ import numpy as np
 
 from ptycho import group_canvas, inference, pipeline, request, scenarios
 from ptycho.config import Config, LossConfig
-from ptycho.data import PtychoDataContainer
+from ptycho.data import GroupedData, PtychoDataContainer
 from ptycho.evaluation import summary
 from ptycho.io import atomic
 from ptycho.model import bundle as bundles
@@ -220,7 +220,10 @@ def timed(name: str) -> dict[Variant, float]:
 
     The least of `ROUNDS` rounds through all lines: a machine that is slow for a minute is slow for all of them.
     """
-    predictors = {variant: predictor(name, variant) for variant in variants()}
+    groups = pipeline.run_pipeline(
+        scenarios.load_scenario(name, "stable"), execution(), until="group_test"
+    ).artifacts["group_test"]
+    predictors = {variant: predictor(configured(name, variant), groups) for variant in variants()}
     for predict in predictors.values():
         predict()  # traces
     spent = {variant: math.inf for variant in predictors}
@@ -229,16 +232,14 @@ def timed(name: str) -> dict[Variant, float]:
             began = time.perf_counter()
             predict()
             spent[variant] = min(spent[variant], time.perf_counter() - began)
-    patterns = BATCH * scenarios.load_scenario(name, "stable").gridsize ** 2
+    patterns = BATCH * groups.gridsize**2
     return {variant: 1000 * seconds / patterns for variant, seconds in spent.items()}
 
 
-def predictor(name: str, variant: Variant) -> Callable[[], Any]:
-    """Return a function that predicts one batch of a scenario's test groups."""
+def predictor(config: Config, groups: GroupedData) -> Callable[[], Any]:
+    """Return a function that predicts one batch of groups."""
     from ptycho.model import network
 
-    config = configured(name, variant)
-    groups = pipeline.run_pipeline(config, execution(), until="group_test").artifacts["group_test"]
     bundle = untrained(config)
     side = group_canvas.side_px(group_canvas.reach_px([groups]), bundle.N, bundle.model.multiple)
     model = inference.build_model(bundle, side)
