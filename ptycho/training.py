@@ -97,6 +97,7 @@ class _Trainer:
         self.batch = min(max(1, config.training.batch_size // self.schedule.groups), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
         self.model = self._build()
+        self.read_weights = backends.reader(self.model.trainable_variables)
         self.history: list[dict[str, Any]] = []
         self.stopped = ""
         self.best: dict[str, np.ndarray] = {}
@@ -172,7 +173,7 @@ class _Trainer:
         sums: dict[str, float] = {}
         epochs = self.config.training.epochs
         steps = max(1, len(order) // self.batch)
-        weights = self._weights()
+        weights = self.read_weights()
         for step in range(steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             logs, weights = self._step(epoch, step, data, rows, weights)
@@ -187,14 +188,10 @@ class _Trainer:
         progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, told, milestone=True))
         self._consider_stopping()
 
-    def _weights(self) -> list[np.ndarray]:
-        """Return copies of what is trained."""
-        return [_numpy(variable) for variable in self.model.trainable_variables]
-
     def _step(
-        self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray, before: list[np.ndarray]
-    ) -> tuple[dict[str, float], list[np.ndarray]]:
-        """Make one optimizer step from the weights `before`, and return its logs and the weights after it.
+        self, epoch: int, step: int, data: PtychoDataContainer, rows: np.ndarray, before: np.ndarray
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """Make one optimizer step from the weights `before`, all in a row, and return its logs and the weights after it.
 
         Raises TrainingDiverged if it leaves anything non-finite.
         """
@@ -205,8 +202,8 @@ class _Trainer:
         logs = {
             name: float(value) for name, value in self.model.train_on_batch(inputs, return_dict=True).items()
         }
-        after = self._weights()
-        if all(map(math.isfinite, logs.values())) and all(np.isfinite(value).all() for value in after):
+        after = self.read_weights()
+        if all(map(math.isfinite, logs.values())) and np.isfinite(after).all():
             return logs, after
         # Go back to the weights that the step started from: they show where the first NaN came from.
         culprit = _first_nonfinite(self.model, inputs, before, after)
@@ -314,15 +311,15 @@ def _full_batches(count: int, size: int) -> list[np.ndarray]:
     return [np.arange(start, start + size) % count for start in range(0, count, size)]
 
 
-def _first_nonfinite(
-    model: Any, inputs: dict[str, np.ndarray], before: list[np.ndarray], after: list[np.ndarray]
-) -> str:
+def _first_nonfinite(model: Any, inputs: dict[str, np.ndarray], before: np.ndarray, after: np.ndarray) -> str:
     """Name the first tensor on the way from the inputs to the updated weights that is not finite."""
     for name, value in inputs.items():
         if not np.isfinite(value).all():
             return f"input {name}"
-    for variable, value in zip(model.trainable_variables, before, strict=True):
-        variable.assign(value)
+    variables = model.trainable_variables
+    ends = np.cumsum([math.prod(variable.shape) for variable in variables])[:-1]
+    for variable, value in zip(variables, np.split(before, ends), strict=True):
+        variable.assign(value.reshape(variable.shape))
     out = model.predict_on_batch(inputs)
     for name, value in out.items():
         if not np.isfinite(np.asarray(value)).all():
@@ -332,7 +329,7 @@ def _first_nonfinite(
     for name, value in model.get_metrics_result().items():
         if not math.isfinite(float(value)):
             return name.replace("loss_", "loss term ")
-    for variable, value in zip(model.trainable_variables, after, strict=True):
+    for variable, value in zip(variables, np.split(after, ends), strict=True):
         if not np.isfinite(value).all():
             return f"gradient of {variable.path}"
     return "loss"

@@ -6,8 +6,11 @@ are cut out of an object, and put there, by matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 
 
 def backend() -> str:
@@ -24,6 +27,28 @@ def compiles(name: str) -> bool:
     the sizes of a scan.
     """
     return name == "jax"
+
+
+def reader(variables: Sequence[Any]) -> Callable[[], np.ndarray]:
+    """Return a function that reads all variables, in their order, as one flat array.
+
+    In one graph and one transfer: read one by one, the hundred of a network take a twelfth of the time of a gradient step.
+    """
+    from keras import ops
+
+    def flatten(values: list[Any]) -> Any:
+        return ops.concatenate([ops.reshape(value, (-1,)) for value in values])
+
+    compiled = flatten
+    if backend() == "tensorflow":
+        from tensorflow import function
+
+        compiled = function(flatten)
+    elif backend() == "jax":
+        from jax import jit
+
+        compiled = jit(flatten)
+    return lambda: np.asarray(ops.convert_to_numpy(compiled([variable.value for variable in variables])))
 
 
 @contextmanager

@@ -1,5 +1,7 @@
-"""What a backend is told: to multiply in single precision wherever a network runs, and to compile where nothing else is fast."""
+"""What a backend is told: to multiply in single precision wherever a network runs, to compile where nothing else is fast,
+and to read all variables at once."""
 
+import numpy as np
 import pytest
 from lazily import Lazy
 
@@ -96,3 +98,13 @@ def test_what_trains_and_what_predicts_are_compiled_where_that_is_told(told, pre
     trainer = training._Trainer(groups, scaled.scales, scaled.probe, config, "", None, None)
     assert trainer.model.jit_compile is told
     assert inference.build_model(bundle, trainer.canvas_px).jit_compile is told
+
+
+def test_all_variables_are_read_in_a_row_as_they_stand_now():
+    variables = [keras.Variable(np.ones((2, 3))), keras.Variable(2.0), keras.Variable([3.0, 4.0])]
+    read = backends.reader(variables)
+    first = read()
+    assert first.tolist() == [1, 1, 1, 1, 1, 1, 2, 3, 4]
+    variables[0].assign([[5, 6, 7], [8, 9, 10]])
+    assert read().tolist() == [5, 6, 7, 8, 9, 10, 2, 3, 4]
+    assert first.tolist() == [1, 1, 1, 1, 1, 1, 2, 3, 4]
