@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ptycho import coords
+from ptycho.errors import CanvasError
 
 MARGIN = 8
 """Pixels around the scan that patterns whose positions are refined may move into."""
@@ -40,8 +41,22 @@ class Places:
 
     @cached_property
     def corners(self) -> np.ndarray:
-        """Canvas pixel (M, 2) [x, y] of the [0, 0] of each patch, below and left of its place; int64."""
-        return np.floor(self._top_left).astype(np.int64)
+        """Canvas pixel (M, 2) [x, y] of the [0, 0] of each patch, below and left of its place; int64.
+
+        Raises CanvasError where a patch would reach beyond the canvas: the compiled loops would write over other memory.
+        """
+        first = np.floor(self._top_left)
+        most = np.array(self.shape)[::-1] - self.size - 1
+        # Asked this way round, a position that is not a number is outside, too.
+        outside = np.flatnonzero(~((first >= 0) & (first <= most)).all(axis=1))
+        if len(outside):
+            row = int(outside[0])
+            raise CanvasError(
+                f"{len(outside)} of {len(first)} patches reach beyond the solver's canvas; pattern {row} at "
+                f"{self.positions[row].tolist()} px would begin at {first[row].tolist()}, where [0, 0] to {most.tolist()} are "
+                "possible: give finite positions, and a canvas made for them"
+            )
+        return first.astype(np.int64)
 
     @cached_property
     def fractions(self) -> np.ndarray:

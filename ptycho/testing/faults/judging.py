@@ -56,9 +56,9 @@ def _groups_with_themselves(original: Any) -> Any:
     """Compare the number of groups with itself."""
 
     def judge(
-        reconstruction: Any, evaluation: Any, found: Any, bundle: Any, requested: int, config: Any
+        reconstruction: Any, evaluation: Any, found: Any, bundle: Any, requested: int, *more: Any
     ) -> Any:
-        return original(reconstruction, evaluation, found, bundle, reconstruction.n_patches, config)
+        return original(reconstruction, evaluation, found, bundle, reconstruction.n_patches, *more)
 
     return judge
 

@@ -4,6 +4,7 @@ import numpy as np
 import oracles
 import pytest
 
+from ptycho.errors import CanvasError
 from ptycho.solve import places
 from ptycho.solve.places import Places
 
@@ -79,3 +80,19 @@ def test_a_canvas_holds_its_scan_with_a_margin():
     top_left = positions - N // 2 - np.array(made.origin_xy)
     assert (top_left >= places.MARGIN).all()
     assert (top_left + N + 1 <= np.array(made.shape)[::-1] - places.MARGIN + 1).all()
+
+
+@pytest.mark.parametrize("to", [(-0.5, 0), (0, -0.5), (55, 0), (0, 44), (np.nan, 0), (0, np.inf)])
+def test_no_patch_is_cut_or_put_beyond_the_canvas(canvas, to):
+    some = Places(np.add([(0, 0), to], (13, 5)), N, (5, -3), (60, 71))
+    with pytest.raises(CanvasError, match=r"1 of 2 patches reach beyond .*pattern 1 at"):
+        some.cut(canvas, np.arange(2))
+    with pytest.raises(CanvasError, match=r"1 of 2 patches reach beyond .*pattern 1 at"):
+        some.add(canvas, np.zeros((2, N, N), np.complex64), np.arange(2))
+
+
+@pytest.mark.parametrize("to", [(0, 0), (54, 43)])
+def test_the_last_pixels_of_a_canvas_may_be_cut(canvas, to):
+    some = Places(np.add([to], (13, 5)), N, (5, -3), (60, 71))
+    x, y = to
+    np.testing.assert_allclose(some.cut(canvas, np.arange(1))[0], canvas[y : y + N, x : x + N], atol=2e-6)
