@@ -46,15 +46,14 @@ class Places:
         Raises CanvasError where a patch would reach beyond the canvas: the compiled loops would write over other memory.
         """
         first = np.floor(self._top_left)
-        most = np.array(self.shape)[::-1] - self.size - 1
         # Asked this way round, a position that is not a number is outside, too.
-        outside = np.flatnonzero(~((first >= 0) & (first <= most)).all(axis=1))
+        outside = np.flatnonzero(~((first >= 0) & (first <= self._last_corner)).all(axis=1))
         if len(outside):
             row = int(outside[0])
             raise CanvasError(
                 f"{len(outside)} of {len(first)} patches reach beyond the solver's canvas; pattern {row} at "
-                f"{self.positions[row].tolist()} px would begin at {first[row].tolist()}, where [0, 0] to {most.tolist()} are "
-                "possible: give finite positions, and a canvas made for them"
+                f"{self.positions[row].tolist()} px would begin at {first[row].tolist()}, where [0, 0] to "
+                f"{self._last_corner.tolist()} are possible: give finite positions, and a canvas made for them"
             )
         return first.astype(np.int64)
 
@@ -62,6 +61,11 @@ class Places:
     def fractions(self) -> np.ndarray:
         """How far (M, 2) [x, y] px beyond those the places lie, 0 <= f < 1, float32."""
         return np.minimum(self._top_left - np.floor(self._top_left), 1 - 1e-6).astype(np.float32)
+
+    @property
+    def _last_corner(self) -> np.ndarray:
+        """The last pixel [x, y] at which a patch, and the pixel after it that a fraction takes from, lie in the canvas."""
+        return np.array(self.shape)[::-1] - self.size - 1
 
     @property
     def _top_left(self) -> np.ndarray:
@@ -102,7 +106,7 @@ class Places:
     def moved(self, steps: np.ndarray) -> Places:
         """Return the places `steps` (M, 2) px further on; what would leave the canvas stays at its edge."""
         lowest = np.array(self.origin_xy) + self.size // 2
-        highest = lowest + np.array(self.shape)[::-1] - self.size - 1
+        highest = lowest + self._last_corner
         return Places(np.clip(self.positions + steps, lowest, highest), self.size, self.origin_xy, self.shape)
 
 
