@@ -48,7 +48,7 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import manifest  # noqa: E402
 import tiers  # noqa: E402
 
-from ptycho.testing import prover  # noqa: E402
+from ptycho.testing import device, prover  # noqa: E402
 
 
 def command_line(config: pytest.Config) -> tuple[list[str], str]:
@@ -92,9 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Only the tests of the GPU see one, unless --device says otherwise: there no two trainings end in the same bits.
     """
     if config.option.device == "auto" and "gpu" not in config.option.markexpr:
-        from ptycho.testing import runs
-
-        os.environ.update(runs.device_environment("cpu"))
+        os.environ.update(device.environment("cpu"))
     if config.option.prove:
         settings.load_profile("proof")
     tier = manifest.tier_of_command(*command_line(config))

@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import history, pipeline
-from ptycho.io import atomic
-from ptycho.rows import Execution
-from ptycho.testing import fault, faults
+from ptycho.artifacts.stage import Execution
+from ptycho.base import atomic
+from ptycho.findings import faults
+from ptycho.settings import history
+from ptycho.stages import pipeline
+from ptycho.testing import fault
 
 HERE = Path(__file__).parent
 ROWS, PAGE = HERE / "history.json", HERE / "history.md"

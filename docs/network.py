@@ -24,14 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import group_canvas, inference, pipeline, request, scenarios
-from ptycho.config import Config, LossConfig
-from ptycho.data import GroupedData, PtychoDataContainer
+from ptycho.artifacts.stage import Execution
+from ptycho.base import atomic
 from ptycho.evaluation import summary
-from ptycho.io import atomic
-from ptycho.model import bundle as bundles
-from ptycho.rows import Execution
-from ptycho.stages import grouped, solve
+from ptycho.network import bundle as bundles
+from ptycho.network import group_canvas, inference
+from ptycho.runs import request
+from ptycho.scan.groups import GroupedData, PtychoDataContainer
+from ptycho.settings import scenarios
+from ptycho.settings.config import Config, LossConfig
+from ptycho.stages import grouped, pipeline, solve
 
 HERE = Path(__file__).parent
 ROWS, PAGE, PICTURE = HERE / "network.json", HERE / "network.md", HERE / "images" / "network.png"
@@ -139,7 +141,7 @@ def execution() -> Execution:
 
 def untrained(config: Config) -> bundles.Bundle:
     """Return a bundle that nothing was learned for: of physics alone all there is, of a network as fast as a trained one."""
-    from ptycho.model import network
+    from ptycho.network import network
 
     found = pipeline.run_pipeline(config, execution(), until="scale").artifacts["scale"]
     model = network.PtychoModel(
@@ -238,7 +240,7 @@ def timed(name: str) -> dict[Variant, float]:
 
 def predictor(config: Config, groups: GroupedData) -> Callable[[], Any]:
     """Return a function that predicts one batch of groups."""
-    from ptycho.model import network
+    from ptycho.network import network
 
     bundle = untrained(config)
     side = group_canvas.side_px(group_canvas.reach_px([groups]), bundle.N, bundle.model.multiple)

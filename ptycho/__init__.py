@@ -12,18 +12,18 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Config": "ptycho.config",
-    "GroupedData": "ptycho.data",
-    "PtychoDataContainer": "ptycho.data",
-    "PtychoError": "ptycho.errors",
-    "RawData": "ptycho.data",
-    "Reconstruction": "ptycho.stitching",
-    "load_bundle": "ptycho.model.bundle",
-    "load_scenario": "ptycho.scenarios",
-    "read_npz": "ptycho.io.npz",
-    "run_pipeline": "ptycho.pipeline",
-    "simulate_scan": "ptycho.simulate.scan",
-    "write_npz": "ptycho.io.npz",
+    "Config": "ptycho.settings.config",
+    "GroupedData": "ptycho.scan.groups",
+    "PtychoDataContainer": "ptycho.scan.groups",
+    "PtychoError": "ptycho.base.errors",
+    "RawData": "ptycho.scan.raw",
+    "Reconstruction": "ptycho.physics.stitching",
+    "load_bundle": "ptycho.network.bundle",
+    "load_scenario": "ptycho.settings.scenarios",
+    "read_npz": "ptycho.scan.formats.npz",
+    "run_pipeline": "ptycho.stages.pipeline",
+    "simulate_scan": "ptycho.scan.simulate",
+    "write_npz": "ptycho.scan.formats.npz",
 }
 
 __all__ = ["__version__", *sorted(_HOME_OF)]

@@ -1,6 +1,6 @@
 """`python -m ptycho` is `ptycho`."""
 
-from ptycho import cli
+from ptycho.commands import cli
 
 if __name__ == "__main__":
     cli.main()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ptycho import cli
+from ptycho.commands import cli
 
 
 def without_xdist() -> dict[str, str]:

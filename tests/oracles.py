@@ -74,7 +74,7 @@ def make_scan(
     **fields: Any,
 ) -> Any:
     """A noise-free RawData whose patterns come from the naive forward model of this file."""
-    from ptycho.data import RawData
+    from ptycho.scan.raw import RawData
 
     obj = smooth_object(*shape, seed=seed).astype(np.complex64)
     probe = lopsided_probe(N, modes).astype(np.complex64)

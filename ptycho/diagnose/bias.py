@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho import scaling
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
 from ptycho.evaluation import frames, metrics
 from ptycho.evaluation.frames import Comparison
+from ptycho.physics import scaling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho import coords, stitching
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case
 from ptycho.diagnose.diagnosis import Diagnosis
+from ptycho.physics import coords, stitching
 from ptycho.stages import grouped
 
 if TYPE_CHECKING:

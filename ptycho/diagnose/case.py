@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptycho.config import Config
-from ptycho.errors import PtychoError
+from ptycho.base.errors import PtychoError
+from ptycho.settings.config import Config
 
 
 @dataclass(frozen=True)

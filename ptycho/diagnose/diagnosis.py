@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ptycho.artifacts.stage import Table
 from ptycho.diagnose.case import Case
 from ptycho.report import write as report
-from ptycho.rows import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

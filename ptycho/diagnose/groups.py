@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ptycho import stitching
-from ptycho.data import GroupedData
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
+from ptycho.physics import stitching
+from ptycho.scan.groups import GroupedData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ptycho.artifacts.stage import Table
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.rows import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho import scaling
-from ptycho.data import PtychoDataContainer
+from ptycho.artifacts.stage import Table
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.rows import Table
+from ptycho.physics import scaling
+from ptycho.scan.groups import PtychoDataContainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

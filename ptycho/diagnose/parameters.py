@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ptycho import pipeline
+from ptycho.artifacts.stage import Table
 from ptycho.diagnose.case import Case
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.rows import Table
+from ptycho.stages import pipeline
 
 QUESTION = "Which parameters differ, and which stage reads them first?"
 UNDEFINED = "not defined"

@@ -11,7 +11,7 @@ import numpy as np
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.simulate import probes
+from ptycho.physics import probes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ptycho.data import RawData
 from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
+from ptycho.scan.raw import RawData
 from ptycho.solve import reach
 from ptycho.stages import grouped
 
@@ -30,10 +29,9 @@ def measure(case: Case) -> dict[str, Any]:
         return {"solved from flat": found}
     scan = reach.sample(found)
     order = np.random.default_rng(0).permutation(len(scan))
-    x, y = scan.positions[order].T
     return {
         "solved from flat": reach.reachable(scan),
-        "the same, positions in a shuffled order": reach.reachable(replace(scan, xcoords=x, ycoords=y)),
+        "the same, positions in a shuffled order": reach.reachable(scan.at(scan.positions[order])),
         "the run's object": case.known(lambda: case.get("evaluate").data["stitched_error"]),
         "allowed (gates.max_data_error)": case.config.gates.max_data_error,
         "patterns solved": len(scan),

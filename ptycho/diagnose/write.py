@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jinja2
 
+from ptycho.base import atomic
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.io import atomic
 from ptycho.report import figures
 from ptycho.report import write as report
 

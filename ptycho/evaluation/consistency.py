@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ptycho import coords, forward
-from ptycho.data import RawData
 from ptycho.evaluation import frames, metrics
-from ptycho.stitching import Prediction, Reconstruction
+from ptycho.physics import coords, forward
+from ptycho.physics.stitching import Prediction, Reconstruction
+from ptycho.scan.raw import RawData
 
 SAMPLE = 64
 """Patches that are looked at for twins."""

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from ptycho.errors import DataContractError
-from ptycho.stitching import Reconstruction
+from ptycho.base.errors import DataContractError
+from ptycho.physics.stitching import Reconstruction
 
 REFINEMENTS = 8
 """Gauss-Newton steps of the registration."""

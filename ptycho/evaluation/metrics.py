@@ -11,8 +11,8 @@ import numpy as np
 from scipy import fft, ndimage
 from skimage.metrics import structural_similarity
 
-from ptycho import scaling
 from ptycho.evaluation.frames import Comparison
+from ptycho.physics import scaling
 
 FLAT = 1e-6
 """An image whose standard deviation is below this share of its mean is flat."""
@@ -109,7 +109,7 @@ def fourier_ring_correlation(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
     radius = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width)[None, :])
     step = 1.0 / max(height, width)
     ring = np.round(radius / step).astype(int)
-    count = int(0.5 / step)
+    count = max(height, width) // 2
     cross = np.bincount(ring.ravel(), (spectra[0] * np.conj(spectra[1])).real.ravel())[1 : count + 1]
     power = [np.bincount(ring.ravel(), (np.abs(s) ** 2).ravel())[1 : count + 1] for s in spectra]
     total = np.sqrt(power[0] * power[1])

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import stitching
-from ptycho.config import EvaluationConfig
-from ptycho.data import RawData
 from ptycho.evaluation import consistency, frames, metrics
-from ptycho.params import Params
-from ptycho.stitching import Reconstruction
+from ptycho.physics import stitching
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import EvaluationConfig
+from ptycho.settings.params import Params
 
 WELL_COVERED = 1.0
 """Coverage, in units of one probe's peak, from which on a pixel is no longer at the rim of a scan."""

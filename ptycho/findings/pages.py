@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ptycho import pipeline
+from ptycho.base import atomic
 from ptycho.findings import ledger
-from ptycho.findings.ledger import Finding
-from ptycho.io import atomic
+from ptycho.stages import pipeline
+from ptycho.testing.ledger import Finding
 
 INDEX = "README.md"
 SHOWN = "images/shown.json"

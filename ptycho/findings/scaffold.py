@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ptycho.errors import LedgerError
-from ptycho.findings import ledger
-from ptycho.io import atomic
+from ptycho.base import atomic
+from ptycho.base.errors import LedgerError
+from ptycho.testing import ledger
 
 ENTRY = """
 [[finding]]

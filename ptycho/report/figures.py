@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho import coords, forward
-from ptycho.data import GroupedData
-from ptycho.model.bundle import Bundle
+from ptycho.network.bundle import Bundle
+from ptycho.physics import coords, forward
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.groups import GroupedData
 from ptycho.solve.solution import Solution
 from ptycho.stages.halves import LEVELS, Halves
-from ptycho.stitching import Reconstruction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import identity, provenance
-from ptycho.io import atomic
-from ptycho.pipeline import PipelineResult
+from ptycho.artifacts.stage import Picture
+from ptycho.base import atomic, identity, provenance
 from ptycho.report import figures
-from ptycho.rows import Picture
+from ptycho.stages.pipeline import PipelineResult
 
 KIND = bytes
 FILE = "picture.png"

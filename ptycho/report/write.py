@@ -15,12 +15,12 @@ from typing import Any
 
 import jinja2
 
-from ptycho import identity, pipeline, provenance
-from ptycho.io import atomic
-from ptycho.pipeline import PipelineResult
+from ptycho.artifacts.stage import Picture, Stage
+from ptycho.artifacts.store import Store
+from ptycho.base import atomic, identity, provenance
 from ptycho.report import picture as pictures
-from ptycho.rows import Picture, Stage
-from ptycho.store import Store
+from ptycho.stages import pipeline
+from ptycho.stages.pipeline import PipelineResult
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,13 @@ def write_report(
     # The last rows come first: a reader wants the result before the way to it.
     pictures = [p for name in reversed(list(result.records)) for p in pipeline.stage_named(name).pictures]
     drawn = [p for p in pictures if {name.partition(".")[0] for name in p.of} <= set(result.artifacts)]
-    written = [_attempt(picture.name, partial(_figure, folder, picture, result, cache)) for picture in drawn]
-    written.append(_attempt("report", lambda: _page(folder, result, written)))
+    written = [attempt(picture.name, partial(_figure, folder, picture, result, cache)) for picture in drawn]
+    written.append(attempt("report", lambda: _page(folder, result, written)))
     return tuple(written)
 
 
-def _attempt(name: str, make: Callable[[], WrittenFigure]) -> WrittenFigure:
+def attempt(name: str, make: Callable[[], WrittenFigure]) -> WrittenFigure:
+    """Make a figure; one that fails is logged, and comes back with its error."""
     try:
         return make()
     except Exception as error:  # noqa: BLE001  a picture must never cost a finished run

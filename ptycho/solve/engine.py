@@ -21,16 +21,15 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from ptycho import machine, progress
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.errors import DataContractError, SolverDiverged
-from ptycho.io import checkpoint
-from ptycho.params import Params
-from ptycho.progress import Listener, Progress
+from ptycho.base import checkpoint, machine, progress
+from ptycho.base.errors import DataContractError, SolverDiverged
+from ptycho.base.progress import Listener, Progress
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
+from ptycho.settings.params import Params
 from ptycho.solve import modes, solution, steps
 from ptycho.solve.solution import Solution
-from ptycho.stitching import Reconstruction
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class Solver:
             left = np.where(bad, np.float32(0), raw.diff3d)
             if not left.any():
                 raise DataContractError("the pixels that solver.bad_pixels leaves hold no light")
-            raw = replace(raw, diff3d=left)
+            raw = raw.derived(diff3d=left)
         # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
         if bad is not None:

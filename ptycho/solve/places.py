@@ -1,6 +1,6 @@
 """Where patterns lie on the solver's canvas: cutting patches out of it and adding to it.
 
-The same bilinear rule as :func:`ptycho.coords.extract_patches`, by compiled loops (:mod:`ptycho.solve.kernels`): a window
+The same bilinear rule as :func:`ptycho.physics.coords.extract_patches`, by compiled loops (:mod:`ptycho.solve.kernels`): a window
 costs a tenth of its Fourier transform.
 """
 
@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ptycho import coords
-from ptycho.errors import CanvasError
+from ptycho.base.errors import CanvasError
+from ptycho.physics import coords
 
 MARGIN = 8
 """Pixels around the scan that patterns whose positions are refined may move into."""

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import progress
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.errors import ConfigError, SolverDiverged
-from ptycho.params import Params
-from ptycho.progress import Listener, Progress
+from ptycho.base import progress
+from ptycho.base.errors import ConfigError, SolverDiverged
+from ptycho.base.progress import Listener, Progress
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
+from ptycho.settings.params import Params
 from ptycho.solve import solution
 from ptycho.solve.solution import Solution
-from ptycho.stitching import Reconstruction
 
 NEEDED = ("ptychi", "torch", "torchvision")
 METHOD = "RPIE"

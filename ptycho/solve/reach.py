@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.errors import SolverDiverged
+from ptycho.base.errors import SolverDiverged
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine
 
 MOST = 2048

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho import stitching
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.params import Params
+from ptycho.physics import stitching
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
+from ptycho.settings.params import Params
 from ptycho.solve import modes, places
-from ptycho.stitching import Reconstruction
 
 COVERED = 0.01
 """Coverage, in units of one probe's peak, from which on an object is worth starting from."""
@@ -89,9 +89,15 @@ def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -
     """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
     left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
     height, width = canvas.shape
-    rows = slice(max(top, 0), max(min(top + start.object.shape[0], height), 0))
-    columns = slice(max(left, 0), max(min(left + start.object.shape[1], width), 0))
+    rows = _within(top, start.object.shape[0], height)
+    columns = _within(left, start.object.shape[1], width)
     there = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
     given = start.object[there]
     covered = (start.coverage[there] > COVERED) & np.isfinite(given)
     canvas[rows, columns][covered] = given[covered]
+
+
+def _within(first: int, length: int, size: int) -> slice:
+    """Return the part of ``first : first + length`` that lies in ``0 : size``, which may be none of it."""
+    begin = min(max(first, 0), size)
+    return slice(begin, max(min(first + length, size), begin))

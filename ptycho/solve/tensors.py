@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import provenance
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.model import pairs
-from ptycho.model.pairs import Pair, Tensor
-from ptycho.params import Params
+from ptycho.base import provenance
+from ptycho.physics import pairs
+from ptycho.physics.pairs import Pair, Tensor
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
+from ptycho.settings.params import Params
 from ptycho.solve import engine, steps
 from ptycho.solve.engine import Solution, Solver
 
@@ -164,7 +164,7 @@ class _OnDevice(Solver):
 def _compiled(task: _Task) -> Callable[..., Any]:
     """Return the step of a batch, compiled as the backend does it; kept, since compiling takes longer than a pass."""
     library = importlib.import_module(task.backend)
-    step = _Step(task)
+    step = Step(task)
     if task.backend == "jax":
         return library.jit(step)
     if task.backend == "tensorflow":
@@ -172,7 +172,7 @@ def _compiled(task: _Task) -> Callable[..., Any]:
     return library.no_grad()(step)
 
 
-class _Step:
+class Step:
     """What a batch of patterns says of the canvas, the probe and the positions."""
 
     def __init__(self, task: _Task) -> None:
@@ -195,18 +195,18 @@ class _Step:
         pixels = self._pixels(corners)
         x, y = fractions[:, 0, None, None], fractions[:, 1, None, None]
         patches = self._cut(canvas[0], pixels, x, y), self._cut(canvas[1], pixels, x, y)
-        change, residual = self._revise(patches, probe, wanted)
+        change, residual = self.revise(patches, probe, wanted)
         back = pairs.multiply(change, pairs.conjugate(probe))
         said = ops.sum(back[0], axis=1), ops.sum(back[1], axis=1)
         lit = ops.sum(pairs.squared_modulus(probe), axis=0)
-        placed = [self._place(field, pixels, x, y) for field in (*said, lit + ops.zeros_like(said[0]))]
+        placed = [self.place(field, pixels, x, y) for field in (*said, lit + ops.zeros_like(said[0]))]
         if task.damping is None:
             made = tuple(before + now for before, now in zip(made, placed, strict=True))
         else:
             weights = task.damping * ops.max(lit) + (1 - task.damping) * placed[2]
             made = canvas[0] + placed[0] / weights, canvas[1] + placed[1] / weights
         revised = self._sharpened(probe, patches, change) if task.sharpens else probe
-        return made, revised, residual, self._moves(patches, probe, change) if task.moves else residual
+        return made, revised, residual, self.moves_of(patches, probe, change) if task.moves else residual
 
     def _pixels(self, corners: Tensor) -> Tensor:
         """Return which pixels of the canvas the windows (b, N + 1, N + 1) take."""
@@ -220,7 +220,7 @@ class _Step:
         rows = (1 - y) * window[:, :-1] + y * window[:, 1:]
         return (1 - x) * rows[:, :, :-1] + x * rows[:, :, 1:]
 
-    def _place(self, patches: Tensor, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def place(self, patches: Tensor, pixels: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return the canvas that patches (b, N, N) sum to: the adjoint of :meth:`_cut`."""
         pad = self.ops.pad
         wide = pad((1 - x) * patches, ((0, 0), (0, 0), (0, 1))) + pad(x * patches, ((0, 0), (0, 0), (1, 0)))
@@ -228,7 +228,7 @@ class _Step:
         count = self.task.shape[0] * self.task.shape[1]
         return self.ops.segment_sum(self.ops.reshape(high, (-1,)), self.ops.reshape(pixels, (-1,)), count)
 
-    def _revise(self, patches: Pair, probe: Pair, wanted: Tensor) -> tuple[Pair, Tensor]:
+    def revise(self, patches: Pair, probe: Pair, wanted: Tensor) -> tuple[Pair, Tensor]:
         """Return how the exit waves (b, P, N, N) are to change, and the error, as :func:`ptycho.solve.steps.revise` does."""
         ops, size, background = self.ops, self.task.size, self.task.background
         real, imaginary = ops.fft2(pairs.multiply((patches[0][:, None], patches[1][:, None]), probe))
@@ -253,7 +253,7 @@ class _Step:
         scale = engine.PROBE_DAMPING * ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
         return probe[0] + ops.sum(said[0], axis=0) / scale, probe[1] + ops.sum(said[1], axis=0) / scale
 
-    def _moves(self, patches: Pair, probe: Pair, change: Pair) -> Tensor:
+    def moves_of(self, patches: Pair, probe: Pair, change: Pair) -> Tensor:
         """Return the steps (b, 2) px of the positions, as :func:`ptycho.solve.steps.moves` finds them."""
         ops = self.ops
         first = probe[0][0], probe[1][0]

@@ -1,1 +1,1 @@
-"""The stages: one module a row of the stage table, each with the functions that `ptycho.rows.Stage` names."""
+"""The stages: one module a row of the stage table, each with the functions that `ptycho.artifacts.stage.Stage` names."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
-from ptycho.io import atomic
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.settings.params import Params
 from ptycho.stages import evaluate, grouped
 
 FILE = "comparison.json"
@@ -56,7 +56,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comp
             way: summary.evaluate(
                 reconstruction,
                 truth,
-                replace(scan, xcoords=where[:, 0], ycoords=where[:, 1]),
+                scan.at(where),
                 probe,
                 params.evaluation,
             )

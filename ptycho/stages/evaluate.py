@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ptycho.data import GroupedData
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
-from ptycho.io import atomic
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.network.bundle import Bundle
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = Evaluation

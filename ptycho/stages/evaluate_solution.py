@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ptycho.data import RawData
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
-from ptycho.io import atomic
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.scan.raw import RawData
+from ptycho.settings.params import Params
 from ptycho.solve.solution import Solution
 from ptycho.stages import evaluate, solve
 
@@ -25,8 +24,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     raw: RawData = inputs["scan"]
     solution: Solution = inputs["solve"]
     truth = raw.object_guess if params.evaluation.use_object_guess else None
-    x, y = solution.positions.T
-    scan = replace(raw.without_truth(), xcoords=x, ycoords=y)
+    scan = raw.without_truth().at(solution.positions)
     bad = solve.bad_pixels(params, raw.N)
     return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation, bad)
 

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ptycho import gates
-from ptycho.data import GroupedData
-from ptycho.gates import Verdict
-from ptycho.io import atomic
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
+from ptycho.evaluation import gates
+from ptycho.evaluation.gates import Verdict
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.solve import reach
 from ptycho.stages import grouped
 

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ptycho import geometry
-from ptycho.geometry import Geometry
-from ptycho.io import atomic
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
+from ptycho.scan import geometry
+from ptycho.scan.geometry import Geometry
+from ptycho.settings.params import Params
 
 KIND = Geometry
 FILE = "geometry.json"

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ptycho import grouping
-from ptycho.data import GroupedData, Split
-from ptycho.params import Params
-from ptycho.rows import Execution
+from ptycho.artifacts.stage import Execution
+from ptycho.scan import grouping
+from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import Split
+from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = GroupedData

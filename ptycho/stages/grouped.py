@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ptycho import identity
-from ptycho.data import GroupedData, RawData
-from ptycho.io import atomic, npz
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
+from ptycho.base import archive, atomic, identity
+from ptycho.network.bundle import Bundle
+from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import RawData
+from ptycho.settings.params import Params
 
 
 def describe(groups: GroupedData) -> dict[str, float]:
@@ -39,7 +38,7 @@ def used(groups: GroupedData) -> RawData:
 
 def under(groups: GroupedData, bundle: Bundle) -> RawData:
     """Return the patterns that are members of a group, under the probe of a bundle: what its network had."""
-    return replace(used(groups), probe=bundle.probe)
+    return used(groups).derived(probe=bundle.probe)
 
 
 def identify(groups: GroupedData) -> str:
@@ -60,5 +59,5 @@ def write(groups: GroupedData, path: Path) -> None:
 
 def read(path: Path, raw: RawData) -> GroupedData:
     """Read groups of `raw`."""
-    arrays = npz.read_arrays(path)
+    arrays = archive.read_arrays(path)
     return GroupedData(raw, int(arrays["gridsize"]), arrays["nn_indices"])

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.errors import DataContractError
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import archive, atomic
+from ptycho.base.errors import DataContractError
 from ptycho.evaluation import frames, metrics
-from ptycho.io import atomic, npz
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
+from ptycho.settings.params import Params
 from ptycho.solve.solution import Solution
 from ptycho.stages import solve
-from ptycho.stitching import Reconstruction
 
 FILE = "halves.npz"
 SETTINGS = ("engine", "passes", "random_passes", "batch_patterns", "damping", "momentum", "likelihood")
@@ -64,8 +64,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     whole: Solution = inputs["solve"]
     if len(raw) < 2:
         raise DataContractError(f"a scan of {len(raw)} pattern has no halves; give one of two or more")
-    x, y = whole.positions.T
-    scan = replace(raw.without_truth(), xcoords=x, ycoords=y, probe=whole.probe)
+    scan = raw.without_truth().at(whole.positions).derived(probe=whole.probe)
     settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
     bad = solve.bad_pixels(params, raw.N)
     made = []
@@ -123,5 +122,5 @@ def save(found: Halves, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Halves:
     """Read them back."""
-    arrays = npz.read_arrays(folder / FILE)
+    arrays = archive.read_arrays(folder / FILE)
     return Halves(*(arrays[part.name] for part in fields(Halves)))

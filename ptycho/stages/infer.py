@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import inference
-from ptycho.errors import DataContractError
-from ptycho.io import atomic
-from ptycho.params import Params
-from ptycho.rows import Execution
-from ptycho.stitching import Prediction
+from ptycho.artifacts.stage import Execution
+from ptycho.base import atomic
+from ptycho.base.errors import DataContractError
+from ptycho.network import inference
+from ptycho.physics.stitching import Prediction
+from ptycho.settings.params import Params
 
 KIND = Prediction
 PARTS = ("patches", "weights", "positions", "residual", "energy")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ptycho.params import Params
-from ptycho.rows import Execution
+from ptycho.artifacts.stage import Execution
+from ptycho.settings.params import Params
 from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 

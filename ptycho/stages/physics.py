@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ptycho import inference, stitching
-from ptycho.data import GroupedData
-from ptycho.params import Params
-from ptycho.rows import Execution
+from ptycho.artifacts.stage import Execution
+from ptycho.network import inference
+from ptycho.physics import stitching
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.stages import grouped, stitch
-from ptycho.stitching import Reconstruction
 
 KIND = Reconstruction
 FILE = "physics.npz"

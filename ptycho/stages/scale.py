@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import scaling
-from ptycho.data import GroupedData, RawData
-from ptycho.errors import ScaleError
-from ptycho.io import atomic, npz
-from ptycho.params import Params
-from ptycho.rows import Execution
-from ptycho.scaling import Scales
-from ptycho.simulate import probes
+from ptycho.artifacts.stage import Execution
+from ptycho.base import archive, atomic
+from ptycho.base.errors import ScaleError
+from ptycho.physics import probes, scaling
+from ptycho.physics.scaling import Scales
+from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import RawData
+from ptycho.settings.params import Params
 
 
 @dataclass(frozen=True)
@@ -84,5 +84,5 @@ def save(found: Scaling, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Scaling:
     """Read them back."""
-    arrays = npz.read_arrays(folder / FILE)
+    arrays = archive.read_arrays(folder / FILE)
     return Scaling(Scales(**json.loads(str(arrays["scales"]))), arrays["probe"])

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import scaling
-from ptycho.data import RawData
-from ptycho.io import atomic, npz
-from ptycho.params import Params
-from ptycho.rows import Execution
-from ptycho.simulate import probes
-from ptycho.simulate import scan as simulation
+from ptycho.artifacts.stage import Execution
+from ptycho.base import atomic
+from ptycho.physics import probes, scaling
+from ptycho.scan import simulate as simulation
+from ptycho.scan.formats import npz
+from ptycho.scan.raw import RawData
+from ptycho.settings.params import Params
 
 KIND = RawData
 FILE, TRUTH = "scan.npz", "truth.npz"

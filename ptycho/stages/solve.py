@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data import GroupedData, RawData
-from ptycho.errors import DataContractError
-from ptycho.io import npz
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import archive
+from ptycho.base.errors import DataContractError
+from ptycho.network.bundle import Bundle
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.formats import npz
+from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import RawData
+from ptycho.settings.params import Params
 from ptycho.solve import engine, ptychi, tensors
 from ptycho.solve.solution import Solution
 from ptycho.stages import grouped, stitch
-from ptycho.stitching import Reconstruction
 
 KIND = Solution
 ENGINES: Mapping[str, ModuleType] = {"own": engine, "keras": tensors, "ptychi": ptychi}
@@ -117,7 +119,7 @@ def write(path: Path, solution: Solution) -> None:
 
 def read(path: Path) -> Solution:
     """Read a solution; raise DataContractError where the file holds the object alone."""
-    arrays = npz.read_arrays(path)
+    arrays = archive.read_arrays(path)
     for name, (dimensions, kind) in ARRAYS.items():
         array = arrays.get(name)
         if array is None or array.ndim != dimensions or array.dtype.kind != kind:

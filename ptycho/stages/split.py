@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data import RawData, Split
-from ptycho.errors import DataContractError
-from ptycho.io import atomic, npz
-from ptycho.params import Params
-from ptycho.rows import Execution
+from ptycho.artifacts.stage import Execution
+from ptycho.base import archive, atomic
+from ptycho.base.errors import DataContractError
+from ptycho.scan.raw import RawData, Split
+from ptycho.settings.params import Params
 
 KIND = Split
 FILE = "split.npz"
@@ -58,4 +58,4 @@ def save(split: Split, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Split:
     """Read them back and put them on the scan."""
-    return Split(inputs["scan"], **npz.read_arrays(folder / FILE))
+    return Split(inputs["scan"], **archive.read_arrays(folder / FILE))

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import identity, progress, scaling, stitching
-from ptycho.data import GroupedData
-from ptycho.errors import DataContractError
+from ptycho.artifacts.stage import Execution
+from ptycho.base import archive, atomic, identity, progress
+from ptycho.base.errors import DataContractError
+from ptycho.base.progress import Progress
 from ptycho.evaluation import frames
-from ptycho.io import atomic, npz
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
-from ptycho.progress import Progress
-from ptycho.rows import Execution
+from ptycho.network.bundle import Bundle
+from ptycho.physics import scaling, stitching
+from ptycho.physics.stitching import Prediction, Reconstruction
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.stages import grouped
-from ptycho.stitching import Prediction, Reconstruction
 
 KIND = Reconstruction
 FILE = "reconstruction.npz"
@@ -136,7 +136,7 @@ def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | N
 
 def read(path: Path) -> Reconstruction:
     """Read what :func:`write` wrote; raise DataContractError for another file or a damaged one."""
-    arrays = npz.read_arrays(path)
+    arrays = archive.read_arrays(path)
     missing = {*ARRAYS, "_reconstruction"} - set(arrays)
     if missing:
         raise DataContractError(f"{path}: not a reconstruction: {', '.join(sorted(missing))} missing")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ptycho import training
-from ptycho.data import GroupedData
-from ptycho.io import atomic
-from ptycho.model import bundle as bundles
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
+from ptycho.network import bundle as bundles
+from ptycho.network import training
+from ptycho.network.bundle import Bundle
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.stages.scale import Scaling
 
 KIND = Bundle

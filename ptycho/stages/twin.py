@@ -8,16 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ptycho import stitching
-from ptycho.data import GroupedData
+from ptycho.artifacts.stage import Execution, Table
+from ptycho.base import atomic
 from ptycho.evaluation import consistency
 from ptycho.evaluation.consistency import TwinCorrelation
-from ptycho.io import atomic
-from ptycho.model.bundle import Bundle
-from ptycho.params import Params
-from ptycho.rows import Execution, Table
+from ptycho.network.bundle import Bundle
+from ptycho.physics import stitching
+from ptycho.physics.stitching import Prediction
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.params import Params
 from ptycho.stages import grouped
-from ptycho.stitching import Prediction
 
 KIND = TwinCorrelation
 FILE = "twin.json"

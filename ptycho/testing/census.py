@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptycho import provenance
-from ptycho.findings.ledger import Finding
+from ptycho.base import provenance
 from ptycho.testing.fault import Fault
+from ptycho.testing.ledger import Finding
 
 
 @dataclass(frozen=True)

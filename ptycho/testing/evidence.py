@@ -95,7 +95,7 @@ def write(folder: Path, evidence: Evidence, about: Mapping[str, Any]) -> None:
     """Write `evidence.json`, `arrays.npz` and a picture of every comparison into a test's folder."""
     import numpy as np
 
-    from ptycho.io import atomic
+    from ptycho.base import atomic
     from ptycho.testing import pictures
 
     folder.mkdir(parents=True, exist_ok=True)

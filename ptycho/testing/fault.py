@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from ptycho import errors
-from ptycho.errors import FaultError
+from ptycho.base import errors
+from ptycho.base.errors import FaultError
 
 logger = logging.getLogger(__name__)
 

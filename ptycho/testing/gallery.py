@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from ptycho.io import atomic
+from ptycho.base import atomic
 from ptycho.testing import evidence
 
 PAGE, NO_FINDING = "report.html", "no finding"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ptycho.testing.evidence import Compared
+if TYPE_CHECKING:
+    from ptycho.testing.evidence import Compared
 
 
 def side_by_side(compared: Compared, titles: tuple[str, str] = ("expected", "actual")) -> bytes:

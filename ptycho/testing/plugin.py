@@ -64,8 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where networks run: cpu hides GPUs, gpu fails where there is none",
     )
     group.addoption("--fault", metavar="ID", help="run the tests with this fault put in")
-    parser.addini("findings_ledger", "TOML ledger of findings (default: ptycho's own)")
-    parser.addini("findings_faults", "module with a tuple FAULTS (default: ptycho's own)")
+    parser.addini("findings_ledger", "TOML ledger of findings")
+    parser.addini("findings_faults", "module with a tuple FAULTS")
     parser.addini(
         "findings_errors",
         "base class of the project's own errors, module:Class (default: ptycho's); a test that fails on one is killed",
@@ -85,14 +85,16 @@ def pytest_configure(config: pytest.Config) -> None:
             )
     _leave_artifacts(config)
     if config.option.device != "auto":
-        from ptycho.testing import runs
+        from ptycho.testing import device
 
-        os.environ.update(runs.device_environment(config.option.device))
+        os.environ.update(device.environment(config.option.device))
     if not config.option.prove:
         return
     for name, option in FORBIDDEN.items():
         if getattr(config.option, name, False):
             raise pytest.UsageError(f"--prove and {option}: golden files would agree with any fault")
+    if not config.option.prove_limit > 0:
+        raise pytest.UsageError(f"--prove-limit {config.option.prove_limit:g}: must be more than 0 seconds")
     if config.option.fault:
         raise pytest.UsageError("--prove puts every fault in by itself; leave --fault out")
     for name, value in (("dist", "no"), ("disable_unused_snapshots", True)):
@@ -121,17 +123,6 @@ def _leave_artifacts(config: pytest.Config) -> None:
     worker = hasattr(config, "workerinput")
     plugin = artifacts.Artifacts(root, config.option.artifacts_always, _findings_of, worker)
     config.pluginmanager.register(plugin, "ptycho-artifacts")
-
-
-@pytest.fixture(scope="session")
-def scenario_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Any:
-    """Run scenarios: ``scenario_runs(name, profile, *overrides, until=None)``; no stage of a config is computed twice."""
-    from ptycho.testing import prover, runs
-
-    base = tmp_path_factory.getbasetemp()
-    workers = base.parent if hasattr(request.config, "workerinput") else base
-    fault = request.config.option.fault or request.config.stash.get(prover.ACTIVE, "")
-    return runs.runs_in((prover.shared_folder(request.config) or workers) / "ptycho-store", fault)
 
 
 @pytest.fixture
@@ -263,10 +254,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _prove(session: pytest.Session) -> Any:
-    from ptycho import provenance
+    from ptycho.base import provenance
     from ptycho.testing import prover
 
     config = session.config
+    for name in ("findings_ledger", "findings_faults"):
+        if not config.getini(name):
+            raise pytest.UsageError(f"--prove: pytest.ini does not say where they are; set {name}")
     entries, registered = _ledger(config), faults_of(config)
     tests = _tests_by_finding(session.items, {entry.id for entry in entries})
     _check_faults(registered, {entry.id for entry in entries})
@@ -336,7 +330,7 @@ def _tests_by_finding(items: Sequence[pytest.Item], known: set[str]) -> dict[str
 
 
 def _check_faults(registered: Any, known: set[str]) -> None:
-    from ptycho.errors import FaultError
+    from ptycho.base.errors import FaultError
     from ptycho.testing import fault as faults
 
     names = [fault.id for fault in registered]
@@ -352,23 +346,24 @@ def _check_faults(registered: Any, known: set[str]) -> None:
 
 
 def _ledger(config: pytest.Config) -> Any:
-    from ptycho.errors import PtychoError
-    from ptycho.findings import ledger
+    """Return the entries of the project's ledger, none where it names none."""
+    from ptycho.base.errors import PtychoError
+    from ptycho.testing import ledger
 
     own = config.getini("findings_ledger")
     try:
-        return ledger.read(config.rootpath / own if own else None)
+        return ledger.read(config.rootpath / own) if own else ()
     except PtychoError as error:
         raise pytest.UsageError(str(error)) from None
 
 
 def faults_of(config: pytest.Config) -> Any:
-    """Return the registered faults; raise UsageError where the module named has none."""
+    """Return the registered faults, none where the project names none; raise UsageError where the module has none."""
     import importlib
 
-    name = config.getini("findings_faults") or "ptycho.testing.faults"
+    name = config.getini("findings_faults")
     try:
-        return importlib.import_module(name).FAULTS
+        return importlib.import_module(name).FAULTS if name else ()
     except (ImportError, AttributeError) as error:
         raise pytest.UsageError(f"findings_faults = {name}: {error}") from None
 
@@ -377,7 +372,7 @@ def own_errors(config: pytest.Config) -> type[BaseException]:
     """Return the base class of the project's own errors."""
     import importlib
 
-    name = config.getini("findings_errors") or "ptycho.errors:PtychoError"
+    name = config.getini("findings_errors") or "ptycho.base.errors:PtychoError"
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -389,7 +384,7 @@ def own_errors(config: pytest.Config) -> type[BaseException]:
 
 
 def _fault_named(config: pytest.Config, name: str) -> Any:
-    from ptycho.errors import FaultError
+    from ptycho.base.errors import FaultError
     from ptycho.testing import fault as faults
 
     try:

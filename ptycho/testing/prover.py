@@ -141,7 +141,7 @@ def run_in_child(
             outcomes = tuple(Outcome(**values) for values in found)
         else:
             code = os.waitstatus_to_exitcode(status)
-            why = f"the process ended with {code} ({found or f'a limit of {limit_s:.0f} s, or a crash'})"
+            why = f"the process ended with {code} ({found or f'a limit of {limit_s:g} s, or a crash'})"
             outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
         return Trial(finding, name, outcomes, time.monotonic() - began)
 
@@ -158,7 +158,7 @@ def _be_the_child(
 ) -> None:
     code = 1
     try:
-        signal.alarm(int(limit_s))
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import fft
 
-from ptycho import inference, pipeline, training
-from ptycho.config import Config
+from ptycho.network import inference, training
+from ptycho.settings.config import Config
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.bench
 

@@ -18,8 +18,8 @@ from scipy import fft
 from scipy.spatial import cKDTree
 from timing import best_of, in_turn, record
 
-from ptycho import coords, grouping, stitching
-from ptycho.simulate import objects, positions, probes, scan
+from ptycho.physics import coords, probes, stitching
+from ptycho.scan import grouping, objects, positions
 
 pytestmark = pytest.mark.bench
 
@@ -41,7 +41,7 @@ def test_simulating_512_patterns_costs_a_few_bare_transforms(benchmark, experime
 
     def simulate(count=512):
         rng = np.random.default_rng(0) if noise else None
-        return scan.observe(obj, where[:count], probe, 1e9, rng)
+        return simulate.observe(obj, where[:count], probe, 1e9, rng)
 
     def bare():
         return fft.fft2(fields, norm="ortho", workers=-1)
@@ -87,7 +87,7 @@ STITCH = textwrap.dedent(
     """
     import json, sys, time
     import numpy as np
-    from ptycho import stitching
+    from ptycho.physics import stitching
     def status(name):
         # Not ru_maxrss: a child inherits that from its parent, whose peak would hide ours. VmHWM starts anew.
         (line,) = [line for line in open("/proc/self/status") if line.startswith(name + ":")]

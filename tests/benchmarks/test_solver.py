@@ -10,10 +10,11 @@ import pytest
 from scipy import fft
 from timing import best_of, in_turn, record
 
-from ptycho import pipeline, scenarios
-from ptycho.config import SolverConfig
 from ptycho.evaluation import frames, metrics
+from ptycho.settings import scenarios
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine, ptychi
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.bench
 

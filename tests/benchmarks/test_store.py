@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from ptycho import pipeline
-from ptycho.rows import Execution
-from ptycho.scenarios import load_scenario
-from ptycho.store import Store
+from ptycho.artifacts.stage import Execution
+from ptycho.artifacts.store import Store
+from ptycho.settings.scenarios import load_scenario
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.bench
 
@@ -22,7 +22,7 @@ def command(folder, *arguments):
     """Run `ptycho` in a process of its own; return the seconds and what it said."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "ptycho.cli", *arguments],
+        [sys.executable, "-m", "ptycho.commands.cli", *arguments],
         cwd=folder,
         env={**os.environ, "PTYCHO_CACHE_DIR": str(folder / "cache")},
         capture_output=True,

@@ -7,8 +7,10 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import coords, forward, grouping, layers, pipeline, stitching
-from ptycho.simulate import objects, positions, probes
+from ptycho.physics import coords, forward, probes, stitching
+from ptycho.scan import grouping, objects, positions
+from ptycho.settings import layers
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.golden
 

@@ -5,16 +5,16 @@ import oracles
 import pytest
 from lazily import Lazy
 
-from ptycho.config import LossConfig, ModelConfig
+from ptycho.settings.config import LossConfig, ModelConfig
 from ptycho.testing.golden import pins
 
 pytestmark = pytest.mark.golden
 
 keras = Lazy("keras")
-backends = Lazy("ptycho.model.backends")
-losses = Lazy("ptycho.model.losses")
-networks = Lazy("ptycho.model.network")
-physics = Lazy("ptycho.model.physics")
+backends = Lazy("ptycho.network.backends")
+losses = Lazy("ptycho.network.losses")
+networks = Lazy("ptycho.network.network")
+physics = Lazy("ptycho.network.physics")
 
 N, CANVAS = 16, 24
 MEMBERS = np.array([[-2.25, 1.5], [3.0, -1.75], [1.5, 2.0], [-2.25, -1.75]])

@@ -6,8 +6,10 @@ They were computed by other programs: a second implementation, to as many digits
 import numpy as np
 import pytest
 
-from ptycho import pipeline, scenarios
-from ptycho.simulate import objects, probes
+from ptycho.physics import probes
+from ptycho.scan import objects
+from ptycho.settings import scenarios
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.golden
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 import ptycho
-from ptycho.config import Config
-from ptycho.layers import load_toml, resolve
+from ptycho.base.toml import load_toml
+from ptycho.settings.config import Config
+from ptycho.settings.layers import resolve
 
 pytestmark = pytest.mark.golden
 
-SCENARIOS = sorted((Path(ptycho.__file__).parent / "scenarios").glob("*.toml"))
+SCENARIOS = sorted((Path(ptycho.__file__).parent / "settings" / "scenarios").glob("*.toml"))
 RUNS = [
     (path, profile) for path in SCENARIOS for profile in (None, *sorted(load_toml(path).get("profiles", {})))
 ]

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho import coords, pipeline, scenarios
-from ptycho.data import RawData
-from ptycho.simulate import objects, positions
-from ptycho.simulate import scan as simulation
+from ptycho.physics import coords
+from ptycho.scan import objects, positions
+from ptycho.scan import simulate as simulation
+from ptycho.scan.raw import RawData
+from ptycho.settings import scenarios
+from ptycho.stages import pipeline
 from ptycho.testing.golden import pins
 
 pytestmark = pytest.mark.golden

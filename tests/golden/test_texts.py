@@ -12,7 +12,8 @@ from command import call
 from rich.console import Console
 
 import ptycho
-from ptycho import cli, pipeline
+from ptycho.commands import cli
+from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.golden
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho import scenarios
+from ptycho.settings import scenarios
 
 
 def visible_gpus() -> tuple[str, int]:

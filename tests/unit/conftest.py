@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from ptycho import pipeline, rundir, scenarios
-from ptycho.config import Config
-from ptycho.pipeline import PipelineResult
-from ptycho.rows import Execution
-from ptycho.store import Store
+from ptycho.artifacts.stage import Execution
+from ptycho.artifacts.store import Store
+from ptycho.runs import rundir
+from ptycho.settings import scenarios
+from ptycho.settings.config import Config
+from ptycho.stages import pipeline
+from ptycho.stages.pipeline import PipelineResult
 
 TINY = (
     "N=32",

@@ -89,7 +89,7 @@ class TestTheManifest:
             (["tests"], "bench", "bench"),
             (["tests/unit"], "", None),
             (["tests"], "not slow", None),
-            (["tests/unit/test_cli.py::test_x"], "", None),
+            (["tests/unit/commands/test_cli.py::test_x"], "", None),
         ],
     )
     def test_only_whole_tiers_are_counted(self, arguments, expression, tier):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptycho import pipeline
-from ptycho.data import Split
+from ptycho.scan.raw import Split
+from ptycho.stages import pipeline
 
 
 @pytest.fixture(scope="module")

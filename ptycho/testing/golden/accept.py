@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import files
 from ptycho.testing.golden.changes import Change
 from ptycho.testing.golden.files import Evidence
@@ -37,11 +37,13 @@ def accept(changes: Sequence[Change], reason: str, root: Path) -> list[str]:
     Raises
     ------
     GoldenError
-        Without a reason, where CI is set, or where one is refused: naming each and why.
+        Without a reason, without a proposal, where CI is set, or where one is refused: naming each and why.
     """
     check_at_home()
     if not reason.strip():
         raise GoldenError("--reason: say why the golden changes; whoever reads the history will ask")
+    if not changes:
+        raise GoldenError("nothing is proposed; run ptycho golden propose first")
     tests = [nodeid(change, root) for change in changes]
     _, said = run_pytest(root, "--calibrate", "--golden-pending", *tests)
     refused, accepted = [], []

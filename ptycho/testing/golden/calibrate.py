@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing import fault as faults
 from ptycho.testing import prover
 from ptycho.testing.fault import Fault

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import compare, difference, files
 from ptycho.testing.golden.files import Record
 

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from ptycho import provenance
-from ptycho.io import atomic
+from ptycho.base import atomic, provenance
 
 DTYPE = "PTYCHO_GOLDEN_DTYPE"
 """Environment variable that `golden.dtype` reads."""

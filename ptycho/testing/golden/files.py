@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from ptycho import identity, provenance
-from ptycho.errors import GoldenError
-from ptycho.io import atomic
+from ptycho.base import atomic, identity, provenance
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import compare
 from ptycho.testing.golden.compare import Entry
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pytest_regressions import common
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing import prover
 from ptycho.testing.golden import compare, conditions, files, gauge, replay, worth
 from ptycho.testing.golden.compare import Band, Difference

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.errors import GoldenError
-from ptycho.io import atomic
+from ptycho.base import atomic
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import files
 from ptycho.testing.golden.files import Record
 

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from ptycho.io import atomic
+from ptycho.base import atomic
 from ptycho.testing import pictures
 from ptycho.testing.evidence import Compared
 from ptycho.testing.golden import changes as room

@@ -8,7 +8,7 @@ from typing import Any
 
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 
 PLAIN = (str, int, float, bool, type(None))
 

@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from ptycho import scenarios
-from ptycho.data import GroupedData, RawData
+from ptycho.base.errors import GroupingError
 from ptycho.diagnose import (
     bias,
     canvas,
@@ -21,7 +20,9 @@ from ptycho.diagnose import (
     solvable,
 )
 from ptycho.diagnose.case import Case, Unknown
-from ptycho.errors import GroupingError
+from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import RawData
+from ptycho.settings import scenarios
 
 ROOMS = (bias, canvas, compare, groups, history, intensity, parameters, probes, scaler, solvable)
 

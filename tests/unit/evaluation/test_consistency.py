@@ -7,10 +7,10 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import forward, stitching
-from ptycho.data import RawData
 from ptycho.evaluation import consistency
-from ptycho.stitching import Prediction, Reconstruction
+from ptycho.physics import forward, stitching
+from ptycho.physics.stitching import Prediction, Reconstruction
+from ptycho.scan.raw import RawData
 
 N = 32
 

@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from ptycho import coords, stitching
-from ptycho.config import Config, EvaluationConfig
-from ptycho.data import RawData
-from ptycho.errors import DataContractError
+from ptycho.base.errors import DataContractError
 from ptycho.evaluation import frames, metrics, summary
 from ptycho.evaluation.frames import Comparison, apply_shift, compare_frames, find_shift
 from ptycho.evaluation.metrics import all_metrics, cutoff, fourier_ring_correlation
 from ptycho.evaluation.summary import evaluate
-from ptycho.forward import far_field_amplitude
-from ptycho.simulate.objects import lines_object
-from ptycho.simulate.probes import zone_plate_probe
+from ptycho.physics import coords, stitching
+from ptycho.physics.forward import far_field_amplitude
+from ptycho.physics.probes import zone_plate_probe
+from ptycho.scan.objects import lines_object
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import Config, EvaluationConfig
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ptycho.errors import DataContractError
+from ptycho.base.errors import DataContractError
 from ptycho.evaluation import frames, summary
 from ptycho.evaluation.frames import Comparison
-from ptycho.stitching import Reconstruction
+from ptycho.physics.stitching import Reconstruction
 
 
 def reconstruction(origin, shape, seed=0):

@@ -160,6 +160,16 @@ def ring_correlation(pair):
     return np.arange(1, side // 2 + 1) / side, np.array(values)
 
 
+@pytest.mark.parametrize("side", [186, 198, 210, 64, 65])
+def test_the_ring_at_nyquist_is_there(side):
+    """0.5 / (1 / 186) is 92.99999999999999."""
+    image = np.random.default_rng(0).normal(2, 1, (side, 20)) + 0j
+    pair = Comparison(image, image, np.ones(image.shape, bool), (0, 0))
+    frequencies, found = metrics.fourier_ring_correlation(pair)
+    assert len(frequencies) == len(found) == side // 2
+    assert frequencies[-1] == pytest.approx(side // 2 / side)
+
+
 @pytest.mark.finding("FRC-PHASE-001")
 @pytest.mark.parametrize("shape", [(20, 33), (32, 17), (24, 24)])
 def test_the_ring_correlation_by_loops(shape):

@@ -7,10 +7,10 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho.config import EvaluationConfig
-from ptycho.data import RawData
 from ptycho.evaluation import frames, summary
-from ptycho.stitching import Reconstruction
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import EvaluationConfig
 
 N = 32
 SHAPE = (76, 96)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from command import call
 
-from ptycho import pipeline
-from ptycho.errors import FaultError, LedgerError
+from ptycho.base.errors import FaultError, LedgerError
+from ptycho.findings import faults as registered
 from ptycho.findings import ledger, pages
+from ptycho.stages import pipeline
 from ptycho.testing import fault as faults
-from ptycho.testing import faults as registered
+from ptycho.testing import ledger as entries_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENTRY = {
@@ -124,13 +125,13 @@ class TestNonsense:
     )
     def test_an_entry_that_makes_no_sense_is_named(self, change, words, tmp_path):
         with pytest.raises(LedgerError, match=words):
-            ledger.read(written(tmp_path, {**ENTRY, **change}))
+            entries_of.read(written(tmp_path, {**ENTRY, **change}))
 
     def test_a_stage_that_there_is_not(self, tmp_path):
         path = written(tmp_path, {**ENTRY, "stage": "stich"})
-        assert ledger.read(path)[0].stage == "stich", "another project has stages of its own"
+        assert entries_of.read(path)[0].stage == "stich", "another project has stages of its own"
         with pytest.raises(LedgerError, match="A-001: stage 'stich' must be one of run, stitch"):
-            ledger.read(path, ["run", "stitch"])
+            entries_of.read(path, ["run", "stitch"])
 
     def test_the_packages_own_are_rows_of_the_table(self):
         rows = {"run", *(stage.name for stage in pipeline.STAGES)}
@@ -139,17 +140,17 @@ class TestNonsense:
     @pytest.mark.parametrize("lost", ["title", "remedy", "stage"])
     def test_a_part_that_is_missing(self, lost, tmp_path):
         with pytest.raises(LedgerError, match=f"A-001: {lost}: Field required"):
-            ledger.read(written(tmp_path, {name: value for name, value in ENTRY.items() if name != lost}))
+            entries_of.read(written(tmp_path, {name: value for name, value in ENTRY.items() if name != lost}))
 
     def test_an_entry_that_stands_there_twice(self, tmp_path):
         with pytest.raises(LedgerError, match="A-001 stands there twice"):
-            ledger.read(written(tmp_path, ENTRY, ENTRY))
+            entries_of.read(written(tmp_path, ENTRY, ENTRY))
 
     @pytest.mark.parametrize("text", ["", "x = 1", "finding = 3", "[finding]\nid = 'A'"])
     def test_a_file_that_is_no_ledger(self, text, tmp_path):
         (tmp_path / "ledger.toml").write_text(text)
         with pytest.raises(LedgerError, match="expected"):
-            ledger.read(tmp_path / "ledger.toml")
+            entries_of.read(tmp_path / "ledger.toml")
 
 
 class TestCommand:
@@ -213,7 +214,7 @@ class TestNew:
         assert self.new(place, "B-002/twice") == 0
         assert str(place / "tests" / "test_b_002_twice.py") in capsys.readouterr().out.replace("\n", "")
         with pytest.raises(LedgerError, match=r"B-002/twice: title, source, .* still to be written \(TODO\)"):
-            ledger.read(place / "ledger.toml")
+            entries_of.read(place / "ledger.toml")
         assert ledger.collect(place / "tests") == {
             "B-002/twice": ["tests/test_b_002_twice.py::test_b_002_twice"]
         }
@@ -231,7 +232,7 @@ class TestNew:
         self.new(place, "B-002")
         path = place / "ledger.toml"
         path.write_text(path.read_text().replace("TODO", "words"))
-        assert [entry.id for entry in ledger.read(path)] == ["A-001", "B-002"]
+        assert [entry.id for entry in entries_of.read(path)] == ["A-001", "B-002"]
 
     @pytest.mark.parametrize(
         ("name", "words"),

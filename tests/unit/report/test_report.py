@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ptycho import pipeline
+from ptycho.artifacts.store import Store
+from ptycho.physics.stitching import Reconstruction
 from ptycho.report import figures
 from ptycho.report import picture as pictures
 from ptycho.report import write as report
-from ptycho.stitching import Reconstruction
-from ptycho.store import Store
+from ptycho.stages import pipeline
 
 ROWS = [stage for stage in pipeline.STAGES if not stage.optional]
 PICTURES = {picture.name for stage in ROWS for picture in stage.pictures}

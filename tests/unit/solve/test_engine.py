@@ -6,12 +6,12 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import stitching
-from ptycho.config import SolverConfig
-from ptycho.data import RawData
-from ptycho.errors import DataContractError, RunDirectoryError, SolverDiverged
+from ptycho.base import checkpoint
+from ptycho.base.errors import DataContractError, RunDirectoryError, SolverDiverged
 from ptycho.evaluation import frames, metrics
-from ptycho.io import checkpoint
+from ptycho.physics import stitching
+from ptycho.scan.raw import RawData
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine, solution, steps
 
 N = 32
@@ -317,8 +317,12 @@ class TestWarmStart:
         assert np.isfinite(found.reconstruction.object).all()
         assert found.errors[0] < 0.1
 
-    def test_one_from_elsewhere_is_a_flat_start(self, scan, solved):
-        far = replace(solved.reconstruction, origin_xy=(10_000, -10_000))
+    @pytest.mark.parametrize("where", [(10_000, -10_000), "beside", "below"])
+    def test_one_from_elsewhere_is_a_flat_start(self, where, scan, solved):
+        """A little beyond the canvas, too: there the part that lies on it had a negative length."""
+        (left, top), (height, width) = solved.reconstruction.origin_xy, solved.reconstruction.object.shape
+        where = {"beside": (left + width + 2, top), "below": (left, top + height + 2)}.get(where, where)
+        far = replace(solved.reconstruction, origin_xy=where)
         flat = engine.solve(scan, self.ONE.model_copy(update={"random_passes": 0}))
         found = engine.solve(scan, self.ONE, start=far)
         np.testing.assert_array_equal(found.reconstruction.object, flat.reconstruction.object)

@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho.errors import CanvasError
+from ptycho.base.errors import CanvasError
 from ptycho.solve import places
 from ptycho.solve.places import Places
 

@@ -12,10 +12,10 @@ import oracles
 import pytest
 from command import call
 
-from ptycho.config import SolverConfig
-from ptycho.errors import ConfigError
+from ptycho.base.errors import ConfigError
 from ptycho.evaluation import frames, metrics
-from ptycho.io import npz
+from ptycho.scan.formats import npz
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine, ptychi
 
 N = 32

@@ -6,10 +6,10 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho import pipeline
-from ptycho.config import SolverConfig
-from ptycho.errors import SolverDiverged
+from ptycho.base.errors import SolverDiverged
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine, reach
+from ptycho.stages import pipeline
 
 N = 32
 

@@ -8,10 +8,10 @@ import pytest
 from command import call
 from lazily import Lazy
 
-from ptycho import provenance
-from ptycho.config import SolverConfig
-from ptycho.errors import ConfigError, DataContractError, SolverDiverged
+from ptycho.base import provenance
+from ptycho.base.errors import ConfigError, DataContractError, SolverDiverged
 from ptycho.evaluation import frames, metrics
+from ptycho.settings.config import SolverConfig
 from ptycho.solve import engine, steps, tensors
 
 keras = Lazy("keras")
@@ -123,7 +123,7 @@ class TestPositionsTellNothing:
             tuple(keras.ops.convert_to_tensor(np.array(part)) for part in (array.real, array.imag))
             for array in (flat, probe, change)
         ]
-        found = keras.ops.convert_to_numpy(tensors._Step(task)._moves(*pairs))
+        found = keras.ops.convert_to_numpy(tensors.Step(task).moves_of(*pairs))
         np.testing.assert_array_equal(found, steps.moves(flat, probe, change))
         assert (found == 0).all()
 

@@ -8,10 +8,11 @@ import oracles
 import pytest
 from command import call
 
-from ptycho import identity, inference
-from ptycho.config import GatesConfig
-from ptycho.io import npz
-from ptycho.rows import Execution, Inputs
+from ptycho.artifacts.stage import Execution, Inputs
+from ptycho.base import identity
+from ptycho.network import inference
+from ptycho.scan.formats import npz
+from ptycho.settings.config import GatesConfig
 from ptycho.solve import ptychi
 from ptycho.stages import compare, grouped, refine, solve
 

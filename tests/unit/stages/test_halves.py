@@ -8,11 +8,11 @@ import pytest
 from command import call
 from scipy import fft
 
-from ptycho import pipeline, scenarios
-from ptycho.errors import DataContractError
-from ptycho.io import npz
-from ptycho.stages import halves
-from ptycho.stitching import Reconstruction
+from ptycho.base.errors import DataContractError
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan.formats import npz
+from ptycho.settings import scenarios
+from ptycho.stages import halves, pipeline
 
 SIDE = 96
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ptycho.physics.stitching import Prediction
 from ptycho.stages import infer
-from ptycho.stitching import Prediction
 
 
 def test_the_telemetry_is_that_of_all_groups():

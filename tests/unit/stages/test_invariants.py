@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ptycho import pipeline
+from ptycho.stages import pipeline
 
 
 def broken(finished, name, **changes):

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ptycho import layers, pipeline
-from ptycho.errors import ScaleError
-from ptycho.simulate import scan as simulation
+from ptycho.base.errors import ScaleError
+from ptycho.scan import simulate as simulation
+from ptycho.settings import layers
+from ptycho.stages import pipeline
 
 SMALL = ("N=32", "simulation.object_size_px=96", "simulation.base_total_images=32", "model.levels=1")
 

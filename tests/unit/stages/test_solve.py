@@ -8,11 +8,12 @@ import oracles
 import pytest
 from command import call
 
-from ptycho import identity, pipeline, rundir
-from ptycho.errors import DataContractError
-from ptycho.io import npz
-from ptycho.rows import Execution, Inputs
-from ptycho.stages import evaluate_solution, solve, stitch
+from ptycho.artifacts.stage import Execution, Inputs
+from ptycho.base import archive, identity
+from ptycho.base.errors import DataContractError
+from ptycho.runs import rundir
+from ptycho.scan.formats import npz
+from ptycho.stages import evaluate_solution, pipeline, solve, stitch
 
 SHORT = ("--passes", "3", "--cache", "none")
 
@@ -48,7 +49,7 @@ def test_a_file_is_solved_and_its_probe_refined_where_asked(tmp_path, scan_file,
     options = ("--data", str(scan_file), "--probe", "refine", "--modes", "2", "--positions", "refine")
     assert call("solve", *options, "--out", str(tmp_path / "s"), *SHORT) == 0
     assert "judged by the data alone" in " ".join(capsys.readouterr().out.split())
-    made = npz.read_arrays(tmp_path / "s" / "reconstruction.npz")
+    made = archive.read_arrays(tmp_path / "s" / "reconstruction.npz")
     assert made["probe"].shape == (2, 32, 32)
     config = rundir.read_config(tmp_path / "s")
     assert (config.solver.probe, config.solver.modes, config.solver.positions) == ("refine", 2, "refine")
@@ -109,7 +110,7 @@ def test_an_interrupted_solution_goes_on_with_resume(tmp_path, scan_file, monkey
     monkeypatch.undo()
     assert call("solve", "--data", str(scan_file), "--out", str(whole), *SHORT) == 0
     one, two = (
-        npz.read_arrays(folder / "reconstruction.npz")["object"] for folder in (tmp_path / "s", whole)
+        archive.read_arrays(folder / "reconstruction.npz")["object"] for folder in (tmp_path / "s", whole)
     )
     np.testing.assert_array_equal(one, two)
 

@@ -6,11 +6,11 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho.config import Config
-from ptycho.data import RawData, Split
-from ptycho.errors import DataContractError
-from ptycho.params import Params
-from ptycho.rows import Execution
+from ptycho.artifacts.stage import Execution
+from ptycho.base.errors import DataContractError
+from ptycho.scan.raw import RawData, Split
+from ptycho.settings.config import Config
+from ptycho.settings.params import Params
 from ptycho.stages import split
 
 

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ptycho import layers, pipeline
-from ptycho.params import Params
+from ptycho.settings import layers
+from ptycho.settings.params import Params
+from ptycho.stages import pipeline
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def stitched(finished):
         row = pipeline.stage_named("stitch")
         return row.run(artifacts, Params(config, row.reads, row.name), finished_execution)
 
-    from ptycho.rows import Execution
+    from ptycho.artifacts.stage import Execution
 
     finished_execution = Execution()
     return run
@@ -59,8 +60,8 @@ def test_the_factor_is_told_and_is_all_that_changes(stitched):
 
 def test_the_telemetry_is_of_this_reconstruction():
     """Each number from its own field: no two of them are equal here."""
+    from ptycho.physics.stitching import Reconstruction
     from ptycho.stages import stitch as row
-    from ptycho.stitching import Reconstruction
 
     result = Reconstruction(
         object=np.zeros((5, 7), np.complex64),

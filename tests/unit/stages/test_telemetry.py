@@ -6,13 +6,13 @@ import numpy as np
 import oracles
 import pytest
 
-from ptycho.config import ModelConfig
-from ptycho.data import GroupedData
 from ptycho.evaluation.consistency import TwinCorrelation
 from ptycho.evaluation.summary import Evaluation
-from ptycho.geometry import Geometry
-from ptycho.model.bundle import Bundle
-from ptycho.scaling import Scales
+from ptycho.network.bundle import Bundle
+from ptycho.physics.scaling import Scales
+from ptycho.scan.geometry import Geometry
+from ptycho.scan.groups import GroupedData
+from ptycho.settings.config import ModelConfig
 from ptycho.stages import evaluate, geometry, group_test, group_train, scale, scan, split, train, twin
 from ptycho.stages.scale import Scaling
 from ptycho.stages.split import Split

@@ -26,7 +26,7 @@ remedy = "do it"
 TESTS = """
 import numpy as np
 import pytest
-from ptycho.config import Config
+from ptycho.settings.config import Config
 
 @pytest.mark.finding("A-001")
 def test_moved():

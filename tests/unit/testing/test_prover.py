@@ -13,11 +13,11 @@ import oracles
 import pytest
 from command import without_xdist
 
-from ptycho.errors import FaultError
+from ptycho.base.errors import FaultError
+from ptycho.findings import faults as registered
 from ptycho.findings import ledger
 from ptycho.testing import census, prover
 from ptycho.testing import fault as faults
-from ptycho.testing import faults as registered
 from ptycho.testing.fault import Fault
 
 LEDGER = """
@@ -402,10 +402,10 @@ def test_a_fault_can_be_put_into_a_plain_run(pytester):
 
 class TestInjection:
     def test_a_cached_property_is_one_again(self):
-        from ptycho.data import RawData
+        from ptycho.scan.raw import RawData
 
         before = vars(RawData)["positions"]
-        fault = Fault("A", "b", "ptycho.data:RawData.positions", lambda f: lambda self: f(self) + 1)
+        fault = Fault("A", "b", "ptycho.scan.raw:RawData.positions", lambda f: lambda self: f(self) + 1)
         with faults.injected(fault) as reach:
             raw = oracles.make_scan(4)
             np.testing.assert_array_equal(raw.positions[:, 0], raw.xcoords + 1)
@@ -415,11 +415,11 @@ class TestInjection:
         np.testing.assert_array_equal(oracles.make_scan(4).positions[:, 0], raw.xcoords)
 
     def test_every_name_that_is_bound_to_the_original_is_replaced_and_put_back(self):
-        from ptycho import coords
-        from ptycho.coords import translate as by_name
+        from ptycho.physics import coords
+        from ptycho.physics.coords import translate as by_name
 
         globals()["elsewhere"] = by_name
-        fault = Fault("A", "b", "ptycho.coords:translate", lambda f: lambda *_: "replaced")
+        fault = Fault("A", "b", "ptycho.physics.coords:translate", lambda f: lambda *_: "replaced")
         with faults.injected(fault) as reach:
             assert coords.translate(1, 2) == "replaced"
             assert globals()["elsewhere"](1, 2) == "replaced"
@@ -428,7 +428,7 @@ class TestInjection:
         assert globals().pop("elsewhere") is by_name
 
     @pytest.mark.parametrize(
-        "target", ["ptycho.nowhere:f", "ptycho.coords:nothing", "ptycho.coords:RELATIVE_SIGN"]
+        "target", ["ptycho.nowhere:f", "ptycho.physics.coords:nothing", "ptycho.physics.coords:RELATIVE_SIGN"]
     )
     def test_what_is_not_there_or_no_function_is_refused(self, target):
         with pytest.raises(FaultError, match="A:b"), faults.injected(Fault("A", "b", target, lambda f: f)):
@@ -439,6 +439,12 @@ class TestInjection:
         holder, attribute = faults.find_target(fault)
         assert attribute in vars(holder)
         assert registered.FAULTS.count(fault) == 1
+
+    def test_no_fault_names_a_private_function(self):
+        """What a proof rests on has a name that a refactoring keeps."""
+        parts = {fault.id: fault.target.partition(":")[2].split(".") for fault in registered.FAULTS}
+        private = {name for name, path in parts.items() for part in path if part[0] == "_" != part[1]}
+        assert not private
 
     @pytest.mark.parametrize("fault", registered.FAULTS, ids=lambda fault: fault.id)
     def test_every_registered_fault_says_what_it_does(self, fault):

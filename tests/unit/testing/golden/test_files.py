@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import compare, files
 from ptycho.testing.golden.files import Evidence, Record
 
@@ -89,7 +89,7 @@ def edit(path, **changes):
 
 
 def _with_its_sum(path, write):
-    from ptycho import identity
+    from ptycho.base import identity
 
     write()
     edit(path, sha256=identity.file_sha256(path))

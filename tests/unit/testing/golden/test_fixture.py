@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from ptycho.errors import GoldenError
+from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import replay
 
 TEST = """

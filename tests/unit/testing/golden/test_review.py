@@ -138,6 +138,8 @@ def test_a_golden_that_lets_a_bug_pass_is_refused(project, capsys):
     assert not project.new.exists()
     assert call("golden", "diff") == 0
     assert "no golden file differs" in said(capsys)
+    assert call("golden", "accept", "--all", "--reason", "none") == 2
+    assert "nothing is proposed; run ptycho golden propose first" in said(capsys)
 
 
 def test_a_golden_that_notices_less_than_before_is_refused(project, capsys):

@@ -1,0 +1,1 @@
+"""What a stage is, and the store that keeps what stages make."""

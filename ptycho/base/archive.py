@@ -1,0 +1,69 @@
+"""Reading the arrays of an NPZ archive safely: no pickle, no bomb, and one true sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.base import machine
+from ptycho.base.errors import DataContractError
+
+MAX_RATIO = 500
+"""A file that grows by more than this when unpacked, to more than `SUSPICIOUS_BYTES`, is taken for a zip bomb."""
+SUSPICIOUS_BYTES = 2**30
+
+
+def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Read arrays of an NPZ without pickle, all or those of `keys` that exist.
+
+    Raises DataContractError for a missing, truncated, foreign or over-large file and for pickled arrays.
+    """
+    machine.check_file(path, DataContractError)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {item.filename.removesuffix(".npy"): item for item in archive.infolist()}
+            if len(members) < len(archive.infolist()):
+                raise DataContractError(f"{path}: holds two arrays of one name; store each once")
+            wanted = [key for key in (members if keys is None else keys) if key in members]
+            check_size(path, [members[key] for key in wanted])
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in wanted}
+    except DataContractError:
+        raise
+    except (SyntaxError, tokenize.TokenError):
+        raise DataContractError(f"{path}: an array is damaged: its header cannot be read") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise DataContractError(
+            f"{path}: not a complete NPZ file (damaged, truncated or another format)"
+        ) from None
+    except OSError as error:
+        raise DataContractError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, NotImplementedError, RuntimeError, MemoryError) as error:
+        if "pickle" in str(error).lower():
+            raise DataContractError(
+                f"{path}: holds a pickled (object) array, which may run code; store plain arrays and JSON text"
+            ) from None
+        raise DataContractError(f"{path}: an array is damaged: {error}") from None
+    for key, array in arrays.items():
+        if not isinstance(
+            array, np.ndarray
+        ):  # numpy hands out a member without an array's signature as bytes
+            raise DataContractError(f"{path}: an array is damaged: {key} is no array")
+    return arrays
+
+
+def check_size(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise DataContractError for members that no machine could unpack, or no honest file holds, before a byte is unpacked."""
+    packed = sum(item.compress_size for item in members)
+    unpacked = sum(item.file_size for item in members)
+    if unpacked > SUSPICIOUS_BYTES and unpacked > MAX_RATIO * max(packed, 1):
+        raise DataContractError(
+            f"{path}: {packed} bytes would unpack to {unpacked} (more than {MAX_RATIO}:1), which looks like a "
+            "zip bomb; if it is not, store it uncompressed with numpy.savez"
+        )
+    machine.check_memory(unpacked, f"{path}:", "split the scan into several files", DataContractError)

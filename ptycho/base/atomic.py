@@ -1,0 +1,97 @@
+"""Writing that leaves either the old file or the whole new one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ptycho.base.errors import RunDirectoryError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its name when the block ends without an error.
+
+    Raises RunDirectoryError where the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write {path}: {error.strerror}; choose another folder with --out"
+        ) from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from None
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
+    """Write an NPZ atomically; refuse arrays that would need pickle."""
+    for key, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"array {key!r} has dtype object and would need pickle")
+    save = np.savez_compressed if compress else np.savez
+    with replacing(path) as stream:
+        save(stream, **arrays)  # type: ignore[arg-type]
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one NPY atomically; refuse an array that would need pickle."""
+    with replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: sorted as given, NaN and infinities as null, paths as text."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy scalars and arrays, tuples, paths and non-finite numbers into JSON's types."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def with_nan(value: Any) -> Any:
+    """Undo :func:`plain`: JSON's nulls are numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_nan(item) for item in value]
+    return math.nan if value is None else value

@@ -1,0 +1,51 @@
+"""The state of what takes long, kept in a folder so that it can be gone on with: its key, its numbers, its arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ptycho.base import archive, atomic
+from ptycho.base.errors import RunDirectoryError
+
+T = TypeVar("T")
+
+FILE = "checkpoint.npz"
+
+
+def write(folder: Path, key: str, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write `state` (JSON values) and arrays of the work that `key` identifies."""
+    text = np.array(json.dumps({"key": key, **state}))
+    atomic.write_arrays(folder / FILE, {**arrays, "_state": text})
+
+
+def read(
+    folder: Path,
+    key: str,
+    parse: Callable[[dict[str, Any], dict[str, np.ndarray]], T],
+    damaged: str,
+) -> T | None:
+    """Return what `parse` makes of the state and the arrays in a folder; None where there is no checkpoint.
+
+    Raises RunDirectoryError, in the words of `damaged` where `parse` cannot make anything of it, and where the key is
+    another one.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    arrays = archive.read_arrays(path)
+    try:
+        state = json.loads(str(arrays.pop("_state")))
+        theirs, found = state["key"], parse(state, arrays)
+    except (KeyError, TypeError, ValueError):
+        raise RunDirectoryError(f"{path}: {damaged}") from None
+    if theirs != key:
+        raise RunDirectoryError(
+            f"{path}: was made with another config, other data or another version of the program; use the same "
+            "ones, or another folder with --out"
+        )
+    return found

@@ -1,0 +1,47 @@
+"""What a machine can hold and read, asked before it is needed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ptycho.base.errors import PtychoError
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def check_memory(needed: float, what: str, remedy: str, kind: type[PtychoError]) -> None:
+    """Raise an error of `kind` where `what` needs more bytes than the machine has memory."""
+    there = memory_bytes()
+    if needed > there:
+        raise kind(
+            f"{what} needs {_gib(needed)} GiB but the machine has {_gib(there)} GiB of memory; {remedy}"
+        )
+
+
+def check_file(path: Path, kind: type[PtychoError]) -> None:
+    """Raise an error of `kind` for a path that is no file to read: none at all, a folder, a pipe, a device."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise kind(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise kind(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(mode):
+        raise kind(f"{path}: cannot be read: it is a folder; give a file")
+    if not stat.S_ISREG(mode):
+        raise kind(f"{path}: cannot be read: it is a pipe or a device; copy it into a file first")
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f}" if count < 2**50 else f"{count / 2**30:.3g}"

@@ -1,0 +1,186 @@
+"""`ptycho diagnose`: the questions that one asks of a run, each a command."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from ptycho.base.errors import ConfigError, PtychoError
+from ptycho.commands.options import How, Profile, ReadingOptions
+from ptycho.runs import request
+from ptycho.settings.request import Reading
+
+if TYPE_CHECKING:
+    from ptycho.artifacts.stage import Execution
+    from ptycho.diagnose.case import Case
+    from ptycho.diagnose.diagnosis import Diagnosis
+    from ptycho.settings.config import Config
+
+Question = Literal[
+    "params",
+    "grouping",
+    "probe",
+    "reassembly",
+    "intensity",
+    "solvable",
+    "bias",
+    "scaler",
+    "history",
+    "compare",
+    "all",
+]
+
+
+def diagnose(
+    question: Question,
+    *sides: str,
+    profile: Profile = None,
+    out: Path | None = None,
+    reading: ReadingOptions = Reading(),
+    how: How = How(),
+) -> int:
+    """Answer a question about scenarios, scans or runs, side by side; `all` answers all of them.
+
+    Parameters
+    ----------
+    question
+        What to ask.
+    sides
+        A scenario, a scan's NPZ file or a run directory; several are put side by side.
+    out
+        Folder for JSON, Markdown and picture of each answer, and one page of all.
+    """
+    from ptycho.commands import terminal
+    from ptycho.diagnose import write
+
+    if not sides:
+        raise ConfigError(
+            "give a scenario, a scan (NPZ) or a run directory to diagnose; see 'ptycho scenarios'"
+        )
+    cases = [case_of(side, profile, reading, how) for side in sides]
+    named = tuple(case.name for case in cases)
+    if len(set(named)) < len(named):
+        raise ConfigError(f"{', '.join(sides)}: one side is named twice; give different ones")
+    found = answers(question, cases)
+    for each in found:
+        terminal.say(f"{each.name}: {each.question}", "bold")
+        for table in each.tables:
+            if table.headline and question != "all":
+                terminal.table(table)
+        terminal.say(each.answer)
+    if out is not None:
+        terminal.say(f"wrote {write.files(out, found, named)}")
+    return 0
+
+
+def answers(question: str, cases: list[Case]) -> list[Diagnosis]:
+    """Return the diagnoses that were asked for; raise ConfigError where a side has nothing to answer one from."""
+    rooms = questions()
+    if question == "all":
+        return [room.ask(cases) for room in rooms.values()]
+    if question == "compare" and len({(case.config.N, case.config.gridsize) for case in cases}) > 1:
+        sizes = ", ".join(
+            f"{case.name}: N = {case.config.N}, gridsize = {case.config.gridsize}" for case in cases
+        )
+        raise ConfigError(f"results of different N or gridsize cannot be compared ({sizes})")
+    found: Diagnosis = rooms[question].ask(cases)
+    for side, values in found.numbers.items():
+        first = next(iter(values.values()), "n/a")
+        if isinstance(first, str) and first.startswith("n/a: ") and len(values) == 1:
+            raise ConfigError(f"{side}: {first.removeprefix('n/a: ')}")
+    return [found]
+
+
+def questions() -> Mapping[str, ModuleType]:
+    """Return the module that answers each question."""
+    from ptycho.diagnose import (
+        bias,
+        canvas,
+        compare,
+        groups,
+        history,
+        intensity,
+        parameters,
+        probes,
+        scaler,
+        solvable,
+    )
+
+    return {
+        "params": parameters,
+        "grouping": groups,
+        "probe": probes,
+        "reassembly": canvas,
+        "intensity": intensity,
+        "solvable": solvable,
+        "bias": bias,
+        "scaler": scaler,
+        "history": history,
+        "compare": compare,
+    }
+
+
+def case_of(side: str, profile: str | None, reading: Reading, how: How) -> Case:
+    """Return what a side is: a run directory, a scan's file, or a scenario."""
+    from ptycho.diagnose.case import Case
+    from ptycho.runs import rundir
+
+    execution = request.execution(how.cache, how.fresh, how.batch_size, None)
+    path = Path(side)
+    if path.is_dir():
+        run = rundir.RunArtifacts(path, execution)
+        return Case(path.name, run.config, _Finished(run))
+    if path.suffix == ".npz":
+        scan = request.read_scan(path, reading)
+        config = request.of_scan(scan, path, None, profile, ())
+        return Case(path.stem, config, _Computed(config, execution, {"scan": scan}))
+    config = request.of_scenario(side, profile, ())
+    return Case(config.name, config, _Computed(config, execution, {}))
+
+
+class _Finished(Mapping[str, Any]):
+    """The artifacts of a run; a stage that it had not is none."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    def __getitem__(self, stage: str) -> Any:
+        if stage not in self.run.records:
+            raise PtychoError(f"that run ended before {stage}; run it to its end")
+        return self.run[stage]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.run)
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+
+class _Computed(Mapping[str, Any]):
+    """The artifacts before training of a scenario or a scan, computed (or taken from the cache) when they are asked for."""
+
+    def __init__(self, config: Config, execution: Execution, given: Mapping[str, Any]) -> None:
+        from ptycho.stages import pipeline
+
+        self.config, self.execution, self.given = config, execution, given
+        self.known: dict[str, Any] = dict(given)
+        self.cheap = [row.name for row in itertools.takewhile(lambda row: not row.costly, pipeline.STAGES)]
+
+    def __getitem__(self, stage: str) -> Any:
+        from ptycho.stages import pipeline
+
+        if stage not in self.cheap:
+            raise KeyError(stage)
+        if stage not in self.known:
+            made = pipeline.run_pipeline(self.config, self.execution, given=self.given, until=stage)
+            self.known |= made.artifacts
+        return self.known[stage]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.cheap)
+
+    def __len__(self) -> int:
+        return len(self.cheap)

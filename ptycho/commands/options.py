@@ -1,0 +1,61 @@
+"""Options that several commands have, how each is read, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ptycho.base.errors import ConfigError
+from ptycho.settings.request import Reading
+
+Overrides = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", help="Override a parameter: path=value. May be repeated.", negative=()),
+]
+Swaps = Annotated[
+    tuple[str, ...],
+    Parameter(name="--swap", help="STAGE=RUN_DIR: use that run's artifact. May be repeated.", negative=()),
+]
+Profile = Annotated[
+    str | None, Parameter(help="A profile of the scenario, for example stable, or several: stable+fast.")
+]
+
+
+def _whole_number(_: Any, tokens: Sequence[Any]) -> int:
+    """Read a number that has no fraction; an option is not rounded silently."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ConfigError(f"{tokens[0].keyword} = {tokens[0].value}: must be a whole number") from None
+
+
+WholeNumber = Annotated[int, Parameter(converter=_whole_number)]
+Engine = Literal["own", "keras", "ptychi"] | None
+Refined = Literal["fixed", "refine"] | None
+Seed = Annotated[
+    int | None, Parameter(help="Seed of noise, initial weights and batch order.", converter=_whole_number)
+]
+Flag = Annotated[bool, Parameter(negative=())]
+Everything = Annotated[
+    bool, Parameter(name="--all", help="Take the whole scan, not only its test part.", negative=())
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class How:
+    """How a command is executed; nothing in here changes a result."""
+
+    cache: str | None = None
+    """Folder of artifacts kept from run to run; `none` keeps none. [default: the user's cache folder]"""
+    fresh: Flag = False
+    """Compute everything anew."""
+    batch_size: WholeNumber = 32
+    """Groups that inference computes at once."""
+
+
+ReadingOptions = Annotated[Reading, Parameter(name="*", negative=())]
+"""How a scan's file is to be read, as options of a command."""

@@ -1,0 +1,223 @@
+"""What a person sees in a terminal: progress bars, the headline tables of a run, what came from the cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
+
+from ptycho.base.errors import PtychoError
+
+if TYPE_CHECKING:
+    from ptycho.artifacts import stage as rows
+    from ptycho.base.progress import Listener, Progress
+    from ptycho.stages.pipeline import PipelineResult
+
+STYLES = {"pass": "green", "fail": "bold red", "not applicable": "dim"}
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the process to end, politely (SIGTERM)."""
+
+
+def out() -> Console:
+    """Where results go."""
+    return Console()
+
+
+def complaints() -> Console:
+    """Where everything else goes."""
+    return Console(stderr=True, soft_wrap=True)
+
+
+def say(message: str, style: str = "") -> None:
+    """Print a line of the result as it is, however long."""
+    out().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(message: str, style: str = "red") -> None:
+    """Print an error as one line."""
+    text = f"ptycho: {' '.join(message.split())}"
+    complaints().print(text, style=style, markup=False, highlight=False)
+
+
+def complain_of_a_bug(error: Exception) -> int:
+    """Say that this is our fault and how to tell us; return the exit code."""
+    kind = "" if isinstance(error, PtychoError) else f"{type(error).__name__}: "
+    complain(
+        f"{kind}{error}; this is a bug of ptycho, please report it with the command that shows it (PTYCHO_TRACEBACK=1 "
+        "shows where)"
+    )
+    return 3
+
+
+def say_stopped(stop: KeyboardInterrupt) -> int:
+    """Say what an interrupted run has left; return the exit code."""
+    terminated = isinstance(stop, Terminated)
+    kept = getattr(stop, "__notes__", ["nothing was written"])
+    complain(f"{'terminated' if terminated else 'interrupted'}; {'; '.join(kept)}")
+    return 143 if terminated else 130
+
+
+class _Lines(logging.Handler):
+    """Our warnings and anybody's errors as lines of their own, above progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("ptycho") or record.levelno >= logging.ERROR:
+            complain(record.getMessage(), "yellow" if record.levelno < logging.ERROR else "red")
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Make the process fit for a command line as long as the block lasts: messages, signals, quiet libraries."""
+    handler = _Lines(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    usual_warnings, warnings.showwarning = warnings.showwarning, _show_warning
+    usual_signal = signal.signal(signal.SIGTERM, _terminate)
+    quiet = _QuietImport("tensorflow")
+    sys.meta_path.insert(0, quiet)
+    try:
+        yield
+    finally:
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not quiet]
+        signal.signal(signal.SIGTERM, usual_signal)
+        warnings.showwarning = usual_warnings
+        logging.getLogger().removeHandler(handler)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Show a library's warning as one line."""
+    complain(f"{category.__name__}: {message}", "yellow")
+
+
+class _QuietImport(MetaPathFinder):
+    """Imports a library with the process's standard error shut: what native code says at its start tells a user nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Let the other finders find the library, and load it quietly."""
+        if fullname != self.name:
+            return None
+        found = [finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self]
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def quietly(module: ModuleType) -> None:
+            with _stderr_shut():
+                load(module)
+
+        spec.loader.exec_module = quietly  # type: ignore[method-assign]
+        return spec
+
+
+@contextmanager
+def _stderr_shut() -> Iterator[None]:
+    """Send what is written to file descriptor 2 nowhere."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def show(result: PipelineResult) -> None:
+    """Print notes, headline tables and where the artifacts came from."""
+    # Here and not above: `ptycho --help` need not load what runs a pipeline.
+    from ptycho.stages import pipeline
+
+    if result.fault:
+        say(f"made with the fault {result.fault} put into the program: not a result", "red")
+    for note in result.notes:
+        say(note, "yellow")
+    for name in result.records:
+        for found in pipeline.stage_named(name).tables(result.artifacts[name]):
+            if found.headline:
+                table(found)
+    for how in ("given", "loaded", "computed"):
+        names = [record.stage for record in result.records.values() if record.how == how]
+        if names:
+            label = "from the cache" if how == "loaded" else how
+            say(f"{label}: {', '.join(names)}", "dim")
+
+
+def table(found: rows.Table) -> None:
+    """Print some numbers, verdicts in their colours."""
+    from ptycho.report import write as report
+
+    made = Table(*found.columns)
+    for row in found.rows:
+        style = next((STYLES[cell] for cell in row if cell in STYLES), "")
+        made.add_row(*(Text(report.number(cell)) for cell in row), style=style)
+    out().print(made)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table; what does not fit is folded, never cut off."""
+    table = Table(show_lines=any("\n" in cell for row in rows for cell in row))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # a cell is text: square brackets in it are no markup
+    out().print(table)
+
+
+class Bars:
+    """Progress bars on a terminal, and elsewhere a line for every milestone."""
+
+    def __enter__(self) -> Listener:
+        console = complaints()
+        self._live = console.is_terminal
+        self._bars = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self._live,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._bars.start()
+        return self._listen
+
+    def _listen(self, progress: Progress) -> None:
+        if not self._live:
+            if progress.milestone:
+                complain(f"{progress.stage}: {progress.message}", "dim")
+            return
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total)
+        self._bars.update(
+            self._tasks[progress.stage],
+            total=progress.total,
+            completed=progress.done,
+            description=f"{progress.stage} {progress.message}",
+        )
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()

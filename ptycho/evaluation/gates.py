@@ -1,0 +1,233 @@
+"""What counts as success. "No NaN" is not enough: each run is judged on every gate that applies to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ptycho.evaluation.summary import Evaluation
+from ptycho.network.bundle import Bundle
+from ptycho.physics import probes, stitching
+from ptycho.physics.stitching import Reconstruction
+from ptycho.scan import geometry
+from ptycho.scan.geometry import Geometry
+from ptycho.settings.config import GatesConfig
+from ptycho.settings.params import Params
+from ptycho.solve import reach
+
+Status = Literal["pass", "fail", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one gate: what was measured, what was demanded, and why it passed or failed."""
+
+    name: str
+    status: Status
+    value: float | None
+    limit: str
+    reason: str
+
+
+def judge(
+    reconstruction: Reconstruction,
+    evaluation: Evaluation,
+    found: Geometry,
+    bundle: Bundle,
+    requested_groups: int,
+    config: GatesConfig | Params,
+    oracle: Callable[[], float] | None = None,
+) -> tuple[Verdict, ...]:
+    """Judge a reconstruction.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+    evaluation : Evaluation
+        Of that reconstruction.
+    found : Geometry
+        Of the scan.
+    bundle : Bundle
+        That made it.
+    requested_groups : int
+        Groups that inference was asked for.
+    config : GatesConfig
+    oracle : callable, optional
+        Gives the data error that solving the same patterns directly leaves; asked only where the object's own is too large.
+    """
+    data, structure = evaluation.data, evaluation.structure
+    # A fitted factor is a diagnostic: what is judged is the object before it.
+    fitted = data["prediction_scale"]
+    return (
+        _finite(reconstruction, structure["nonfinite_px"]),
+        _verdict(
+            "groups",
+            reconstruction.n_patches == requested_groups > 0,
+            reconstruction.n_patches,
+            f"== {requested_groups}",
+            f"{reconstruction.n_patches} of {requested_groups} groups were reconstructed",
+        ),
+        _fits_canvas(reconstruction, evaluation.coverage["kept_fraction"]),
+        limit_verdict(
+            "coverage",
+            evaluation.coverage["covered_fraction"],
+            config.min_coverage,
+            "min",
+            "share of the scan's bounding box that is lit",
+        ),
+        limit_verdict(
+            "not_flat",
+            structure["std_over_mean"],
+            config.min_structure,
+            "min",
+            "std/mean of the scanned object",
+        ),
+        geometry_verdict(found, config.geometry_margin),
+        learned_verdict(bundle, found.noise, config.max_learned_ratio),
+        _data_consistency(data["stitched_error"], config.max_data_error, oracle),
+        limit_verdict(
+            "data_scale",
+            abs(data["stitched_scale"] * fitted - 1),
+            config.scale_tolerance,
+            "max",
+            "|c - 1| of the factor c that fits its patterns to the measured ones",
+        ),
+        *_against_truth(evaluation.direct, fitted, config),
+    )
+
+
+def _finite(reconstruction: Reconstruction, pixels: float) -> Verdict:
+    return _verdict(
+        "finite",
+        reconstruction.n_nonfinite == 0 and pixels == 0,
+        reconstruction.n_nonfinite + pixels,
+        "== 0",
+        f"{reconstruction.n_nonfinite} of {reconstruction.n_patches} patches and {int(pixels)} lit pixels of the object "
+        "hold a NaN or an infinity",
+    )
+
+
+def _fits_canvas(reconstruction: Reconstruction, lit_fraction: float) -> Verdict:
+    """Judge both what stitching could place and what the canvas holds of the scan's own light."""
+    kept = min(reconstruction.kept_fraction, lit_fraction)
+    fits = reconstruction.fits_canvas and abs(lit_fraction - 1) <= stitching.FIT_TOLERANCE
+    return _verdict(
+        "fits_canvas",
+        fits,
+        kept,
+        "== 1",
+        f"the canvas holds {kept:.6%} of the patches' weight; {reconstruction.n_outside} patches reach beyond it",
+    )
+
+
+def geometry_verdict(found: Geometry, least: float) -> Verdict:
+    """Judge the scan as given against its corrections and against shuffled positions."""
+    limit = f">= {least:g}"
+    if not found.errors:
+        reason = (
+            f"{found.patterns} patterns with an overlap of {found.overlap:.2g} cannot tell how they lie "
+            f"(needed: {geometry.FEWEST} and {geometry.MIN_OVERLAP})"
+        )
+        return Verdict("geometry", "not_applicable", None, limit, reason)
+    margins = found.margins()
+    best, margin = next(iter(margins.items()))
+    given = found.errors[geometry.GIVEN]
+    # Where a correction does no better than shuffled positions either, it is none.
+    if margin < least and found.contrast / margin >= geometry.MIN_CONTRAST:
+        equals = [name for name, value in margins.items() if value * least <= margin]
+        reason = (
+            f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
+            f"a sample): add --geometry {best}"
+        )
+        return Verdict("geometry", "fail", margin, limit, reason)
+    if found.contrast >= geometry.MIN_CONTRAST:
+        reason = (
+            f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
+            f"{found.contrast:.3g} times"
+        )
+        return Verdict("geometry", "pass", margin, limit, reason)
+    if math.isfinite(found.scale):
+        reason = (
+            f"positions in another unit? Times about {found.scale:.2g} they fit the patterns, as they are they say no "
+            f"more than shuffled ones: add --geometry {geometry.SCALE}={found.scale:.2g}"
+        )
+    elif given < 2 * found.noise:
+        reason = f"photon noise (a data error of {found.noise:.2g}) hides how the patterns lie"
+        return Verdict("geometry", "not_applicable", None, limit, reason)
+    else:
+        reason = (
+            "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
+        )
+    return Verdict("geometry", "fail", margin, limit, reason)
+
+
+def learned_verdict(bundle: Bundle, noise: float, most: float) -> Verdict:
+    """Judge whether training lowered the error on patterns that it never saw, where there was anything to learn."""
+    limit = _bound("max", most)
+    before, after = bundle.untrained_error, bundle.trained_error
+    where = (
+        f"{bundle.held_out_patterns} held-out patterns"
+        if bundle.held_out_patterns
+        else "training patterns (none were held out)"
+    )
+    said = f"the data error on {where} is {before:.3g} untrained and {after:.3g} trained"
+    if bundle.gridsize == 1 and probes.is_twin_ambiguous(bundle.probe):
+        why = "single patterns under this probe cannot tell the object from its twin, and nothing can be learned from them"
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+    if before <= 2 * noise:
+        why = f"physics alone explains the patterns down to the photon noise ({noise:.3g})"
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+    ratio = after / before if before > 0 else math.nan
+    return limit_verdict("learned", ratio, most, "max", f"{said}: the ratio")
+
+
+def _data_consistency(error: float, most: float, oracle: Callable[[], float] | None) -> Verdict:
+    """Judge how well the object explains the patterns; where it does not, ask whether anything could."""
+    found = limit_verdict(
+        "data_consistency", error, most, "max", "sum (A_pred - A)^2 / sum A^2 of the stitched object"
+    )
+    if found.status == "pass" or oracle is None:
+        return found
+    return replace(found, reason=f"{found.reason}; {reach.verdict(oracle(), most)}")
+
+
+def _against_truth(
+    direct: Mapping[str, float], fitted: float, config: GatesConfig | Params
+) -> tuple[Verdict, ...]:
+    rows = (
+        ("scale", config.scale_tolerance, "max", "|mean|pred| / mean|truth| - 1|"),
+        ("pearson", config.min_pearson, "min", "Pearson correlation of the amplitude"),
+        ("ssim", config.min_ssim, "min", "SSIM of the amplitude"),
+    )
+    if not direct:
+        why = "the scan has no truth to compare with"
+        return tuple(
+            Verdict(name, "not_applicable", None, _bound(kind, bound), why) for name, bound, kind, _ in rows
+        )
+    values = {**direct, "scale": abs(direct["amplitude_ratio"] / fitted - 1)}
+    return tuple(
+        limit_verdict(name, values[name], bound, kind, meaning) for name, bound, kind, meaning in rows
+    )
+
+
+def passed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether no gate failed."""
+    return all(verdict.status != "fail" for verdict in verdicts)
+
+
+def _verdict(name: str, good: bool, value: float, limit: str, reason: str) -> Verdict:
+    return Verdict(name, "pass" if good else "fail", float(value), limit, reason)
+
+
+def _bound(kind: str, bound: float) -> str:
+    return f"{'>=' if kind == 'min' else '<='} {bound:g}"
+
+
+def limit_verdict(name: str, value: float, bound: float, kind: str, meaning: str) -> Verdict:
+    """Compare with a bound; a value that is not a number fails."""
+    if not math.isfinite(value):
+        return Verdict(name, "fail", None, _bound(kind, bound), f"{meaning} is undefined")
+    good = value >= bound if kind == "min" else value <= bound
+    return _verdict(name, good, value, _bound(kind, bound), f"{meaning} is {value:.4g}")

@@ -1,0 +1,115 @@
+"""Faults of the direct solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ptycho.testing.fault import Fault
+
+
+def _on_whole_pixels(original: Any) -> Any:
+    """Put the weights of a step on whole pixels, while patches lie between them."""
+
+    def add(
+        places: Any, canvas: Any, patches: Any, rows: Any, weights: Any = None, across: Any = map
+    ) -> None:
+        if np.iscomplexobj(canvas):
+            original(places, canvas, patches, rows, weights)
+            return
+        size = places.size
+        for patch, (x, y) in zip(
+            np.broadcast_to(patches, (len(rows), size, size)), places.corners[rows], strict=True
+        ):
+            here = slice(y, y + size), slice(x, x + size)
+            canvas[here] += patch if weights is None else patch / weights[here]
+
+    return add
+
+
+def _mixed(original: Any) -> Any:
+    """Mix the modes by a matrix that is not unitary."""
+
+    def orthogonal(probe: Any) -> Any:
+        made = original(probe)
+        return made if len(made) == 1 else made + 0.2 * np.roll(made, 1, axis=0)
+
+    return orthogonal
+
+
+def _not_normalised(original: Any) -> Any:
+    """Transform without the factor 1/N, and back with it twice."""
+
+    def revise(patches: Any, probe: Any, measured: Any, background: Any) -> Any:
+        size = patches.shape[-1]
+        change, residual = original(patches, size * probe, measured, background)
+        return change / size, residual
+
+    return revise
+
+
+def _not_normalised_there(original: Any) -> Any:
+    """Transform on the backend without the factor 1/N, and back with it twice."""
+
+    def revise(step: Any, patches: Any, probe: Any, wanted: Any) -> Any:
+        size = step.task.size
+        change, residual = original(step, patches, (probe[0] * size, probe[1] * size), wanted)
+        return (change[0] / size, change[1] / size), residual
+
+    return revise
+
+
+def _on_whole_pixels_there(original: Any) -> Any:
+    """Put what a step on the backend says on whole pixels, while patches lie between them."""
+    return lambda step, patches, pixels, x, y: original(step, patches, pixels, 0 * x, 0 * y)
+
+
+def _negated(original: Any) -> Any:
+    """Move positions against the displacement that the patterns tell."""
+    return lambda *arguments: -original(*arguments)
+
+
+def _power_adrift(_: Any) -> Any:
+    """Let the power of a refined probe go where it will."""
+    return lambda solver: None
+
+
+def _corner_on_corner(original: Any) -> Any:
+    """Lay the start's first pixel on the canvas's."""
+    return lambda start, canvas, origin_xy: original(start, canvas, start.origin_xy)
+
+
+def _always_solvable(_: Any) -> Any:
+    """Believe that anything can be solved perfectly."""
+    return lambda *_: 0.0
+
+
+FAULTS = (
+    Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
+    Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
+    Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),
+    Fault("POSITION-SIGN-001", "negated", "ptycho.solve.steps:moves", _negated),
+    Fault(
+        "STEP-WEIGHT-PLACE-001",
+        "whole-pixels-on-keras",
+        "ptycho.solve.tensors:Step.place",
+        _on_whole_pixels_there,
+    ),
+    Fault(
+        "FFT-NORMALISATION-001",
+        "not-normalised-on-keras",
+        "ptycho.solve.tensors:Step.revise",
+        _not_normalised_there,
+    ),
+    Fault("POSITION-SIGN-001", "negated-on-keras", "ptycho.solve.tensors:Step.moves_of", _negated),
+    Fault("PROBE-OBJECT-SCALE-001", "adrift", "ptycho.solve.engine:Solver.settle", _power_adrift),
+    Fault("START-FRAME-001", "corner-on-corner", "ptycho.solve.solution:put", _corner_on_corner),
+    Fault(
+        "UNSOLVABLE-SCAN-001",
+        "always",
+        "ptycho.stages.compare:reachable",
+        _always_solvable,
+    ),
+    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.reach:reachable", _always_solvable),
+)

@@ -1,1 +1,0 @@
-"""Files: one module for each format, and atomic writing for all of them."""

@@ -1,0 +1,1 @@
+"""The network: differentiable physics on ``keras.ops`` (TensorFlow, JAX or PyTorch), training, inference."""

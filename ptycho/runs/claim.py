@@ -1,0 +1,133 @@
+"""Whose a place for output is: nothing that somebody may still want is written over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ptycho.base.errors import RunDirectoryError
+from ptycho.base import atomic, checkpoint
+from ptycho.network.training import HISTORY
+
+LOCK = ".lock"
+LONGEST_NAME = 255
+"""Bytes of a file's name, on all common file systems."""
+
+
+@contextlib.contextmanager
+def folder(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> Iterator[None]:
+    """Hold a run directory: it can be written, is nobody else's, and what it holds may be gone on with.
+
+    After a failure folders that were made here and are still empty are taken away again.
+
+    Parameters
+    ----------
+    place : Path
+    metadata : str
+        Name of the file by which a run is known.
+    check_run : callable
+        Raises where the run in the folder is not the one that is to be resumed.
+    resume : bool
+
+    Raises
+    ------
+    RunDirectoryError
+        Naming the folder, what it holds, and the remedy.
+    """
+    _check_name(place)
+    missing = [path for path in (place, *place.parents) if not _exists(path)]
+    if place.is_file():
+        raise RunDirectoryError(f"--out {place}: is a file; give a folder")
+    check_contents(place, metadata, check_run, resume)
+    try:
+        with _locked(place):
+            # Another run may have come and gone since the first look.
+            check_contents(place, metadata, check_run, resume)
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def check_contents(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> None:
+    """Raise RunDirectoryError where a folder holds what a run would write over."""
+    names = sorted(path.name for path in place.iterdir() if path.name[0] != ".") if place.is_dir() else []
+    elsewhere = "or choose another folder"
+    if metadata in names:
+        if not resume:
+            raise RunDirectoryError(f"--out {place}: holds a run; add --resume to go on with it, {elsewhere}")
+        check_run()
+    elif {checkpoint.FILE, HISTORY} & set(names):
+        if not resume:
+            raise RunDirectoryError(
+                f"--out {place}: holds the epochs of an interrupted run; add --resume to go on with it, {elsewhere}"
+            )
+    elif names:
+        raise RunDirectoryError(
+            f"--out {place}: holds files that are no run's ({', '.join(names[:3])}{', ...' * (len(names) > 3)}); "
+            "choose an empty folder or a new one"
+        )
+
+
+def file(place: Path, inputs: Sequence[Path]) -> None:
+    """Raise RunDirectoryError where a result cannot be written to `place` or would replace one of its own inputs."""
+    _check_name(place)
+    if place.is_dir():
+        raise RunDirectoryError(f"--out {place}: is a folder; give a file")
+    for source in inputs:
+        if _exists(place) and _exists(source) and place.samefile(source):
+            raise RunDirectoryError(f"--out {place}: is the file that is read; choose another name")
+    home = next(path for path in place.absolute().parents if _exists(path))
+    if not home.is_dir():
+        raise RunDirectoryError(f"--out {place}: {home} is a file and no folder")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise RunDirectoryError(f"--out {place}: {home} cannot be written; choose another folder")
+
+
+def _check_name(place: Path) -> None:
+    """Raise RunDirectoryError for a path that no file system can hold."""
+    for part in place.parts:
+        if len(os.fsencode(part)) > LONGEST_NAME or "\0" in part:
+            short = part if len(part) <= 40 else f"{part[:30]}..."
+            raise RunDirectoryError(
+                f"--out: {short!r} has {len(os.fsencode(part))} bytes; a file's name has at most {LONGEST_NAME} and no NUL"
+            )
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something at a path, were it a broken link; raise RunDirectoryError where that cannot be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write to {path}: {error.strerror}; choose another folder with --out"
+        ) from None
+    return True
+
+
+@contextlib.contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Keep other runs out of a folder that can be written, as long as the block lasts."""
+    with atomic.replacing(place / ".writable") as stream:
+        stream.write(b"")
+    (place / ".writable").unlink()
+    lock = FileLock(place / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunDirectoryError(
+            f"--out {place}: another run is writing there; wait for it, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        (place / LOCK).unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,256 @@
+"""From what was asked for on the command line to a config, what is given, and how it is executed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
+from ptycho.settings.request import SOLVE, Reading
+
+if TYPE_CHECKING:
+    from ptycho.settings.config import Config
+    from ptycho.scan.raw import RawData
+
+logger = logging.getLogger(__name__)
+
+SAME_PROBE = 1e-3
+"""Relative difference below which two probes are the same."""
+
+
+def store_named(cache: str | None, fresh: bool = False) -> Any:
+    """Return the store that `cache` names, by default the user's; None for `none`."""
+    import platformdirs
+
+    from ptycho.artifacts import store
+
+    if cache == "none":
+        return None
+    named = cache or os.environ.get("PTYCHO_CACHE_DIR") or platformdirs.user_cache_path("ptycho")
+    size = os.environ.get("PTYCHO_CACHE_GIB", "")
+    try:
+        most = int(float(size) * 2**30) if size else store.MAX_BYTES
+    except (ValueError, OverflowError):
+        raise ConfigError(f"PTYCHO_CACHE_GIB = {size!r}: expected a number of GiB") from None
+    return store.Store(Path(named), most, fresh)
+
+
+def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, resume: bool = False) -> Any:
+    """Return how a run is executed."""
+    from ptycho.artifacts.stage import Execution
+
+    if batch_size < 1:
+        raise ConfigError(f"--batch-size = {batch_size}: must be at least 1")
+    return Execution(listener=listener, batch_size=batch_size, resume=resume, cache=store_named(cache, fresh))
+
+
+def read_scan(data: Path, reading: Reading) -> RawData:
+    """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
+    from ptycho.scan import geometry
+    from ptycho.scan.formats import npz
+    from ptycho.stages import solve
+
+    scan = npz.read_npz(data, intensity=reading.intensity)
+    for text in reading.geometry:
+        scan = geometry.correct(scan, text)
+    if reading.probe_from in (None, SOLVE):
+        return scan
+    return with_solution(scan, solve.read(Path(reading.probe_from)), reading.probe_from)
+
+
+def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
+    """Return the scan with the probe and at the positions of its solution; raise DataContractError for another scan's."""
+    import dataclasses
+
+    count, size = solution.positions.shape[0], solution.probe.shape[-1]
+    if (count, size) != (len(scan), scan.N):
+        raise DataContractError(
+            f"--probe-from {source}: is of {count} patterns of {size} x {size} px and the scan of {len(scan)} of "
+            f"{scan.N} x {scan.N} px; give the solution of this scan"
+        )
+    x, y = solution.positions.T
+    return dataclasses.replace(scan, xcoords=x, ycoords=y, probe=solution.probe)
+
+
+def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], how: Any) -> dict[str, Any]:
+    """Return what is given, the scan with probe and positions as solving it tells, where that is asked for."""
+    if reading.probe_from != SOLVE:
+        return given
+    from ptycho.stages import pipeline
+
+    refining = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
+    solution = pipeline.run_pipeline(refining, how, given=given, until="solve").artifacts["solve"]
+    return given | {"scan": with_solution(given["scan"], solution, SOLVE)}
+
+
+@contextmanager
+def about(data: Path | None) -> Iterator[None]:
+    """Name the scan's file in what goes wrong with a scan that was given."""
+    try:
+        yield
+    except (DataContractError, GroupingError, CanvasError, ScaleError) as error:
+        if data is None or str(data) in str(error):
+            raise
+        raise type(error)(f"{data}: {error}") from None
+
+
+def check_truth(config: Config, scan: RawData | None = None) -> None:
+    """Raise ConfigError where the truth, of a scan or simulated, cannot give what a config asks of it."""
+    if scan is None:
+        smaller = config.simulation.object_size_px
+    elif scan.object_guess is not None:
+        smaller = min(scan.object_guess.shape)
+    else:
+        smaller = 0
+    if smaller and 2 * config.evaluation.border_px >= smaller:
+        raise ConfigError(
+            f"evaluation.border_px = {config.evaluation.border_px} leaves nothing of a truth of {smaller} px to compare with"
+        )
+    if scan is None:
+        return
+    if config.inference.prediction_scale == "least_squares" and scan.object_guess is None:
+        raise ConfigError(
+            "inference.prediction_scale = least_squares fits to the truth and this scan has no objectGuess; use none or "
+            "recorded"
+        )
+
+
+def say_what_is_idle(
+    config: Config,
+    overrides: Iterable[str],
+    given: Mapping[str, Any],
+    until: str | None = None,
+    also: Iterable[str] = (),
+) -> None:
+    """Warn of every override that cannot act."""
+    from ptycho.runs import idle
+
+    for line in idle.overrides_without_effect(config, overrides, given, until, also):
+        logger.warning(line)
+
+
+def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
+    """Return the bundle with the scan's own probe; warn where it is not the one that the bundle was trained with.
+
+    The physics of a scan is that of its own probe: the network's gradient steps take it as they take the patterns.
+    """
+    import dataclasses
+
+    import numpy as np
+
+    from ptycho.physics import probes
+
+    if scan.N != bundle.N:
+        return bundle  # to be refused by what needs both
+    own = probes.prepare_probe(scan.probe, config.probe)
+    if own.shape != bundle.probe.shape:
+        difference = f"{len(own)} modes, not {len(bundle.probe)}"
+    else:
+        relative = float(np.linalg.norm(own - bundle.probe) / np.linalg.norm(bundle.probe))
+        if relative <= SAME_PROBE:
+            return bundle
+        difference = f"a relative difference of {relative:.2g}"
+    sees = bundle.model.architecture == "unrolled"
+    logger.warning(
+        "the scan's probe is not the one that the bundle was trained with (%s); %s",
+        difference,
+        "the scan's is used" if sees else "the classic network knows only its own: train it on this scan",
+    )
+    return dataclasses.replace(bundle, probe=own)
+
+
+def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:
+    """Return the config of a scenario; raise ConfigError for a historical one, whose bugs only `ptycho run` puts back."""
+    from ptycho.settings import history, scenarios
+
+    if history.is_historical(scenario):
+        raise ConfigError(
+            f"{scenario}: only ptycho run puts its bugs back; run it, then give the run directory"
+        )
+    return scenarios.load_scenario(scenario, profile, overrides)
+
+
+def of_scan(
+    scan: RawData, data: Path, scenario: str | None, profile: str | None, overrides: Iterable[str]
+) -> Config:
+    """Return the config for a measured scan: a scenario's, or the defaults'."""
+    if scenario is not None:
+        return of_scenario(scenario, profile, [f"N={scan.N}", *overrides])
+    from ptycho.settings import layers
+
+    return layers.resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data))
+
+
+def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: bool, source: str) -> Config:
+    """Return the config that a bundle was trained with, for the reconstruction of a scan."""
+    # How many groups the training run reconstructed was chosen for its own scan.
+    own = {"N": bundle.N, "gridsize": bundle.gridsize, "inference": {"n_groups": None}}
+    extra = ["split.method=none"] if everything else []
+    from ptycho.settings import layers
+
+    return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)
+
+
+def asked(
+    scenario: str | None,
+    data: Path | None,
+    profile: str | None,
+    overrides: Iterable[str],
+    seed: int | None,
+    reading: Reading,
+    runs: bool = False,
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config, and the measured scan where there is one.
+
+    `runs` for the whole pipeline, which alone takes `--probe-from solve` and scenarios of the past.
+    """
+    from ptycho.settings import history
+
+    if not runs:
+        _refuse_solving(reading)
+    overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
+    if data is not None:
+        if history.is_historical(scenario):
+            raise ConfigError(f"{scenario}: a state of the past has a scan of its own; leave --data out")
+        scan = read_scan(data, reading)
+        config = of_scan(scan, data, scenario, profile, overrides)
+        check_truth(config, scan)
+        return config, {"scan": scan}
+    if scenario is None:
+        raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
+    if reading != Reading():
+        raise ConfigError(
+            "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
+        )
+    config = (
+        history.load(scenario, profile, overrides)
+        if runs and history.is_historical(scenario)
+        else of_scenario(scenario, profile, overrides)
+    )
+    check_truth(config)
+    return config, {}
+
+
+def with_bundle(
+    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, reading: Reading
+) -> tuple[Config, dict[str, Any]]:
+    """Return the config that a bundle was trained with, and bundle and scan as what is given."""
+    from ptycho.network import bundle as bundles
+
+    _refuse_solving(reading)
+    loaded = bundles.load_bundle(bundle)
+    config = of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
+    scan = read_scan(data, reading)
+    check_truth(config, scan)
+    return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}
+
+
+def _refuse_solving(reading: Reading) -> None:
+    if reading.probe_from == SOLVE:
+        raise ConfigError(
+            "--probe-from solve: only ptycho run solves; run ptycho solve --probe refine first and give its reconstruction.npz"
+        )

@@ -1,0 +1,1 @@
+"""Files of scans: one module a format."""

@@ -1,1 +1,0 @@
-"""Synthetic scans: object, probe, positions, photons."""

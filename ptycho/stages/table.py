@@ -1,0 +1,181 @@
+"""The stage table: every row of the pipeline, what it takes, which parameters it reads, what is drawn of it."""
+
+from __future__ import annotations
+
+from ptycho.artifacts.stage import Picture, Stage
+from ptycho.stages import (
+    compare,
+    evaluate,
+    evaluate_solution,
+    gate,
+    geometry,
+    group_test,
+    group_train,
+    halves,
+    infer,
+    oracle,
+    physics,
+    refine,
+    scale,
+    scan,
+    solve,
+    split,
+    stitch,
+    train,
+    twin,
+)
+
+GROUPING = ("grouping.method", "grouping.neighbor_count", "grouping.oversampling", "grouping.seed")
+
+SOLVING = (
+    *(
+        "solver.engine",
+        "solver.passes",
+        "solver.random_passes",
+        "solver.batch_patterns",
+        "solver.damping",
+        "solver.momentum",
+    ),
+    *("solver.likelihood", "solver.probe", "solver.probe_from", "solver.modes"),
+    *("solver.positions", "solver.positions_from"),
+)
+"""How it is solved, but for what from."""
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "scan",
+        scan,
+        reads=(
+            *("N", "gridsize", "seed", "simulation"),
+            *("probe.kind", "probe.file", "probe.relative_width", "probe.scale"),
+        ),
+    ),
+    Stage("geometry", geometry, inputs=("scan",), reads=("N",)),
+    Stage("split", split, inputs=("scan",), reads=("split",)),
+    Stage(
+        "group_train",
+        group_train,
+        inputs=("split",),
+        reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
+    ),
+    Stage(
+        "group_test",
+        group_test,
+        inputs=("split",),
+        reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
+    ),
+    Stage(
+        "scale", scale, inputs=("group_train",), reads=("scaling", "probe.mask", "probe.smoothing_sigma_px")
+    ),
+    Stage(
+        "train",
+        train,
+        inputs=("group_train", "scale"),
+        costly=True,
+        reads=(
+            *("seed", "model", "training"),
+            *(*GROUPING, "grouping.include_seed", "grouping.regroup_each_epoch"),
+        ),
+        pictures=(
+            Picture(
+                "training", ("train",), "Loss terms and learning rate by epoch; dashed lines are validation."
+            ),
+            Picture("probe", ("train",), "The probe as the forward model used it."),
+        ),
+    ),
+    Stage("infer", infer, inputs=("group_test", "train")),
+    Stage(
+        "stitch",
+        stitch,
+        inputs=("group_test", "train", "infer"),
+        reads=(
+            "inference.prediction_scale",
+            *("evaluation.coverage_threshold", "evaluation.border_px", "evaluation.use_object_guess"),
+        ),
+        pictures=(
+            Picture(
+                "patterns",
+                ("group_test", "train", "stitch"),
+                "Measured test patterns and those that the stitched object predicts.",
+            ),
+        ),
+    ),
+    Stage(
+        "twin",
+        twin,
+        inputs=("group_test", "train", "infer"),
+        reads=("evaluation.border_px", "evaluation.use_object_guess"),
+    ),
+    Stage(
+        "evaluate",
+        evaluate,
+        inputs=("group_test", "train", "stitch"),
+        reads=("evaluation",),
+        pictures=(
+            Picture(
+                "side_by_side",
+                ("group_test", "stitch", "evaluate.threshold", "evaluate.compared"),
+                "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the "
+                "coverage threshold are blank.",
+            ),
+        ),
+    ),
+    Stage(
+        "gate",
+        gate,
+        inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
+        reads=("gates", "grouping.method", "inference.n_groups"),
+    ),
+    Stage("physics", physics, inputs=("group_test", "train"), optional=True),
+    Stage(
+        "refine", refine, inputs=("group_test", "train", "stitch"), reads=("seed", *SOLVING), optional=True
+    ),
+    Stage("oracle", oracle, inputs=("group_test", "train"), reads=("seed", *SOLVING), optional=True),
+    Stage(
+        "compare",
+        compare,
+        inputs=("group_test", "train", "physics", "stitch", "refine", "oracle"),
+        reads=("evaluation", "gates.max_data_error"),
+        optional=True,
+        pictures=(
+            Picture(
+                "four_ways",
+                ("physics", "stitch", "refine", "oracle", "compare.threshold"),
+                "Physics steps alone, the network, the network refined, solved from flat: the same patterns.",
+            ),
+        ),
+    ),
+    Stage("solve", solve, inputs=("scan",), reads=("seed", "solver"), costly=True, optional=True),
+    Stage(
+        "evaluate_solution",
+        evaluate_solution,
+        inputs=("scan", "solve"),
+        reads=("evaluation", "solver.bad_pixels"),
+        optional=True,
+        pictures=(
+            Picture(
+                "solution",
+                ("solve", "evaluate_solution.threshold"),
+                "The solved object, its probe, the errors.",
+            ),
+        ),
+    ),
+    Stage(
+        "halves",
+        halves,
+        inputs=("scan", "solve"),
+        reads=(
+            *("seed", *(f"solver.{name}" for name in halves.SETTINGS), "solver.bad_pixels"),
+            "evaluation.coverage_threshold",
+        ),
+        optional=True,
+        pictures=(
+            Picture(
+                "halves",
+                ("halves",),
+                "The object of the even and of the odd patterns, and how they correlate by frequency.",
+            ),
+        ),
+    ),
+)
+"""The table. Order is the order of running; `inputs` names earlier rows only."""

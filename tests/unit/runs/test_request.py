@@ -1,0 +1,161 @@
+"""What a command makes of a bundle and a scan that meet for the first time."""
+
+import dataclasses
+
+import numpy as np
+import oracles
+import pytest
+from command import call
+
+from ptycho.network import inference
+from ptycho.stages import pipeline
+from ptycho.runs import request
+from ptycho.settings.config import ModelConfig
+from ptycho.base.errors import DataContractError
+from ptycho.scan.formats import npz
+from ptycho.settings.request import Reading
+from ptycho.artifacts.stage import Execution
+
+
+def rolled(probe, modes=1):
+    """Another probe: the same light two pixels aside, in so many modes."""
+    return np.repeat(np.roll(probe, 2, axis=-1), modes, axis=0) / np.sqrt(modes)
+
+
+def test_a_scan_with_the_bundles_probe_is_reconstructed_with_the_bundle_as_it_is(finished, caplog):
+    bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
+    nearly = dataclasses.replace(scan, probe=scan.probe * (1 + 5e-4))
+    for some in (scan, nearly):
+        assert request.with_probe_of(some, bundle, finished.config) is bundle
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1 + 0.9e-3, True), (1 + 1.1e-3, False)])
+def test_a_thousandth_is_the_same_probe(finished, factor, kept):
+    bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
+    found = request.with_probe_of(
+        dataclasses.replace(scan, probe=scan.probe * factor), bundle, finished.config
+    )
+    assert (found is bundle) == kept
+
+
+@pytest.mark.parametrize("modes", [1, 2])
+def test_another_probe_is_the_scans_and_everything_else_the_bundles(finished, modes, caplog):
+    bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
+    other = rolled(scan.probe, modes).astype(np.complex64)
+    found = request.with_probe_of(dataclasses.replace(scan, probe=other), bundle, finished.config)
+    lit = bundle.probe[0] != 0  # the disk that the model's probe is masked to
+    np.testing.assert_array_equal(found.probe, np.where(lit, other, 0))
+    assert dataclasses.replace(found, probe=bundle.probe) == bundle
+    said = "a relative difference of" if modes == 1 else "2 modes, not 1"
+    assert f"the scan's probe is not the one that the bundle was trained with ({said}" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("the scan's is used")
+
+
+def test_a_probe_is_prepared_as_the_config_says(finished):
+    """The scan's raw probe is compared and used as the forward model sees it: here smoothed."""
+    bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
+    smoothed = finished.config.model_copy(
+        update={"probe": finished.config.probe.model_copy(update={"smoothing_sigma_px": 2.0})}
+    )
+    found = request.with_probe_of(scan, bundle, smoothed)
+    assert found is not bundle
+    assert np.abs(found.probe).max() < np.abs(bundle.probe).max()
+
+
+def test_the_classic_network_knows_no_other_probe(finished, caplog):
+    bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
+    classic = dataclasses.replace(bundle, model=ModelConfig(architecture="unet"))
+    other = dataclasses.replace(scan, probe=rolled(scan.probe))
+    request.with_probe_of(other, classic, finished.config)
+    assert "the classic network knows only its own: train it on this scan" in caplog.messages[-1]
+
+
+def test_the_physics_of_a_scan_is_that_of_its_own_probe(finished, tiny_config):
+    """Patterns made with another probe are explained with it, and not with the one of the training."""
+    bundle = finished.result.artifacts["train"]
+    config = tiny_config("probe.relative_width=0.5", "simulation.object_seed=7")
+    found = pipeline.run_pipeline(config, until="group_test").artifacts
+    errors = {}
+    for name, some in (
+        ("own", request.with_probe_of(found["scan"], bundle, finished.config)),
+        ("bundle's", bundle),
+    ):
+        prediction = inference.predict(some, found["group_test"])
+        errors[name] = prediction.residual.sum() / prediction.energy.sum()
+    assert errors["own"] < 0.2 * errors["bundle's"]
+
+
+@pytest.mark.slow
+@pytest.mark.finding("MAINREF-CLI-001/#15")
+def test_another_probe_than_the_bundles_is_told(tmp_path, monkeypatch, finished, capsys):
+    monkeypatch.chdir(tmp_path)
+    scan = finished.result.artifacts["scan"]
+    npz.write_npz("scan.npz", dataclasses.replace(scan, probe=rolled(scan.probe)))
+    bundle = str(finished.folder / "bundle.npz")
+    assert call("infer", bundle, "--data", "scan.npz", "--out", "rec.npz") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ptycho: the scan's probe is not the one that the bundle was trained with")
+    # Judged with the same probe again: it is the same model to both commands.
+    assert call(
+        *("evaluate", "rec.npz", "--bundle", bundle, "--data", "scan.npz"),
+        *("--set", "gates.geometry_margin=0.01"),
+    ) in (0, 1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A scan whose probe is a guess, in a file, and the solution of it with a refined probe."""
+    folder = tmp_path_factory.mktemp("probe")
+    scan = oracles.make_scan(count=120, shape=(60, 64), seed=4)
+    y, x = (np.mgrid[: scan.N, : scan.N] - scan.N // 2) / scan.N
+    guess = (scan.probe * np.exp(-2j * (x**2 + y**2) + 0.8 * x)).astype(np.complex64)
+    npz.write_npz(folder / "scan.npz", dataclasses.replace(scan, probe=guess))
+    options = ("--probe", "refine", "--passes", "12", "--cache", "none", "--out", str(folder / "solved"))
+    assert call("solve", "--data", str(folder / "scan.npz"), *options) == 0
+    return folder
+
+
+class TestProbeFrom:
+    def reading(self, place):
+        return Reading(probe_from=str(place / "solved" / "reconstruction.npz"))
+
+    def test_probe_and_positions_of_the_solution_stand_for_the_scans(self, place):
+        found = request.read_scan(place / "scan.npz", self.reading(place))
+        own = request.read_scan(place / "scan.npz", Reading())
+        with np.load(place / "solved" / "reconstruction.npz") as solved:
+            np.testing.assert_array_equal(found.probe, solved["probe"])
+            np.testing.assert_array_equal(found.positions, solved["positions"])
+        assert np.abs(found.probe - own.probe).max() > 0.03 * np.abs(own.probe).max()
+        np.testing.assert_array_equal(found.diff3d, own.diff3d)
+        assert found.digest != own.digest
+
+    def test_what_is_solved_at_once_is_the_same(self, place):
+        config, given = request.asked(
+            None,
+            place / "scan.npz",
+            None,
+            ["solver.passes=12"],
+            None,
+            Reading(probe_from="solve"),
+            runs=True,
+        )
+        solved = request.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())
+        found = request.read_scan(place / "scan.npz", self.reading(place))
+        np.testing.assert_array_equal(solved["scan"].probe, found.probe)
+
+    def test_the_solution_of_another_scan_is_refused(self, place, tmp_path):
+        npz.write_npz(tmp_path / "other.npz", oracles.make_scan(count=30, seed=4))
+        with pytest.raises(DataContractError, match=r"120 patterns of 32 x 32 px and the scan of 30"):
+            request.read_scan(tmp_path / "other.npz", self.reading(place))
+
+    @pytest.mark.parametrize("command", [("train", "--out", "t"), ("solve",)])
+    def test_only_a_run_solves(self, command, place, capsys):
+        name, *more = command
+        assert call(name, "--data", str(place / "scan.npz"), "--probe-from", "solve", *more) == 2
+        assert "only ptycho run solves" in capsys.readouterr().err
+
+    def test_what_is_no_solution_is_refused_in_a_line(self, place, capsys):
+        options = ("--data", str(place / "scan.npz"), "--probe-from", str(place / "scan.npz"))
+        assert call("run", *options) == 2
+        assert "not a solution" in capsys.readouterr().err
