@@ -29,10 +29,11 @@ from ptycho.base import atomic
 from ptycho.evaluation import summary
 from ptycho.network import bundle as bundles
 from ptycho.network import group_canvas, inference
-from ptycho.runs import request
+from ptycho.runs import prepare
 from ptycho.scan.groups import GroupedData, PtychoDataContainer
 from ptycho.settings import scenarios
-from ptycho.settings.config import Config, LossConfig
+from ptycho.settings.config import Config
+from ptycho.settings.sections import LossConfig
 from ptycho.stages import grouped, pipeline, solve
 
 HERE = Path(__file__).parent
@@ -136,7 +137,7 @@ def configured(name: str, variant: Variant) -> Config:
 
 def execution() -> Execution:
     """Return how all of them run: through the user's cache."""
-    return request.execution(None, False, BATCH, None)
+    return prepare.execution(None, False, BATCH, None)
 
 
 def untrained(config: Config) -> bundles.Bundle:
@@ -211,7 +212,7 @@ def transferred(name: str, settings: tuple[str, ...]) -> dict[str, Any]:
         given: dict[str, Any] = {}
         if label == "transferred":
             scan = pipeline.run_pipeline(config, execution(), until="scan").artifacts["scan"]
-            given = {"train": request.with_probe_of(scan, bundle, config)}
+            given = {"train": prepare.with_probe_of(scan, bundle, config)}
         found = pipeline.run_pipeline(config, execution(), given=given, until="evaluate")
         row[label] = {name: found.artifacts["evaluate"].direct[name] for name in ("pearson", "ssim")}
     return row

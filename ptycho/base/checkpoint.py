@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, layout
 from ptycho.base.errors import RunDirectoryError
 
 T = TypeVar("T")
 
-FILE = "checkpoint.npz"
+FILE = layout.CHECKPOINT
 
 
 def write(folder: Path, key: str, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

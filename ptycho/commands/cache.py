@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from ptycho.base.errors import ConfigError
-from ptycho.runs import request
+from ptycho.runs import prepare
 
 if TYPE_CHECKING:
     from ptycho.artifacts.store import Store
@@ -43,7 +43,7 @@ def clear(*, cache: str | None = None) -> int:
 
 def _named(cache: str | None) -> Store:
     """Return the store that a command is about; raise ConfigError for none."""
-    store = request.store_named(cache)
+    store = prepare.store_named(cache)
     if store is None:
         raise ConfigError("--cache none names no folder")
     return store

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho.base.errors import ConfigError, PtychoError
 from ptycho.commands.options import How, Profile, ReadingOptions
-from ptycho.runs import request
+from ptycho.runs import prepare
 from ptycho.settings.request import Reading
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ def diagnose(
         raise ConfigError(
             "give a scenario, a scan (NPZ) or a run directory to diagnose; see 'ptycho scenarios'"
         )
-    cases = [case_of(side, profile, reading, how) for side in sides]
-    named = tuple(case.name for case in cases)
-    if len(set(named)) < len(named):
+    if len(set(sides)) < len(sides):
         raise ConfigError(f"{', '.join(sides)}: one side is named twice; give different ones")
+    cases = told_apart([case_of(side, profile, reading, how) for side in sides], sides)
+    named = tuple(case.name for case in cases)
     found = answers(question, cases)
     for each in found:
         terminal.say(f"{each.name}: {each.question}", "bold")
@@ -74,6 +75,14 @@ def diagnose(
     if out is not None:
         terminal.say(f"wrote {write.files(out, found, named)}")
     return 0
+
+
+def told_apart(cases: list[Case], sides: Sequence[str]) -> list[Case]:
+    """Return the sides under names that differ: the last part of each, or all of it where two ends are the same."""
+    names = [case.name for case in cases]
+    if len(set(names)) == len(names):
+        return cases
+    return [replace(case, name=side) for case, side in zip(cases, sides, strict=True)]
 
 
 def answers(question: str, cases: list[Case]) -> list[Diagnosis]:
@@ -126,18 +135,18 @@ def questions() -> Mapping[str, ModuleType]:
 def case_of(side: str, profile: str | None, reading: Reading, how: How) -> Case:
     """Return what a side is: a run directory, a scan's file, or a scenario."""
     from ptycho.diagnose.case import Case
-    from ptycho.runs import rundir
+    from ptycho.runs import directory
 
-    execution = request.execution(how.cache, how.fresh, how.batch_size, None)
+    execution = prepare.execution(how.cache, how.fresh, how.batch_size, None)
     path = Path(side)
     if path.is_dir():
-        run = rundir.RunArtifacts(path, execution)
+        run = directory.RunArtifacts(path, execution)
         return Case(path.name, run.config, _Finished(run))
     if path.suffix == ".npz":
-        scan = request.read_scan(path, reading)
-        config = request.of_scan(scan, path, None, profile, ())
+        scan = prepare.read_scan(path, reading)
+        config = prepare.of_scan(scan, path, None, profile, ())
         return Case(path.stem, config, _Computed(config, execution, {"scan": scan}))
-    config = request.of_scenario(side, profile, ())
+    config = prepare.of_scenario(side, profile, ())
     return Case(config.name, config, _Computed(config, execution, {}))
 
 

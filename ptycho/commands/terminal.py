@@ -34,14 +34,27 @@ class Terminated(KeyboardInterrupt):
     """Somebody asked the process to end, politely (SIGTERM)."""
 
 
+class _Patient(Console):
+    """A console whose reader may go: what it prints after that goes nowhere, and the command ends as it would have.
+
+    Rich's own would end the process with exit code 1, which here says that a gate failed.
+    """
+
+    def on_broken_pipe(self) -> None:
+        """Send the rest of the output nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+
+
 def out() -> Console:
     """Where results go."""
-    return Console()
+    return _Patient()
 
 
 def complaints() -> Console:
     """Where everything else goes."""
-    return Console(stderr=True, soft_wrap=True)
+    return _Patient(stderr=True, soft_wrap=True)
 
 
 def say(message: str, style: str = "") -> None:

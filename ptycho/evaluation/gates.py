@@ -13,8 +13,8 @@ from ptycho.physics import probes, stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
-from ptycho.settings.config import GatesConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import GatesConfig
 from ptycho.solve import reach
 
 Status = Literal["pass", "fail", "not_applicable"]

@@ -12,8 +12,8 @@ from ptycho.evaluation import consistency, frames, metrics
 from ptycho.physics import stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import EvaluationConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import EvaluationConfig
 
 WELL_COVERED = 1.0
 """Coverage, in units of one probe's peak, from which on a pixel is no longer at the rim of a scan."""

@@ -23,7 +23,7 @@ from ptycho.base import archive, atomic
 from ptycho.base.errors import BundleError, DataContractError, ScaleError
 from ptycho.physics.scaling import Scales
 from ptycho.settings import config as configs
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 
 FORMAT = "ptycho-bundle-5"
 

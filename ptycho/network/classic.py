@@ -10,7 +10,7 @@ from keras import ops
 from ptycho.network import physics
 from ptycho.network.autoencoder import Autoencoder
 from ptycho.physics.pairs import Pair, Tensor
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 
 
 class ClassicNetwork(keras.layers.Layer):

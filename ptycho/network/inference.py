@@ -17,7 +17,7 @@ from ptycho.network import backends, group_canvas
 from ptycho.network import bundle as bundles
 from ptycho.physics.stitching import Prediction
 from ptycho.scan.groups import GroupedData, PtychoDataContainer
-from ptycho.settings.config import LossConfig
+from ptycho.settings.sections import LossConfig
 
 MEMORY_BYTES = 2**28
 """Arrays of predicted patches that are larger than this go to disk."""

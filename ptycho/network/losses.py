@@ -11,7 +11,7 @@ from __future__ import annotations
 from keras import ops
 
 from ptycho.physics.pairs import Pair, Tensor
-from ptycho.settings.config import LossConfig
+from ptycho.settings.sections import LossConfig
 
 RATE_FLOOR = 1e-6
 """Counts added to a rate before its logarithm. 0 * log(0) is NaN otherwise, and one dark pixel kills a run."""

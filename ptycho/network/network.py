@@ -12,7 +12,7 @@ from keras import ops
 from ptycho.base.errors import DataContractError
 from ptycho.network import classic, losses, physics, unrolled
 from ptycho.physics import pairs
-from ptycho.settings.config import LossConfig, ModelConfig
+from ptycho.settings.sections import LossConfig, ModelConfig
 
 NETWORKS = {"unrolled": (unrolled, "UnrolledNetwork"), "unet": (classic, "ClassicNetwork")}
 """Module and class of every architecture; looked up when a model is built."""

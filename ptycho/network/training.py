@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.base import atomic, checkpoint, progress
+from ptycho.base import atomic, checkpoint, layout, progress
 from ptycho.base.errors import RunDirectoryError, TrainingDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.network import backends, group_canvas, schedule
@@ -27,7 +27,7 @@ from ptycho.settings.params import Params
 
 logger = logging.getLogger(__name__)
 
-HISTORY = "history.json"
+HISTORY = layout.HISTORY
 
 
 def train(

@@ -19,7 +19,7 @@ from ptycho.network import physics
 from ptycho.network.unet import UNet
 from ptycho.physics import pairs
 from ptycho.physics.pairs import Pair, Tensor
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 
 DAMPING = 0.02
 """Share of the probe's peak illumination below which a pixel's gradient step is damped."""

@@ -9,8 +9,8 @@ from scipy import fft, ndimage
 
 from ptycho.base import archive, identity
 from ptycho.base.errors import DataContractError
-from ptycho.settings.config import ProbeConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import ProbeConfig
 
 
 def make_probe(config: ProbeConfig | Params, N: int) -> tuple[np.ndarray, str]:

@@ -17,14 +17,15 @@ import jinja2
 
 from ptycho.artifacts.stage import Picture, Stage
 from ptycho.artifacts.store import Store
-from ptycho.base import atomic, identity, provenance
+from ptycho.base import atomic, identity, layout, provenance
 from ptycho.report import picture as pictures
+from ptycho.settings.request import Request
 from ptycho.stages import pipeline
 from ptycho.stages.pipeline import PipelineResult
 
 logger = logging.getLogger(__name__)
 
-PAGE = "report.html"
+PAGE = layout.PAGE
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class WrittenFigure:
 
 
 def write_report(
-    folder: Path, result: PipelineResult, cache: Store | None = None
+    folder: Path, result: PipelineResult, cache: Store | None = None, request: Request = Request()
 ) -> tuple[WrittenFigure, ...]:
     """Write all figures and `report.html`; what fails is logged and returned, never raised."""
     # The last rows come first: a reader wants the result before the way to it.
     pictures = [p for name in reversed(list(result.records)) for p in pipeline.stage_named(name).pictures]
     drawn = [p for p in pictures if {name.partition(".")[0] for name in p.of} <= set(result.artifacts)]
     written = [attempt(picture.name, partial(_figure, folder, picture, result, cache)) for picture in drawn]
-    written.append(attempt("report", lambda: _page(folder, result, written)))
+    written.append(attempt("report", lambda: _page(folder, result, written, request)))
     return tuple(written)
 
 
@@ -81,12 +82,14 @@ def _drawn(picture: Picture, result: PipelineResult, cache: Store | None) -> byt
     return png
 
 
-def _page(folder: Path, result: PipelineResult, figures: list[WrittenFigure]) -> WrittenFigure:
-    atomic.write_text(folder / PAGE, render_html(result, figures))
+def _page(
+    folder: Path, result: PipelineResult, figures: list[WrittenFigure], request: Request
+) -> WrittenFigure:
+    atomic.write_text(folder / PAGE, render_html(result, figures, request))
     return WrittenFigure("report", PAGE)
 
 
-def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
+def render_html(result: PipelineResult, figures: list[WrittenFigure], request: Request = Request()) -> str:
     """Return one self-contained page: verdict, pictures, a chapter for every row, config, provenance."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
@@ -108,6 +111,7 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure]) -> str:
         pictures=[(f, base64.b64encode(f.data).decode()) for f in figures if f.data],
         failed=[f for f in figures if f.error],
         records=result.records.values(),
+        asked=list(request.lines()),
         config=json.dumps(result.config.to_dict(), indent=2),
         provenance=provenance.provenance(),
     )

@@ -10,10 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ptycho.base.errors import RunDirectoryError
-from ptycho.base import atomic, checkpoint
-from ptycho.network.training import HISTORY
+from ptycho.base import atomic, layout
 
-LOCK = ".lock"
+LOCK = layout.LOCK
 LONGEST_NAME = 255
 """Bytes of a file's name, on all common file systems."""
 
@@ -63,7 +62,7 @@ def check_contents(place: Path, metadata: str, check_run: Callable[[], None], re
         if not resume:
             raise RunDirectoryError(f"--out {place}: holds a run; add --resume to go on with it, {elsewhere}")
         check_run()
-    elif {checkpoint.FILE, HISTORY} & set(names):
+    elif set(layout.RESUMABLE) & set(names):
         if not resume:
             raise RunDirectoryError(
                 f"--out {place}: holds the epochs of an interrupted run; add --resume to go on with it, {elsewhere}"

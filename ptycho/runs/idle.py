@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ptycho.settings import layers
+from ptycho.settings import config as configs
+from ptycho.settings import fields, layers
 from ptycho.stages import pipeline
 from ptycho.settings.config import Config
 
 ALWAYS = ("name", "description")
 """Read by people."""
-
-WITHOUT_EFFECT: tuple[tuple[str, str, Callable[[Config], bool]], ...] = (
-    *(
-        (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
-        for path in ("training.cluster_patterns", "training.cluster_judges")
-    ),
-    *(
-        (f"model.{name}", f"the classic network {why}", lambda c: c.model.architecture == "unet")
-        for name, why in (
-            ("warm_steps", "has none"),
-            ("momentum", "has no steps"),
-            ("steps", "has none"),
-            ("block", "sees every pixel"),
-            ("final_steps", "has no steps"),
-            ("share_weights", "has no steps"),
-        )
-    ),
-    (
-        "model.max_amplitude",
-        "the unrolled network has no limit",
-        lambda c: c.model.architecture == "unrolled",
-    ),
-    *(
-        (path, "solver.engine is ptychi", lambda c: c.solver.engine == "ptychi")
-        for path in ("solver.momentum", "solver.random_passes")
-    ),
-    ("probe.relative_width", "it shapes the idealized probe only", lambda c: c.probe.kind != "idealized"),
-    ("probe.file", "the idealized probe is computed", lambda c: c.probe.kind == "idealized"),
-    ("simulation.grid.", "simulation.mode is nongrid", lambda c: c.simulation.mode == "nongrid"),
-    ("simulation.base_total_images", "a grid scan has its strides", lambda c: c.simulation.mode == "grid"),
-    ("simulation.buffer_px", "a grid scan has its strides", lambda c: c.simulation.mode == "grid"),
-    ("simulation.object_seed", "a grid scan numbers its objects", lambda c: c.simulation.mode == "grid"),
-    ("split.fraction", "split.method is not axis", lambda c: c.split.method != "axis"),
-    (
-        "scaling.nphotons",
-        "scaling.photon_scale is recorded",
-        lambda c: c.scaling.photon_scale == "recorded",
-    ),
-    *(
-        (path, "a group is a single pattern at gridsize 1", lambda c: c.gridsize == 1)
-        for path in (
-            *("grouping.neighbor_count", "grouping.include_seed", "grouping.oversampling"),
-            *("grouping.regroup_each_epoch", "inference.include_seed"),
-        )
-    ),
-    *(
-        (path, "grouping.method is consecutive", lambda c: c.grouping.method == "consecutive")
-        for path in (
-            *("grouping.neighbor_count", "grouping.include_seed", "grouping.oversampling"),
-            *("grouping.regroup_each_epoch", "inference.include_seed"),
-        )
-    ),
-)
-"""A parameter (or with a dot at its end a group of them), why it cannot act, and when."""
-
 
 def overrides_without_effect(
     config: Config,
@@ -95,7 +41,16 @@ def overrides_without_effect(
             places = f" ({', '.join(given)} given)" if given else ""
             yield f"--set {path} has no effect: no stage of this command reads it{places}"
             continue
-        for start, why, holds in WITHOUT_EFFECT:
-            if (path == start or (start.endswith(".") and path.startswith(start))) and holds(config):
-                yield f"--set {path} has no effect: {why}"
-                break
+        why = without_effect(config, path)
+        if why:
+            yield f"--set {path} has no effect: {why}"
+
+
+def without_effect(config: Config, path: str) -> str:
+    """Return why the parameter at `path`, or a group that it is in, has no effect in a config; nothing where it has one."""
+    values = config.to_dict()
+    for field in configs.fields_on_the_way(path):
+        why = fields.without_effect(field, lambda other: configs.lookup(values, other))
+        if why:
+            return why
+    return ""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CANVAS_BYTES = 60
 """Memory that stitching and evaluation take for each pixel of the canvas: sums, coverage, comparisons."""
+FARTHEST = 1e8
+"""Largest coordinate, px, whose double has room for a millionth of a pixel in sums of several."""
 MOST_AMPLITUDE = 1e15
 """Largest square root of a count that single precision can still square and sum; its inverse is the smallest."""
 
@@ -110,6 +112,12 @@ def check_positions(raw: RawData) -> None:
             "divide them by the object pixel size"
         )
     check_canvas(raw)
+    farthest = int(np.argmax(np.abs(raw.positions).max(axis=1)))
+    if np.abs(raw.positions[farthest]).max() > FARTHEST:
+        raise DataContractError(
+            f"position (x, y) = ({raw.xcoords[farthest]:.6g}, {raw.ycoords[farthest]:.6g}) in row {farthest} is more than "
+            f"{FARTHEST:g} px from the origin, too far for fractions of a pixel; subtract an offset from all positions"
+        )
     if raw.object_guess is not None:
         inside = coords.inside_object(raw.positions, raw.object_guess.shape)
         if not inside.all():

@@ -16,8 +16,8 @@ from scipy.spatial import cKDTree
 from ptycho.base.errors import GroupingError
 from ptycho.scan.groups import GroupedData
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import GroupingConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import GroupingConfig
 
 logger = logging.getLogger(__name__)
 

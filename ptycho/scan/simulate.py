@@ -11,8 +11,9 @@ from ptycho.base.errors import ConfigError
 from ptycho.physics import coords, forward, probes
 from ptycho.scan import objects, positions
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import Config, SimulationConfig
+from ptycho.settings.config import Config
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SimulationConfig
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,18 @@
-"""What was asked for."""
+"""What was asked for: one frozen value that the command line makes, a run's record keeps, and its page shows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ptycho.base.errors import ConfigError
 
 SOLVE = "solve"
 """In place of the file of a solution: solve the scan first."""
+FIRST_PART_OF = {"train": "run"}
+"""A command whose run another one goes on with."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,139 @@ class Reading:
     """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `solve` (in run): solve it now."""
 
     @property
-    def rows(self) -> tuple[str, ...]:
-        """Rows of the stage table that run before the scan is what was asked for."""
+    def stages(self) -> tuple[str, ...]:
+        """Stages that run before the scan is what was asked for."""
         return ("solve",) if self.probe_from == SOLVE else ()
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that was read: where it lay, and what was in it.
+
+    Attributes
+    ----------
+    path : str
+        As it was given.
+    sha256 : str
+        Of its bytes. This alone is its identity.
+    """
+
+    path: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.path} (SHA-256 {self.sha256[:16]})"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command was asked to do; how it is executed is no part of it.
+
+    Attributes
+    ----------
+    command : str
+        Of the command line: run, solve, train, infer, evaluate. Empty where Python asked.
+    scenario, profile : str or None
+    data : SourceFile or None
+        The scan's file.
+    reading : Reading
+        How that is read.
+    probe : SourceFile or None
+        The solution that probe and positions are taken from.
+    bundle, reconstruction : SourceFile or None
+        A trained network and an object that were given.
+    overrides : tuple of str
+        ``path=value`` texts of --set, and those of options that stand for one.
+    seed : int or None
+    swaps : tuple of str
+        ``STAGE=RUN_DIR`` texts.
+    fault : str
+        ID of a known bug that is put in.
+    whole_scan : bool
+        All patterns are reconstructed, not the test part alone.
+    until : str or None
+        The last stage.
+    also : tuple of str
+        Optional stages.
+    """
+
+    command: str = ""
+    scenario: str | None = None
+    profile: str | None = None
+    data: SourceFile | None = None
+    reading: Reading = Reading()
+    probe: SourceFile | None = None
+    bundle: SourceFile | None = None
+    reconstruction: SourceFile | None = None
+    overrides: tuple[str, ...] = ()
+    seed: int | None = None
+    swaps: tuple[str, ...] = ()
+    fault: str = ""
+    whole_scan: bool = False
+    until: str | None = None
+    also: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield (name, value) of everything that was asked for, for people."""
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, Reading):
+                yield from (
+                    (name.replace("_", " "), _shown(each)) for name, each in asdict(value).items() if each
+                )
+            elif value or (value == 0 and value is not False):
+                yield part.name.replace("_", " "), _shown(value)
+
+    def another(self, kept: Mapping[str, Any]) -> str:
+        """Return how the request of a run, as its record keeps it, differs from this one; nothing where it does not.
+
+        Config, stages and faults are compared elsewhere; what counts here is which files were read, and how.
+        """
+        for name in ("data", "bundle", "reconstruction", "probe"):
+            mine, theirs = getattr(self, name), kept.get(name) or {}
+            if (mine.sha256 if mine else None) != theirs.get("sha256"):
+                return f"{name} was {theirs.get('path', 'not given')} and is now {mine or 'not given'}"
+        mine, theirs = asdict(self.reading), kept.get("reading") or {}
+        for name, value in mine.items():
+            if name != "probe_from" and value != _plain(theirs.get(name), value):
+                return f"{name} was {_shown(theirs.get(name))} and is now {_shown(value)}"
+        theirs = str(kept.get("command", ""))
+        if FIRST_PART_OF.get(self.command, self.command) != FIRST_PART_OF.get(theirs, theirs):
+            return f"command was {theirs or 'none'} and is now {self.command or 'none'}"
+        if self.whole_scan != bool(kept.get("whole_scan")):
+            return (
+                f"whole scan was {_shown(bool(kept.get('whole_scan')))} and is now {_shown(self.whole_scan)}"
+            )
+        if sorted(self.swaps) != sorted(kept.get("swaps", ())):
+            return f"swaps were {_shown(kept.get('swaps'))} and are now {_shown(self.swaps)}"
+        return ""
+
+
+def source_file(path: Path | None) -> SourceFile | None:
+    """Return a file's path and hash; None for None. Raises DataContractError where it cannot be read."""
+    # Here and not above: help needs no hash, and this brings numpy.
+    from ptycho.base import identity
+
+    return None if path is None else SourceFile(str(path), identity.file_sha256(path))
+
+
+def check_alone(asked: Request) -> None:
+    """Raise ConfigError where a reading was asked for and no file is read."""
+    if asked.data is None and asked.reading != Reading():
+        raise ConfigError(
+            "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
+        )
+
+
+def _plain(theirs: Any, mine: Any) -> Any:
+    return tuple(theirs) if isinstance(mine, tuple) and isinstance(theirs, list) else theirs
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value)) or "none"
+    return "yes" if value is True else "no" if value is False else "none" if value is None else str(value)

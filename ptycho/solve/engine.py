@@ -26,8 +26,8 @@ from ptycho.base.errors import DataContractError, SolverDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import modes, solution, steps
 from ptycho.solve.solution import Solution
 

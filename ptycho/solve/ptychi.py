@@ -25,8 +25,8 @@ from ptycho.base.errors import ConfigError, SolverDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import solution
 from ptycho.solve.solution import Solution
 

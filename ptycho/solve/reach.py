@@ -8,7 +8,7 @@ import numpy as np
 
 from ptycho.base.errors import SolverDiverged
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine
 
 MOST = 2048

@@ -11,8 +11,8 @@ import numpy as np
 from ptycho.physics import stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import modes, places
 
 COVERED = 0.01

@@ -19,8 +19,8 @@ from ptycho.base import provenance
 from ptycho.physics import pairs
 from ptycho.physics.pairs import Pair, Tensor
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, steps
 from ptycho.solve.engine import Solution, Solver
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.settings.params import Params
 from ptycho.stages import evaluate, grouped
 
-FILE = "comparison.json"
+FILE = layout.COMPARISON
 PHYSICS, NETWORK, REFINED, SOLVED = "physics alone", "network", "refined", "solved from flat"
 
 

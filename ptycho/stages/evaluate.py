@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.network.bundle import Bundle
@@ -17,7 +17,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = Evaluation
-FILE = "metrics.json"
+FILE = layout.METRICS
 AGAINST_TRUTH = ("pearson", "ssim", "amplitude_ratio")
 """What of the comparison with a truth is told at the top."""
 

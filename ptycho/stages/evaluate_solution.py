@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.scan.raw import RawData
@@ -16,7 +16,7 @@ from ptycho.solve.solution import Solution
 from ptycho.stages import evaluate, solve
 
 KIND = Evaluation
-FILE = "solution_metrics.json"
+FILE = layout.SOLUTION_METRICS
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Evaluation:

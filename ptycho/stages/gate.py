@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.evaluation import gates
 from ptycho.evaluation.gates import Verdict
 from ptycho.scan.groups import GroupedData
@@ -19,7 +19,7 @@ from ptycho.solve import reach
 from ptycho.stages import grouped
 
 KIND = tuple
-FILE = "verdicts.json"
+FILE = layout.VERDICTS
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tuple[Verdict, ...]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 
 KIND = Geometry
-FILE = "geometry.json"
+FILE = layout.GEOMETRY
 CENTRE_SHARE = 1 / 32
 """Share of N by which the patterns' centre may be off without a word."""
 

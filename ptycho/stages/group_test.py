@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution
+from ptycho.base import layout
 from ptycho.scan import grouping
 from ptycho.scan.groups import GroupedData
 from ptycho.scan.raw import Split
@@ -14,7 +15,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = GroupedData
-FILE = "groups_test.npz"
+FILE = layout.GROUPS_TEST
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> GroupedData:

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, layout
 from ptycho.base.errors import DataContractError
 from ptycho.evaluation import frames, metrics
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
 from ptycho.settings.params import Params
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 
-FILE = "halves.npz"
+FILE = layout.HALVES
 SETTINGS = ("engine", "passes", "random_passes", "batch_patterns", "damping", "momentum", "likelihood")
 """Of the solver, that a half is solved with: probe and positions are known by then."""
 LEVELS = {"1/2": 0.5, "1/7": 1 / 7}

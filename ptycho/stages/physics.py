@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution
+from ptycho.base import layout
 from ptycho.network import inference
 from ptycho.physics import stitching
 from ptycho.physics.stitching import Reconstruction
@@ -15,7 +16,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped, stitch
 
 KIND = Reconstruction
-FILE = "physics.npz"
+FILE = layout.PHYSICS
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reconstruction:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution
+from ptycho.base import layout
 from ptycho.settings.params import Params
 from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 
 KIND = Solution
-FILE = "refined.npz"
+FILE = layout.REFINED
 
 
 def check(params: Params) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, layout
 from ptycho.base.errors import ScaleError
 from ptycho.physics import probes, scaling
 from ptycho.physics.scaling import Scales
@@ -34,7 +34,7 @@ class Scaling:
 
 
 KIND = Scaling
-FILE = "scales.npz"
+FILE = layout.SCALES
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Scaling:

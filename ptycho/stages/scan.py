@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.physics import probes, scaling
 from ptycho.scan import simulate as simulation
 from ptycho.scan.formats import npz
@@ -17,7 +17,7 @@ from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 
 KIND = RawData
-FILE, TRUTH = "scan.npz", "truth.npz"
+FILE, TRUTH = layout.SCAN, layout.TRUTH
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> RawData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import archive
+from ptycho.base import archive, identity
 from ptycho.base.errors import DataContractError
 from ptycho.network.bundle import Bundle
 from ptycho.physics.stitching import Reconstruction
@@ -25,6 +26,8 @@ from ptycho.stages import grouped, stitch
 KIND = Solution
 ENGINES: Mapping[str, ModuleType] = {"own": engine, "keras": tensors, "ptychi": ptychi}
 FILE = stitch.FILE
+SCAN = "scan"
+"""Under this name a solution says which scan it was made from."""
 ARRAYS: Mapping[str, tuple[int, str]] = {"probe": (3, "c"), "positions": (2, "f"), "errors": (1, "f")}
 """What the file holds beside object and frame: dimensions and kind."""
 
@@ -38,7 +41,7 @@ def check(params: Params) -> None:
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:
     """Solve the scan."""
     raw: RawData = inputs["scan"]
-    return ENGINES[params.solver.engine].solve(
+    solution: Solution = ENGINES[params.solver.engine].solve(
         raw,
         params.solver,
         start=None if params.solver.start is None else stitch.read(params.solver.start),
@@ -49,6 +52,13 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
         resume=execution.resume,
         listener=execution.listener,
     )
+    made_from = {SCAN: origin(raw)}
+    return replace(solution, reconstruction=replace(solution.reconstruction, made_from=made_from))
+
+
+def origin(raw: RawData) -> str:
+    """Return what tells a scan's patterns, and where they lie, from any others."""
+    return identity.digest((raw.positions, raw.diff3d))
 
 
 def bad_pixels(params: Params, N: int) -> np.ndarray | None:

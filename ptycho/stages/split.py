@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, layout
 from ptycho.base.errors import DataContractError
 from ptycho.scan.raw import RawData, Split
 from ptycho.settings.params import Params
 
 KIND = Split
-FILE = "split.npz"
+FILE = layout.SPLIT
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Split:

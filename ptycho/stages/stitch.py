@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import archive, atomic, identity, progress
+from ptycho.base import archive, atomic, identity, layout, progress
 from ptycho.base.errors import DataContractError
 from ptycho.base.progress import Progress
 from ptycho.evaluation import frames
@@ -23,7 +23,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = Reconstruction
-FILE = "reconstruction.npz"
+FILE = layout.RECONSTRUCTION
 ARRAYS = ("object", "coverage", "origin_xy")
 NUMBERS: Mapping[str, type] = {
     "kept_fraction": float,

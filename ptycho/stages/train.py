@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.network import bundle as bundles
 from ptycho.network import training
 from ptycho.network.bundle import Bundle
@@ -18,7 +18,7 @@ from ptycho.settings.params import Params
 from ptycho.stages.scale import Scaling
 
 KIND = Bundle
-FILE = "bundle.npz"
+FILE = layout.BUNDLE
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Bundle:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic
+from ptycho.base import atomic, layout
 from ptycho.evaluation import consistency
 from ptycho.evaluation.consistency import TwinCorrelation
 from ptycho.network.bundle import Bundle
@@ -20,7 +20,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = TwinCorrelation
-FILE = "twin.json"
+FILE = layout.TWIN
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> TwinCorrelation:

@@ -12,7 +12,7 @@ from timing import best_of, in_turn, record
 
 from ptycho.evaluation import frames, metrics
 from ptycho.settings import scenarios
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, ptychi
 from ptycho.stages import pipeline
 

@@ -5,7 +5,7 @@ import oracles
 import pytest
 from lazily import Lazy
 
-from ptycho.settings.config import LossConfig, ModelConfig
+from ptycho.settings.sections import LossConfig, ModelConfig
 from ptycho.testing.golden import pins
 
 pytestmark = pytest.mark.golden

@@ -10,7 +10,7 @@ import pytest
 
 from ptycho.artifacts.stage import Execution
 from ptycho.artifacts.store import Store
-from ptycho.runs import rundir
+from ptycho.runs import directory
 from ptycho.settings import scenarios
 from ptycho.settings.config import Config
 from ptycho.stages import pipeline
@@ -47,7 +47,7 @@ class Finished:
     def folder(self) -> Path:
         """The run directory, with its pictures."""
         if not self.place.exists():
-            rundir.execute(self.config, self.place, Execution(cache=self.store))
+            directory.execute(self.config, self.place, Execution(cache=self.store))
         return self.place
 
 

@@ -59,7 +59,7 @@ LEGACY_RANDOM = {
 }
 RANDOM_WITHOUT_STATE = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
-READ_THE_ENVIRONMENT = ("ptycho.runs.request", "ptycho.settings.scenarios", "ptycho.base.provenance")
+READ_THE_ENVIRONMENT = ("ptycho.runs.prepare", "ptycho.settings.scenarios", "ptycho.base.provenance")
 """Where files lie, and which backend runs."""
 MAX_LINES = 400
 

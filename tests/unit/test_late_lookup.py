@@ -13,7 +13,7 @@ import ptycho
 from ptycho.artifacts.stage import Execution
 from ptycho.artifacts.store import Store
 from ptycho.physics import coords
-from ptycho.runs import rundir
+from ptycho.runs import directory
 
 KEPT = coords.channel_to_grid
 """What `from ptycho.physics.coords import channel_to_grid` would have kept."""
@@ -83,9 +83,9 @@ def replaced(monkeypatch):
 def test_every_public_function_that_a_run_calls_is_called_by_its_name(replaced, tiny_config, tmp_path):
     config = tiny_config("training.cluster_patterns=2", "training.epochs=1", "seed=5")
     store = Store(tmp_path / "cache")
-    rundir.execute(config, tmp_path / "run", Execution(cache=store))
-    rundir.execute(config, tmp_path / "again", Execution(cache=store))
-    described = rundir.read_metadata(tmp_path / "again")
+    directory.execute(config, tmp_path / "run", Execution(cache=store))
+    directory.execute(config, tmp_path / "again", Execution(cache=store))
+    described = directory.read_metadata(tmp_path / "again")
     assert described["figure_errors"] == {}
     assert {record["how"] for record in described["stages"].values()} == {"loaded"}
     rooms = {key.split(".")[1] for key in replaced}
@@ -94,7 +94,6 @@ def test_every_public_function_that_a_run_calls_is_called_by_its_name(replaced, 
         *(
             "base",
             "settings",
-            "artifacts",
             "physics",
             "scan",
             "network",
@@ -108,7 +107,7 @@ def test_every_public_function_that_a_run_calls_is_called_by_its_name(replaced, 
     assert modules >= {
         *("physics.coords", "physics.forward", "physics.scaling", "physics.stitching", "scan.simulate"),
         *("scan.grouping", "network.training", "network.inference", "network.bundle", "evaluation.gates"),
-        *("stages.pipeline", "runs.rundir", "base.atomic", "base.archive", "base.identity"),
+        *("stages.pipeline", "runs.directory", "base.atomic", "base.archive", "base.identity"),
     }
 
 

@@ -261,7 +261,7 @@ FAULTS = (
     Fault("LOST-RUN-001", "folder-taken", "ptycho.runs.claim:check_contents", _folder_taken),
     Fault("LOST-RUN-001", "scan-overwritten", "ptycho.runs.claim:file", _no_file_check),
     Fault("TWIN-IMAGE-001", "never-ambiguous", "ptycho.physics.probes:is_twin_ambiguous", _never_ambiguous),
-    Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.runs.request:of_bundle", inherited_groups),
+    Fault("INFERENCE-OVERSAMPLE-001", "inherited", "ptycho.runs.prepare:of_bundle", inherited_groups),
     Fault(
         "TWIN-IMAGE-001",
         "about-the-middle",

@@ -187,6 +187,11 @@ def _last_weights(original: Any) -> Any:
     return consider_stopping
 
 
+def _anything_goes_on(_: Any) -> Any:
+    """Go on with whatever lies in the folder."""
+    return lambda folder, asked: None
+
+
 def _first_epoch_first(original: Any) -> Any:
     """Look for the best weights after an epoch only."""
 
@@ -286,7 +291,7 @@ FAULTS = (
     Fault(
         "TORCH-N128/gates", "everything-passes", "ptycho.evaluation.gates:limit_verdict", _everything_passes
     ),
-    Fault("MAINREF-CLI-001/#15", "inherited", "ptycho.runs.request:of_bundle", judging.inherited_groups),
+    Fault("MAINREF-CLI-001/#15", "inherited", "ptycho.runs.prepare:of_bundle", judging.inherited_groups),
     Fault("OUTPUT-COMPLEX-001", "amplitude-only", "ptycho.network.inference:predict_rows", _amplitude_only),
     Fault(
         "TF-XLA-BATCH-BROADCAST-001",
@@ -294,8 +299,8 @@ FAULTS = (
         "ptycho.network.inference:predict_rows",
         _neighbours_canvas,
     ),
-    Fault("TEST-CLI-001", "files-unnamed", "ptycho.runs.rundir:export_artifact", _files_unnamed),
-    Fault("TEST-CLI-001", "anything-is-a-run", "ptycho.runs.rundir:read_metadata", _anything_is_a_run),
+    Fault("TEST-CLI-001", "files-unnamed", "ptycho.runs.directory:export_artifact", _files_unnamed),
+    Fault("TEST-CLI-001", "anything-is-a-run", "ptycho.runs.directory:read_metadata", _anything_is_a_run),
     Fault(
         "REPORTING-ARTIFACT-BOUNDARY-001", "all-or-nothing", "ptycho.report.write:attempt", _all_or_nothing
     ),
@@ -308,6 +313,13 @@ FAULTS = (
     Fault(
         "H-NEPOCHS-001", "last-weights", "ptycho.network.training:Trainer.consider_stopping", _last_weights
     ),
+    Fault(
+        "RESUMED-OTHER-SCAN-001",
+        "any-request",
+        "ptycho.runs.directory:check_same_request",
+        _anything_goes_on,
+    ),
+    Fault("RESUMED-OTHER-SCAN-001", "any-scan", "ptycho.runs.directory:check_same_given", _anything_goes_on),
     Fault(
         "UNTRAINED-BEST-001",
         "from-the-first",

@@ -85,7 +85,13 @@ def _always_solvable(_: Any) -> Any:
     return lambda *_: 0.0
 
 
+def _of_any_scan(_: Any) -> Any:
+    """Tell no scan from another."""
+    return lambda raw: ""
+
+
 FAULTS = (
+    Fault("OTHER-SOLUTION-001", "of-any-scan", "ptycho.stages.solve:origin", _of_any_scan),
     Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
     Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),
     Fault("FFT-NORMALISATION-001", "not-normalised", "ptycho.solve.steps:revise", _not_normalised),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ptycho.base import identity
 from ptycho.base.errors import DataContractError
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,32 @@ def test_bad_input_is_one_line_and_exit_code_two(arguments, words, capsys, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["findings", "--json"], ["--help"]])
+def test_a_reader_who_goes_ends_nothing_with_a_failed_gate(arguments):
+    """`ptycho ... | head -1`: rich ends a process with code 1, which here says that a gate failed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ptycho", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    complaint = process.stderr.read().decode()
+    process.stderr.close()
+    assert (process.wait(60), complaint) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_under_the_output_is_told_in_a_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ptycho", "stages"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "ptycho: cannot write to standard output: No space left on device\n"
+
+
 def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monkeypatch, tiny_options):
     monkeypatch.chdir(tmp_path)
     assert call("run", "gs1_ideal", "--out", "whole", *tiny_options) == 0

@@ -79,6 +79,14 @@ class TestBadInput:
         assert call("diagnose", "params", *sides, "--cache", "none") == 2
         assert words in capsys.readouterr().err
 
+    def test_two_runs_of_one_name_are_told_apart_by_their_paths(self, finished, tmp_path, capsys):
+        for place in ("p", "q"):
+            shutil.copytree(finished.folder, tmp_path / place / "run")
+        sides = [str(tmp_path / place / "run") for place in ("p", "q")]
+        assert call("diagnose", "params", *sides, "--cache", "none", "--out", str(tmp_path / "d")) == 0
+        numbers = json.loads((tmp_path / "d" / "params.json").read_text())["numbers"]
+        assert list(numbers) == sides
+
     def test_a_folder_without_a_run(self, tmp_path, capsys):
         assert call("diagnose", "params", str(tmp_path), "--cache", "none") == 2
         assert "not a run directory" in " ".join(capsys.readouterr().err.split())

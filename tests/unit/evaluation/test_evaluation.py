@@ -15,7 +15,8 @@ from ptycho.physics.forward import far_field_amplitude
 from ptycho.physics.probes import zone_plate_probe
 from ptycho.scan.objects import lines_object
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import Config, EvaluationConfig
+from ptycho.settings.config import Config
+from ptycho.settings.sections import EvaluationConfig
 
 
 @pytest.fixture(scope="module")

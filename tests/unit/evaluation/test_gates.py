@@ -13,7 +13,7 @@ from ptycho.physics.scaling import Scales
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
-from ptycho.settings.config import GatesConfig, ModelConfig
+from ptycho.settings.sections import GatesConfig, ModelConfig
 from ptycho.stages import gate
 
 CONFIG = GatesConfig(min_pearson=0.9, min_ssim=0.6, max_data_error=0.01, scale_tolerance=0.05)

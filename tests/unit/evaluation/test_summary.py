@@ -10,7 +10,7 @@ import pytest
 from ptycho.evaluation import frames, summary
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import EvaluationConfig
+from ptycho.settings.sections import EvaluationConfig
 
 N = 32
 SHAPE = (76, 96)

@@ -14,7 +14,7 @@ from ptycho.base import archive, identity
 from ptycho.base.errors import BundleError
 from ptycho.network import bundle as bundles
 from ptycho.physics.scaling import Scales
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 
 
 def make(**changed):

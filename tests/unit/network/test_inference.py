@@ -13,7 +13,7 @@ from ptycho.base import identity
 from ptycho.base.errors import DataContractError, RunDirectoryError
 from ptycho.network import inference
 from ptycho.physics import forward, stitching
-from ptycho.settings.config import LossConfig
+from ptycho.settings.sections import LossConfig
 from ptycho.stages import pipeline
 
 
@@ -139,7 +139,7 @@ def test_a_groups_members_share_its_canvas():
     from ptycho.network import network
     from ptycho.physics import scaling
     from ptycho.scan import grouping
-    from ptycho.settings.config import GroupingConfig, ModelConfig
+    from ptycho.settings.sections import GroupingConfig, ModelConfig
 
     raw = oracles.make_scan()
     groups = grouping.group(raw, 2, GroupingConfig(neighbor_count=5), n_groups=3)

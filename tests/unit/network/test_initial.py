@@ -50,7 +50,7 @@ def test_every_number_of_the_seed_counts_and_nothing_else(kind):
 @pytest.mark.finding("SEED-BY-BACKEND-001")
 def test_a_seed_means_this_network_on_every_backend():
     """Drawn here again, without a framework."""
-    from ptycho.settings.config import LossConfig, ModelConfig
+    from ptycho.settings.sections import LossConfig, ModelConfig
 
     config = ModelConfig(filters=2, levels=1, warm_steps=0, steps=2)
     model = network.PtychoModel(

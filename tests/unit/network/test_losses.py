@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lazily import Lazy
 
-from ptycho.settings.config import LossConfig
+from ptycho.settings.sections import LossConfig
 
 keras = Lazy("keras")
 losses = Lazy("ptycho.network.losses")

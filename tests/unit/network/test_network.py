@@ -8,7 +8,7 @@ import pytest
 from lazily import Lazy
 
 from ptycho.network import bundle as bundles
-from ptycho.settings.config import LossConfig, ModelConfig
+from ptycho.settings.sections import LossConfig, ModelConfig
 
 keras = Lazy("keras")
 networks = Lazy("ptycho.network.network")

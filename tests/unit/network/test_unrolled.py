@@ -7,7 +7,7 @@ import oracles
 import pytest
 from lazily import Lazy
 
-from ptycho.settings.config import LossConfig, ModelConfig
+from ptycho.settings.sections import LossConfig, ModelConfig
 
 keras = Lazy("keras")
 physics = Lazy("ptycho.network.physics")

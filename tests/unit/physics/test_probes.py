@@ -7,7 +7,7 @@ import pytest
 
 from ptycho.base.errors import DataContractError
 from ptycho.physics import probes
-from ptycho.settings.config import ProbeConfig
+from ptycho.settings.sections import ProbeConfig
 
 
 class TestIdealized:

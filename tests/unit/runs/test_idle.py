@@ -76,13 +76,22 @@ def test_what_only_a_given_artifact_would_have_read():
     ]
 
 
-def test_every_parameter_acts_somewhere_and_the_table_names_parameters():
-    """Without anything given, every parameter is read by a row; the conditions name parameters that exist."""
+def test_every_parameter_acts_somewhere_and_its_conditions_name_parameters():
+    """Without anything given, every parameter is read by a row; conditions are of parameters and values that exist."""
     paths = configs.leaf_paths()
     read = [path for stage in pipeline.STAGES for path in stage.reads]
-    for start, _, _ in idle.WITHOUT_EFFECT:
-        assert any(path == start or path.startswith(start) for path in paths), start
-        assert any(start.startswith(path) for path in read), start
+    conditions = 0
+    for path in paths:
+        above = [path.rsplit(".", cut)[0] for cut in range(path.count(".") + 1)]
+        assert path in idle.ALWAYS or set(above) & set(read), path
+        for field in configs.fields_on_the_way(path):
+            for condition in field.json_schema_extra["acts"] if field.json_schema_extra else ():
+                conditions += 1
+                assert condition["path"] in paths
+                for value in condition["values"]:
+                    text = [f"{condition['path']}={value}", *(["gridsize=2"] if value == 3 else [])]
+                    assert layers.resolve({}, None, [*text, "grouping.neighbor_count=16"]), condition
+    assert conditions > 25
 
 
 def test_the_command_says_it_in_a_line_and_goes_on(tmp_path, monkeypatch, finished, tiny_options, capsys):

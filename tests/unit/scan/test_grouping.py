@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ptycho.base.errors import GroupingError
 from ptycho.scan import grouping
-from ptycho.settings.config import GroupingConfig
+from ptycho.settings.sections import GroupingConfig
 
 
 def positions(count=60, seed=0):

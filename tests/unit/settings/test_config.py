@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from ptycho.base import toml
 from ptycho.base.errors import ConfigError
-from ptycho.runs import request
+from ptycho.runs import prepare
 from ptycho.settings import config as c
-from ptycho.settings import layers
+from ptycho.settings import fields, layers
 from ptycho.settings.config import Config
 from ptycho.settings.layers import parse_override, resolve
 
@@ -435,5 +435,25 @@ def test_an_override_beats_the_side_of_a_scan_that_is_given():
     """Not in silence: what does not fit is told when the scan is used."""
     scan = oracles.make_scan()
     for scenario in (None, "gs1_ideal"):
-        assert request.of_scan(scan, Path("scan.npz"), scenario, None, []).N == 32
-        assert request.of_scan(scan, Path("scan.npz"), scenario, None, ["N=64"]).N == 64
+        assert prepare.of_scan(scan, Path("scan.npz"), scenario, None, []).N == 32
+        assert prepare.of_scan(scan, Path("scan.npz"), scenario, None, ["N=64"]).N == 64
+
+
+class TestEveryField:
+    """A parameter says what it is, in what unit, and when it acts."""
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_it_has_its_line(self, path):
+        assert len(field_at(path).description or "") > 10
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_a_number_has_its_unit_and_nothing_else_has_one(self, path):
+        field = field_at(path)
+        kinds = {field.annotation, *typing.get_args(field.annotation)}
+        assert (fields.unit_of(field) is not None) == bool(kinds & {int, float}), path
+        if path.endswith("_px"):
+            assert fields.unit_of(field) == "px"
+
+    def test_three_blocks_divide_no_side(self):
+        with pytest.raises(ConfigError, match="block = 3: no N is divisible by it; use 1, 2 or 4"):
+            resolve({}, None, ["model.block=3"])

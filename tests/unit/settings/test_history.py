@@ -105,6 +105,7 @@ class TestErrors:
         assert "no parameter 'history.sigmoid_head'" in capsys.readouterr().err
 
     def test_it_has_a_scan_of_its_own(self, capsys, tmp_path):
+        (tmp_path / "scan.npz").write_bytes(b"")
         assert call("run", NAME, "--data", str(tmp_path / "scan.npz")) == 2
         assert "has a scan of its own; leave --data out" in capsys.readouterr().err
 

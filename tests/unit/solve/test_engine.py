@@ -11,7 +11,7 @@ from ptycho.base.errors import DataContractError, RunDirectoryError, SolverDiver
 from ptycho.evaluation import frames, metrics
 from ptycho.physics import stitching
 from ptycho.scan.raw import RawData
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, solution, steps
 
 N = 32

@@ -15,7 +15,7 @@ from command import call
 from ptycho.base.errors import ConfigError
 from ptycho.evaluation import frames, metrics
 from ptycho.scan.formats import npz
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, ptychi
 
 N = 32

@@ -7,7 +7,7 @@ import oracles
 import pytest
 
 from ptycho.base.errors import SolverDiverged
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, reach
 from ptycho.stages import pipeline
 

@@ -11,7 +11,7 @@ from lazily import Lazy
 from ptycho.base import provenance
 from ptycho.base.errors import ConfigError, DataContractError, SolverDiverged
 from ptycho.evaluation import frames, metrics
-from ptycho.settings.config import SolverConfig
+from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, steps, tensors
 
 keras = Lazy("keras")

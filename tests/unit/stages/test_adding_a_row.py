@@ -12,7 +12,7 @@ from ptycho.artifacts.stage import Execution, Stage
 from ptycho.base import identity, provenance
 from ptycho.base.errors import StageError
 from ptycho.commands import cli
-from ptycho.runs import rundir
+from ptycho.runs import directory
 from ptycho.stages import pipeline
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture.md"
@@ -40,7 +40,7 @@ def home(tmp_path, monkeypatch):
 
 def execute(finished, folder, cached=True, **options):
     execution = Execution(cache=finished.store if cached else None)
-    return rundir.execute(finished.config, folder, execution, **options)
+    return directory.execute(finished.config, folder, execution, **options)
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_it_is_run_keyed_stored_reported_written_and_listed(home, finished, tmp_
     again = execute(finished, tmp_path / "second")
     assert again.records["identity"].how == "loaded"
     assert again.artifacts["identity"].origin_xy == first.artifacts["stitch"].origin_xy
-    resumed = rundir.execute(
+    resumed = directory.execute(
         finished.config, tmp_path / "second", Execution(cache=finished.store, resume=True)
     )
     assert resumed.records["identity"].key == record.key
@@ -79,7 +79,7 @@ def test_it_can_be_the_last_and_be_swapped(home, finished, tmp_path):
     assert list(run.records)[-1] == "identity"
     assert "evaluate" not in run.records
     swap = (f"identity={tmp_path / 'run'}",)
-    given = rundir.swapped(swap, finished.config, Execution(cache=finished.store))
+    given = directory.swapped(swap, finished.config, Execution(cache=finished.store))
     assert identity.digest(given["identity"]) == run.records["identity"].digest
     assert execute(finished, tmp_path / "swapped", given=given).records["identity"].how == "given"
 

@@ -12,7 +12,7 @@ from ptycho.artifacts.stage import Execution, Inputs
 from ptycho.base import identity
 from ptycho.network import inference
 from ptycho.scan.formats import npz
-from ptycho.settings.config import GatesConfig
+from ptycho.settings.sections import GatesConfig
 from ptycho.solve import ptychi
 from ptycho.stages import compare, grouped, refine, solve
 

@@ -72,7 +72,7 @@ class TestTable:
     def test_nothing_but_the_table_knows_a_stage_by_heart(self):
         """No stage is named where runs are run, stored, written, drawn or shown; nor in the table's own machinery."""
         package = Path(ptycho.__file__).parent
-        driven = ["artifacts/stage.py", "artifacts/store.py", "runs/rundir.py", "commands/terminal.py"]
+        driven = ["artifacts/stage.py", "artifacts/store.py", "runs/directory.py", "commands/terminal.py"]
         driven += [f"report/{name}" for name in REPORT]
         trees = [ast.parse((package / name).read_text(encoding="utf-8")) for name in driven]
         machinery = ast.parse((package / "stages" / "pipeline.py").read_text(encoding="utf-8"))

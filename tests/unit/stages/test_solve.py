@@ -11,7 +11,7 @@ from command import call
 from ptycho.artifacts.stage import Execution, Inputs
 from ptycho.base import archive, identity
 from ptycho.base.errors import DataContractError
-from ptycho.runs import rundir
+from ptycho.runs import directory
 from ptycho.scan.formats import npz
 from ptycho.stages import evaluate_solution, pipeline, solve, stitch
 
@@ -25,12 +25,56 @@ def scan_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.finding("RESUMED-OTHER-SCAN-001")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "other.npz"], "data was scan.npz and is now other.npz"),
+        (["--data", "scan.npz", "--geometry", "flip_x"], "geometry was none and is now flip_x"),
+        (["--data", "scan.npz", "--intensity"], "intensity was no and is now yes"),
+    ],
+)
+def test_a_run_is_not_gone_on_with_on_another_scan(options, words, tmp_path, monkeypatch, scan_file, capsys):
+    """Before, one that the cache had took the place of the first without a word."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scan.npz").write_bytes(scan_file.read_bytes())
+    npz.write_npz("other.npz", oracles.make_scan(count=60, shape=(60, 64), seed=5).without_truth())
+    name = ["--set", "name=one", "--passes", "3", "--cache", "cache"]
+    assert call("solve", *options, *name, "--out", "first") == 0
+    assert call("solve", "--data", "scan.npz", *name, "--out", "s") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    capsys.readouterr()
+    assert call("solve", *options, *name, "--out", "s", "--resume") == 2
+    assert f"holds a run of another request ({words}" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+    assert call("solve", "--data", "scan.npz", *name, "--out", "s", "--resume") == 0
+
+
+def test_the_record_and_the_page_say_which_file_was_read_and_how(tmp_path, scan_file):
+    options = ("--geometry", "flip_x", "--geometry", "scale_positions=1", "--set", "seed=3")
+    assert call("solve", "--data", str(scan_file), *options, "--out", str(tmp_path / "s"), *SHORT) == 0
+    asked = directory.read_metadata(tmp_path / "s")["request"]
+    assert asked["command"] == "solve"
+    assert asked["data"] == {"path": str(scan_file), "sha256": identity.file_sha256(scan_file)}
+    assert asked["reading"] == {
+        "intensity": False,
+        "geometry": ["flip_x", "scale_positions=1"],
+        "probe_from": None,
+    }
+    assert asked["overrides"] == ["seed=3", "solver.passes=3"]
+    page = (tmp_path / "s" / "report.html").read_text()
+    assert "<h2>What was asked</h2>" in page
+    assert scan_file.name in page
+    assert identity.file_sha256(scan_file)[:16] in page
+    assert "flip_x, scale_positions=1" in page
+
+
 def test_a_scenario_is_solved_into_a_run_directory(tmp_path, tiny_options, capsys):
     assert call("solve", "gs1_ideal", "--out", str(tmp_path / "s"), *tiny_options, "--passes", "8") == 0
     shown = capsys.readouterr().out
     assert "pearson" in shown
     assert "wrote" in shown
-    metadata = rundir.read_metadata(tmp_path / "s")
+    metadata = directory.read_metadata(tmp_path / "s")
     assert list(metadata["stages"]) == ["scan", "solve", "evaluate_solution"]
     assert metadata["finished"] is True
     assert metadata["figure_errors"] == {}
@@ -51,7 +95,7 @@ def test_a_file_is_solved_and_its_probe_refined_where_asked(tmp_path, scan_file,
     assert "judged by the data alone" in " ".join(capsys.readouterr().out.split())
     made = archive.read_arrays(tmp_path / "s" / "reconstruction.npz")
     assert made["probe"].shape == (2, 32, 32)
-    config = rundir.read_config(tmp_path / "s")
+    config = directory.read_config(tmp_path / "s")
     assert (config.solver.probe, config.solver.modes, config.solver.positions) == ("refine", 2, "refine")
 
 

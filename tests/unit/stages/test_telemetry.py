@@ -12,7 +12,7 @@ from ptycho.network.bundle import Bundle
 from ptycho.physics.scaling import Scales
 from ptycho.scan.geometry import Geometry
 from ptycho.scan.groups import GroupedData
-from ptycho.settings.config import ModelConfig
+from ptycho.settings.sections import ModelConfig
 from ptycho.stages import evaluate, geometry, group_test, group_train, scale, scan, split, train, twin
 from ptycho.stages.scale import Scaling
 from ptycho.stages.split import Split

@@ -1,6 +1,7 @@
 """What a command makes of a bundle and a scan that meet for the first time."""
 
 import dataclasses
+import json
 
 import numpy as np
 import oracles
@@ -9,11 +10,11 @@ from command import call
 
 from ptycho.network import inference
 from ptycho.stages import pipeline
-from ptycho.runs import request
-from ptycho.settings.config import ModelConfig
+from ptycho.runs import prepare
+from ptycho.settings.sections import ModelConfig
 from ptycho.base.errors import DataContractError
 from ptycho.scan.formats import npz
-from ptycho.settings.request import Reading
+from ptycho.settings.request import Reading, Request, source_file
 from ptycho.artifacts.stage import Execution
 
 
@@ -26,14 +27,14 @@ def test_a_scan_with_the_bundles_probe_is_reconstructed_with_the_bundle_as_it_is
     bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
     nearly = dataclasses.replace(scan, probe=scan.probe * (1 + 5e-4))
     for some in (scan, nearly):
-        assert request.with_probe_of(some, bundle, finished.config) is bundle
+        assert prepare.with_probe_of(some, bundle, finished.config) is bundle
     assert not caplog.records
 
 
 @pytest.mark.parametrize(("factor", "kept"), [(1 + 0.9e-3, True), (1 + 1.1e-3, False)])
 def test_a_thousandth_is_the_same_probe(finished, factor, kept):
     bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
-    found = request.with_probe_of(
+    found = prepare.with_probe_of(
         dataclasses.replace(scan, probe=scan.probe * factor), bundle, finished.config
     )
     assert (found is bundle) == kept
@@ -43,7 +44,7 @@ def test_a_thousandth_is_the_same_probe(finished, factor, kept):
 def test_another_probe_is_the_scans_and_everything_else_the_bundles(finished, modes, caplog):
     bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
     other = rolled(scan.probe, modes).astype(np.complex64)
-    found = request.with_probe_of(dataclasses.replace(scan, probe=other), bundle, finished.config)
+    found = prepare.with_probe_of(dataclasses.replace(scan, probe=other), bundle, finished.config)
     lit = bundle.probe[0] != 0  # the disk that the model's probe is masked to
     np.testing.assert_array_equal(found.probe, np.where(lit, other, 0))
     assert dataclasses.replace(found, probe=bundle.probe) == bundle
@@ -58,7 +59,7 @@ def test_a_probe_is_prepared_as_the_config_says(finished):
     smoothed = finished.config.model_copy(
         update={"probe": finished.config.probe.model_copy(update={"smoothing_sigma_px": 2.0})}
     )
-    found = request.with_probe_of(scan, bundle, smoothed)
+    found = prepare.with_probe_of(scan, bundle, smoothed)
     assert found is not bundle
     assert np.abs(found.probe).max() < np.abs(bundle.probe).max()
 
@@ -67,7 +68,7 @@ def test_the_classic_network_knows_no_other_probe(finished, caplog):
     bundle, scan = finished.result.artifacts["train"], finished.result.artifacts["scan"]
     classic = dataclasses.replace(bundle, model=ModelConfig(architecture="unet"))
     other = dataclasses.replace(scan, probe=rolled(scan.probe))
-    request.with_probe_of(other, classic, finished.config)
+    prepare.with_probe_of(other, classic, finished.config)
     assert "the classic network knows only its own: train it on this scan" in caplog.messages[-1]
 
 
@@ -78,7 +79,7 @@ def test_the_physics_of_a_scan_is_that_of_its_own_probe(finished, tiny_config):
     found = pipeline.run_pipeline(config, until="group_test").artifacts
     errors = {}
     for name, some in (
-        ("own", request.with_probe_of(found["scan"], bundle, finished.config)),
+        ("own", prepare.with_probe_of(found["scan"], bundle, finished.config)),
         ("bundle's", bundle),
     ):
         prediction = inference.predict(some, found["group_test"])
@@ -121,8 +122,8 @@ class TestProbeFrom:
         return Reading(probe_from=str(place / "solved" / "reconstruction.npz"))
 
     def test_probe_and_positions_of_the_solution_stand_for_the_scans(self, place):
-        found = request.read_scan(place / "scan.npz", self.reading(place))
-        own = request.read_scan(place / "scan.npz", Reading())
+        found = prepare.read_scan(place / "scan.npz", self.reading(place))
+        own = prepare.read_scan(place / "scan.npz", Reading())
         with np.load(place / "solved" / "reconstruction.npz") as solved:
             np.testing.assert_array_equal(found.probe, solved["probe"])
             np.testing.assert_array_equal(found.positions, solved["positions"])
@@ -131,23 +132,45 @@ class TestProbeFrom:
         assert found.digest != own.digest
 
     def test_what_is_solved_at_once_is_the_same(self, place):
-        config, given = request.asked(
-            None,
-            place / "scan.npz",
-            None,
-            ["solver.passes=12"],
-            None,
-            Reading(probe_from="solve"),
-            runs=True,
+        config, given = prepare.asked(
+            Request(
+                "run",
+                data=source_file(place / "scan.npz"),
+                reading=Reading(probe_from="solve"),
+                overrides=("solver.passes=12",),
+            )
         )
-        solved = request.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())
-        found = request.read_scan(place / "scan.npz", self.reading(place))
+        solved = prepare.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())
+        found = prepare.read_scan(place / "scan.npz", self.reading(place))
         np.testing.assert_array_equal(solved["scan"].probe, found.probe)
 
     def test_the_solution_of_another_scan_is_refused(self, place, tmp_path):
         npz.write_npz(tmp_path / "other.npz", oracles.make_scan(count=30, seed=4))
         with pytest.raises(DataContractError, match=r"120 patterns of 32 x 32 px and the scan of 30"):
-            request.read_scan(tmp_path / "other.npz", self.reading(place))
+            prepare.read_scan(tmp_path / "other.npz", self.reading(place))
+
+    @pytest.mark.finding("OTHER-SOLUTION-001")
+    def test_the_solution_of_another_scan_of_the_same_size_is_refused(self, place, tmp_path):
+        scan = npz.read_npz(place / "scan.npz")
+        npz.write_npz(tmp_path / "moved.npz", scan.derived(xcoords=scan.xcoords + 50, object_guess=None))
+        npz.write_npz(tmp_path / "other.npz", scan.derived(diff3d=scan.diff3d[::-1]))
+        for name in ("moved.npz", "other.npz"):
+            with pytest.raises(DataContractError, match="is of another scan, or of this one read in another way"):
+                prepare.read_scan(tmp_path / name, self.reading(place))
+
+    @pytest.mark.finding("OTHER-SOLUTION-001")
+    def test_a_file_that_does_not_say_its_scan_is_known_by_its_positions(self, place, tmp_path):
+        """As earlier versions wrote it."""
+        with np.load(place / "solved" / "reconstruction.npz") as solved:
+            arrays = dict(solved)
+        known = json.loads(str(arrays["_reconstruction"])) | {"made_from": {}}
+        np.savez(tmp_path / "old.npz", **{**arrays, "_reconstruction": np.array(json.dumps(known))})
+        reading = Reading(probe_from=str(tmp_path / "old.npz"))
+        prepare.read_scan(place / "scan.npz", reading)
+        scan = npz.read_npz(place / "scan.npz")
+        npz.write_npz(tmp_path / "moved.npz", scan.derived(xcoords=scan.xcoords + 50, object_guess=None))
+        with pytest.raises(DataContractError, match="its positions are up to 50 px from this scan's"):
+            prepare.read_scan(tmp_path / "moved.npz", reading)
 
     @pytest.mark.parametrize("command", [("train", "--out", "t"), ("solve",)])
     def test_only_a_run_solves(self, command, place, capsys):
@@ -159,3 +182,26 @@ class TestProbeFrom:
         options = ("--data", str(place / "scan.npz"), "--probe-from", str(place / "scan.npz"))
         assert call("run", *options) == 2
         assert "not a solution" in capsys.readouterr().err
+
+
+class TestEnds:
+    """What a run that ends early would never come to is refused, and chooses no training."""
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (("--until", "split", "--refine"), "--until split: compare comes after it"),
+            (("--until", "split", "--swap", "train={run}"), "no stage of this run takes the train"),
+            (("--swap", "train={run}", "--swap", "scale={run}"), "no stage of this run takes the scale"),
+        ],
+    )
+    def test_it_is_named(self, options, words, tmp_path, finished, tiny_options, capsys):
+        options = [text.format(run=finished.folder) for text in options]
+        assert call("run", "gs1_ideal", "--out", str(tmp_path / "r"), *tiny_options, *options) == 2
+        assert words in capsys.readouterr().err
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_it_comes_to_is_not(self):
+        prepare.check_ends(Request("run", swaps=("split=r",), until="group_train"))
+        prepare.check_ends(Request("run", swaps=("train=r", "split=r"), also=("compare",)), ["scan"])
+        prepare.check_ends(Request("run", until="gate", also=("compare",)))

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from ptycho.runs import claim, rundir
-from ptycho.base import identity
+from ptycho.runs import claim, directory
+from ptycho.base import identity, layout
 from ptycho.settings import layers
 from ptycho.stages import pipeline
 from ptycho.base.errors import RunDirectoryError, StageError
@@ -22,9 +22,9 @@ def damaged(finished, tmp_path, change):
     """A copy of the finished run with its metadata changed."""
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    metadata = rundir.read_metadata(folder)
+    metadata = directory.read_metadata(folder)
     change(metadata)
-    (folder / rundir.METADATA).write_text(json.dumps(metadata))
+    (folder / directory.METADATA).write_text(json.dumps(metadata))
     return folder
 
 
@@ -34,9 +34,9 @@ def test_what_a_run_leaves(finished, golden_json):
     keys = {
         path.name: sorted(json.loads(path.read_text()))
         for path in sorted(finished.folder.glob("*.json"))
-        if path.name in (rundir.METADATA, "metrics.json")
+        if path.name in (directory.METADATA, "metrics.json")
     }
-    described = rundir.read_metadata(finished.folder)["stages"]
+    described = directory.read_metadata(finished.folder)["stages"]
     stages = {name: sorted(entry) for name, entry in described.items()}
     telemetry = {name: sorted(entry["telemetry"]) for name, entry in described.items()}
     files = sorted(
@@ -47,34 +47,39 @@ def test_what_a_run_leaves(finished, golden_json):
 
 class TestMetadata:
     def test_it_says_all_that_is_known_of_every_stage(self, finished):
-        metadata = rundir.read_metadata(finished.folder)
+        metadata = directory.read_metadata(finished.folder)
         assert list(metadata["stages"]) == NAMES
         assert metadata["passed"] is True
         for name, described in metadata["stages"].items():
             record = finished.result.records[name]
             assert (described["key"], described["digest"]) == (record.key, record.digest)
             assert set(described["telemetry"]) == set(record.telemetry)
-        assert rundir.read_config(finished.folder) == finished.config
+        assert directory.read_config(finished.folder) == finished.config
         assert metadata["provenance"]["source_hash"]
         assert metadata["notes"] == list(finished.result.notes)
         assert any("Twin image" in note for note in metadata["notes"])
 
     @pytest.mark.finding("TEST-CLI-001")
     def test_every_file_belongs_to_a_stage_or_to_the_run(self, finished):
-        metadata = rundir.read_metadata(finished.folder)
+        metadata = directory.read_metadata(finished.folder)
         named = {name for stage in metadata["stages"].values() for name in stage["files"]}
-        named |= {*metadata["figures"].values(), rundir.METADATA}
+        named |= {*metadata["figures"].values(), directory.METADATA}
         assert {path.name for path in finished.folder.iterdir()} == named
+
+    def test_the_layout_names_every_file_but_the_pictures(self, finished):
+        pictures = set(directory.read_metadata(finished.folder)["figures"].values())
+        assert {path.name for path in finished.folder.iterdir()} <= {*layout.FILES, *pictures}
+        assert set(layout.RESUMABLE) <= set(layout.FILES)
 
     @pytest.mark.finding("TEST-CLI-001")
     @pytest.mark.parametrize(
         ("make", "words"),
         [
             (lambda folder: None, "not a run directory: run_metadata.json: No such file"),
-            (lambda folder: (folder / rundir.METADATA).write_text("{"), "not valid JSON"),
-            (lambda folder: (folder / rundir.METADATA).write_text("{}"), "another version of the program"),
+            (lambda folder: (folder / directory.METADATA).write_text("{"), "not valid JSON"),
+            (lambda folder: (folder / directory.METADATA).write_text("{}"), "another version of the program"),
             (
-                lambda folder: (folder / rundir.METADATA).write_text('{"stages": {}, "config": {"n": 1}}'),
+                lambda folder: (folder / directory.METADATA).write_text('{"stages": {}, "config": {"n": 1}}'),
                 "another version of the program",
             ),
         ],
@@ -82,29 +87,40 @@ class TestMetadata:
     def test_a_folder_that_holds_no_run_is_refused(self, make, words, tmp_path):
         make(tmp_path)
         with pytest.raises(RunDirectoryError, match=words):
-            rundir.read_config(tmp_path)
+            directory.read_config(tmp_path)
 
 
 class TestClaim:
     def test_a_finished_run_is_not_overwritten(self, finished):
         with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
-            rundir.execute(finished.config, finished.folder, Execution())
+            directory.execute(finished.config, finished.folder, Execution())
 
     def test_resuming_with_another_config_is_refused_and_the_difference_named(self, finished):
         other = finished.config.model_copy(update={"seed": 8})
         with pytest.raises(RunDirectoryError, match="another config \\(seed was 0 and is now 8\\)"):
-            rundir.execute(other, finished.folder, Execution(resume=True))
+            directory.execute(other, finished.folder, Execution(resume=True))
+
+    @pytest.mark.finding("RESUMED-OTHER-SCAN-001")
+    def test_resuming_with_another_scan_that_was_given_is_refused(self, tiny_config, finished, tmp_path):
+        scan, config = finished.result.artifacts["scan"], tiny_config()
+        other = scan.derived(diff3d=scan.diff3d[::-1])
+        directory.execute(config, tmp_path, Execution(), given={"scan": scan}, until="split")
+        again = Execution(resume=True)
+        for given in ({"scan": other}, {}):
+            with pytest.raises(RunDirectoryError, match="holds a run of another scan; give the same scan"):
+                directory.execute(config, tmp_path, again, given=given, until="split")
+        directory.execute(config, tmp_path, again, given={"scan": scan}, until="split")
 
     def test_a_failed_run_leaves_no_empty_folders(self, finished, tmp_path):
         with pytest.raises(StageError):
-            rundir.execute(finished.config, tmp_path / "a" / "b", Execution(), until="nonsense")
+            directory.execute(finished.config, tmp_path / "a" / "b", Execution(), until="nonsense")
         assert list(tmp_path.iterdir()) == []
 
     def test_and_none_that_somebody_else_uses_is_taken_away(self, finished, tmp_path):
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "mine").write_text("x")
         with pytest.raises(StageError):
-            rundir.execute(finished.config, tmp_path / "a" / "b" / "c", Execution(), until="nonsense")
+            directory.execute(finished.config, tmp_path / "a" / "b" / "c", Execution(), until="nonsense")
         assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]
 
 
@@ -112,7 +128,7 @@ class TestArtifacts:
     @pytest.mark.finding("TEST-CLI-001")
     @pytest.mark.parametrize("cached", [True, False])
     def test_every_artifact_of_a_finished_run_can_be_had(self, cached, finished):
-        run = rundir.RunArtifacts(finished.folder, Execution(cache=finished.store if cached else None))
+        run = directory.RunArtifacts(finished.folder, Execution(cache=finished.store if cached else None))
         assert list(run) == NAMES
         for name in NAMES:
             assert identity.digest(run[name]) == finished.result.records[name].digest
@@ -121,34 +137,34 @@ class TestArtifacts:
         folder = damaged(finished, tmp_path, lambda _: None)
         shutil.copy(folder / "groups_test.npz", folder / "groups_train.npz")
         (folder / "verdicts.json").write_text("[]")
-        run = rundir.RunArtifacts(folder, Execution())
+        run = directory.RunArtifacts(folder, Execution())
         for name in ("group_train", "gate"):
             assert identity.digest(run[name]) == finished.result.records[name].digest
 
     def test_what_is_not_to_be_had_any_more_is_an_error(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(digest="f" * 24))
-        run = rundir.RunArtifacts(folder, Execution(cache=Store(tmp_path / "empty")))
+        run = directory.RunArtifacts(folder, Execution(cache=Store(tmp_path / "empty")))
         with pytest.raises(StageError, match="the scan of that run is not to be had any more"):
             run["scan"]
 
     def test_a_measured_scan_is_never_replaced_by_a_simulated_one(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(how="given", key=""))
         with pytest.raises(StageError, match=r"the group_test of that run is not to be had .* same --data"):
-            rundir.RunArtifacts(folder, Execution())["group_test"]
+            directory.RunArtifacts(folder, Execution())["group_test"]
         scan = finished.result.artifacts["scan"]
-        run = rundir.RunArtifacts(folder, Execution(), {"scan": scan})
+        run = directory.RunArtifacts(folder, Execution(), {"scan": scan})
         assert identity.digest(run["group_test"]) == finished.result.records["group_test"].digest
 
     def test_another_scan_at_hand_is_not_taken_for_that_one(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"]["scan"].update(how="given", key=""))
         scan = finished.result.artifacts["scan"].without_truth()
         with pytest.raises(StageError, match="the scan of that run is not to be had"):
-            rundir.RunArtifacts(folder, Execution(), {"scan": scan})["scan"]
+            directory.RunArtifacts(folder, Execution(), {"scan": scan})["scan"]
 
     def test_a_stage_that_the_run_did_not_have_is_named(self, finished, tmp_path):
         folder = damaged(finished, tmp_path, lambda m: m["stages"].pop("gate"))
         with pytest.raises(StageError, match="that run had no stage gate"):
-            rundir.RunArtifacts(folder, Execution())["gate"]
+            directory.RunArtifacts(folder, Execution())["gate"]
 
 
 class TestInterrupted:
@@ -164,16 +180,16 @@ class TestInterrupted:
         with monkeypatch.context() as patch:
             patch.setattr(evaluate, "run", crash)
             with pytest.raises(MemoryError):
-                rundir.execute(config, folder, execution)
-        metadata = rundir.read_metadata(folder)
+                directory.execute(config, folder, execution)
+        metadata = directory.read_metadata(folder)
         assert metadata["finished"] is False
         assert list(metadata["stages"])[-1] == "twin"
         assert {"bundle.npz", "reconstruction.npz"} <= {path.name for path in folder.iterdir()}
         with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
-            rundir.execute(config, folder, execution)
-        result = rundir.execute(config, folder, dataclasses.replace(execution, resume=True))
-        assert rundir.read_metadata(folder)["finished"] is True
-        assert identity.digest(rundir.RunArtifacts(folder, Execution())["stitch"]) == (
+            directory.execute(config, folder, execution)
+        result = directory.execute(config, folder, dataclasses.replace(execution, resume=True))
+        assert directory.read_metadata(folder)["finished"] is True
+        assert identity.digest(directory.RunArtifacts(folder, Execution())["stitch"]) == (
             result.records["stitch"].digest
         )
 
@@ -183,7 +199,7 @@ class TestInterrupted:
 
         monkeypatch.setattr(scale, "run", crash)
         with pytest.raises(MemoryError):
-            rundir.execute(tiny_config(), tmp_path / "a" / "run", Execution())
+            directory.execute(tiny_config(), tmp_path / "a" / "run", Execution())
         assert list(tmp_path.iterdir()) == []
 
 
@@ -192,24 +208,24 @@ class TestPlaces:
     def test_two_runs_into_one_folder(self, tiny_config, tmp_path):
         """The second is refused while the first is at it, not when both have paid."""
         with (
-            claim.folder(tmp_path / "run", rundir.METADATA, lambda: None, False),
+            claim.folder(tmp_path / "run", directory.METADATA, lambda: None, False),
             pytest.raises(RunDirectoryError, match="another run is writing there"),
         ):
-            rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
-        rundir.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
+            directory.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
+        directory.execute(tiny_config(), tmp_path / "run", Execution(), until="split")
 
     @pytest.mark.finding("LOST-RUN-001")
     @pytest.mark.parametrize("resume", [True, False])
     def test_somebody_elses_files_are_not_mixed_with_a_run(self, resume, tiny_config, tmp_path):
         (tmp_path / "thesis.tex").write_text("x")
         with pytest.raises(RunDirectoryError, match=r"files that are no run's \(thesis\.tex\)"):
-            rundir.execute(tiny_config(), tmp_path, Execution(resume=resume), until="split")
+            directory.execute(tiny_config(), tmp_path, Execution(resume=resume), until="split")
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
     @pytest.mark.parametrize("place", ["x" * 300, "a/" + "y" * 300 + "/b"])
     def test_a_name_that_no_file_can_have(self, place, tiny_config, tmp_path):
         with pytest.raises(RunDirectoryError, match="has 300 bytes") as error:
-            rundir.execute(tiny_config(), tmp_path / place, Execution())
+            directory.execute(tiny_config(), tmp_path / place, Execution())
         assert len(str(error.value)) < 250
         assert list(tmp_path.iterdir()) == []
 

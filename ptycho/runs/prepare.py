@@ -1,4 +1,4 @@
-"""From what was asked for on the command line to a config, what is given, and how it is executed."""
+"""From a request to a config, what is given, and how it is executed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
-from ptycho.settings.request import SOLVE, Reading
+from ptycho.settings import request as requests
+from ptycho.settings.request import SOLVE, Reading, Request
 
 if TYPE_CHECKING:
     from ptycho.settings.config import Config
@@ -64,7 +65,7 @@ def read_scan(data: Path, reading: Reading) -> RawData:
 
 def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
     """Return the scan with the probe and at the positions of its solution; raise DataContractError for another scan's."""
-    import dataclasses
+    from ptycho.stages import solve
 
     count, size = solution.positions.shape[0], solution.probe.shape[-1]
     if (count, size) != (len(scan), scan.N):
@@ -72,8 +73,14 @@ def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
             f"--probe-from {source}: is of {count} patterns of {size} x {size} px and the scan of {len(scan)} of "
             f"{scan.N} x {scan.N} px; give the solution of this scan"
         )
-    x, y = solution.positions.T
-    return dataclasses.replace(scan, xcoords=x, ycoords=y, probe=solution.probe)
+    farthest = float(abs(solution.positions - scan.positions).max())
+    of_this = solution.reconstruction.made_from.get(solve.SCAN, solve.origin(scan)) == solve.origin(scan)
+    if not of_this or farthest > scan.N / 4:
+        raise DataContractError(
+            f"--probe-from {source}: is of another scan, or of this one read in another way (its positions are up to "
+            f"{farthest:.3g} px from this scan's); give the solution of this scan, made with the same reading options"
+        )
+    return scan.at(solution.positions).derived(probe=solution.probe)
 
 
 def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], how: Any) -> dict[str, Any]:
@@ -195,58 +202,84 @@ def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: boo
     return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)
 
 
-def asked(
-    scenario: str | None,
-    data: Path | None,
-    profile: str | None,
-    overrides: Iterable[str],
-    seed: int | None,
-    reading: Reading,
-    runs: bool = False,
-) -> tuple[Config, dict[str, Any]]:
-    """Return the config, and the measured scan where there is one.
+def asked(request: Request) -> tuple[Config, dict[str, Any]]:
+    """Return the config that a request comes to, and what is given: the measured scan, where there is one.
 
-    `runs` for the whole pipeline, which alone takes `--probe-from solve` and scenarios of the past.
+    Raises
+    ------
+    ConfigError
+        What was asked for contradicts itself, or names what does not exist.
+    DataContractError
+        The scan cannot be worked with.
     """
     from ptycho.settings import history
 
+    runs = request.command == "run"
     if not runs:
-        _refuse_solving(reading)
-    overrides = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    if data is not None:
-        if history.is_historical(scenario):
-            raise ConfigError(f"{scenario}: a state of the past has a scan of its own; leave --data out")
-        scan = read_scan(data, reading)
-        config = of_scan(scan, data, scenario, profile, overrides)
+        _refuse_solving(request.reading)
+    overrides = [*request.overrides, *([] if request.seed is None else [f"seed={request.seed}"])]
+    past = history.is_historical(request.scenario)
+    if request.data is not None:
+        if past:
+            raise ConfigError(f"{request.scenario}: a state of the past has a scan of its own; leave --data out")
+        data = Path(request.data.path)
+        scan = read_scan(data, request.reading)
+        config = of_scan(scan, data, request.scenario, request.profile, overrides)
         check_truth(config, scan)
         return config, {"scan": scan}
-    if scenario is None:
+    if request.scenario is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
-    if reading != Reading():
-        raise ConfigError(
-            "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
-        )
-    config = (
-        history.load(scenario, profile, overrides)
-        if runs and history.is_historical(scenario)
-        else of_scenario(scenario, profile, overrides)
-    )
+    requests.check_alone(request)
+    load = history.load if runs and past else of_scenario
+    config = load(request.scenario, request.profile, overrides)
     check_truth(config)
     return config, {}
 
 
-def with_bundle(
-    bundle: Path, data: Path, overrides: Iterable[str], everything: bool, reading: Reading
-) -> tuple[Config, dict[str, Any]]:
-    """Return the config that a bundle was trained with, and bundle and scan as what is given."""
+def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
+    """Return the config that the bundle of a request was trained with, and bundle and scan as what is given.
+
+    Raises
+    ------
+    BundleError, ConfigError, DataContractError
+        One of the files cannot be used, or they do not belong together.
+    """
     from ptycho.network import bundle as bundles
 
-    _refuse_solving(reading)
-    loaded = bundles.load_bundle(bundle)
-    config = of_bundle(loaded, bundles.read_about(bundle), overrides, everything, str(bundle))
-    scan = read_scan(data, reading)
+    _refuse_solving(request.reading)
+    if request.bundle is None or request.data is None:
+        raise ConfigError("give a bundle and a scan")
+    path = Path(request.bundle.path)
+    loaded = bundles.load_bundle(path)
+    config = of_bundle(loaded, bundles.read_about(path), request.overrides, request.whole_scan, str(path))
+    scan = read_scan(Path(request.data.path), request.reading)
     check_truth(config, scan)
     return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}
+
+
+def check_ends(request: Request, given: Iterable[str] = ()) -> None:
+    """Raise ConfigError where a stage was asked for that the run, which ends before, would never come to.
+
+    Raises StageError for an unknown stage.
+
+    `given` are the stages whose artifacts stand for them beside those of --swap.
+    """
+    from ptycho.stages import pipeline
+
+    swaps = {text: text.partition("=")[0] for text in request.swaps if "=" in text}
+    for name in (*swaps.values(), *([request.until] if request.until else [])):
+        pipeline.stage_named(name)
+    for name in request.also:
+        before = {stage.name for stage in pipeline.needed_rows({}, name)}
+        if request.until in before:
+            raise ConfigError(
+                f"--until {request.until}: {name} comes after it, and was asked for, too; leave one of them out"
+            )
+    known = dict.fromkeys([*swaps.values(), *given])
+    needed = {stage.name for stage in pipeline.needed_rows(known, request.until, request.also)}
+    for text, name in swaps.items():
+        if name not in needed:
+            raise ConfigError(f"--swap {text}: no stage of this run takes the {name}; leave it out")
 
 
 def _refuse_solving(reading: Reading) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.runs import claim
-from ptycho.base import identity
+from ptycho.base import layout, identity
 from ptycho.stages import pipeline
 from ptycho.settings import config as configs
 from ptycho.settings.config import Config
 from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.base import atomic, checkpoint
 from ptycho.settings.params import Params
+from ptycho.settings.request import Request
 from ptycho.stages.pipeline import PipelineResult
 from ptycho.report import write as report
 from ptycho.artifacts.stage import Execution, Inputs, Stage
@@ -26,7 +27,7 @@ from ptycho.artifacts.store import Store
 
 logger = logging.getLogger(__name__)
 
-METADATA = "run_metadata.json"
+METADATA = layout.METADATA
 
 
 def execute(
@@ -37,22 +38,27 @@ def execute(
     given: Mapping[str, Any] | None = None,
     until: str | None = None,
     also: Iterable[str] = (),
+    request: Request | None = None,
 ) -> PipelineResult:
     """Run the pipeline and write its run directory; see :func:`ptycho.stages.pipeline.run_pipeline`.
 
     Numbers are written before pictures, and a failing picture fails nothing. From the first costly row on, what there
-    is is written as it comes; `finished` in the metadata says whether the run came to its end.
+    is is written as it comes; `finished` in the metadata says whether the run came to its end. `request` says what was
+    asked for, for the record.
 
     Raises
     ------
     RunDirectoryError
         The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
-    writer = _Writer(folder, config, execution.store)
+    request, given = request or Request(), dict(given or {})
+    writer = _Writer(folder, config, execution.store, request)
 
     def check() -> None:
+        check_same_request(folder, request)
         _check_same_config(folder, config)
         _check_same_fault(folder, execution.fault)
+        check_same_given(folder, given)
 
     with claim.folder(folder, METADATA, check, execution.resume):
         try:
@@ -82,6 +88,29 @@ def _check_same_config(folder: Path, config: Config) -> None:
         )
 
 
+def check_same_request(folder: Path, request: Request) -> None:
+    """Raise RunDirectoryError where the run in a folder is of another file, or of one that was read in another way."""
+    metadata = read_metadata(folder)
+    change = request.another(metadata["request"]) if "request" in metadata else ""
+    if change:
+        raise RunDirectoryError(
+            f"--out {folder}: holds a run of another request ({change}); ask for the same, or use another folder"
+        )
+
+
+def check_same_given(folder: Path, given: Mapping[str, Any]) -> None:
+    """Raise RunDirectoryError where other artifacts were given to the run in a folder."""
+    records = read_metadata(folder)["stages"]
+    for name, record in records.items():
+        was_given = record["how"] == "given"
+        if (was_given or name in given) and (
+            name not in given or identity.digest(given[name]) != record["digest"]
+        ):
+            raise RunDirectoryError(
+                f"--out {folder}: holds a run of another {name}; give the same {name}, or use another folder"
+            )
+
+
 def _check_same_fault(folder: Path, fault: str) -> None:
     """Raise RunDirectoryError where the run in a folder had another fault put in, or none: its parts are not to be mixed."""
     had = read_metadata(folder).get("fault", "")
@@ -101,8 +130,8 @@ def _what_is_kept(folder: Path) -> str:
 class _Writer:
     """Writes a run directory: from the first costly artifact on whatever there is, so that no failure costs it."""
 
-    def __init__(self, folder: Path, config: Config, cache: Store | None) -> None:
-        self.folder, self.cache, self.config = folder, cache, config
+    def __init__(self, folder: Path, config: Config, cache: Store | None, request: Request) -> None:
+        self.folder, self.cache, self.config, self.request = folder, cache, config, request
         self.files: dict[str, list[str]] = {}
         self.begun = False
 
@@ -120,7 +149,7 @@ class _Writer:
     def finish(self, result: PipelineResult) -> None:
         """Write numbers, then pictures and the page."""
         metadata = self.write(result)
-        written = report.write_report(self.folder, result, self.cache)
+        written = report.write_report(self.folder, result, self.cache, self.request)
         metadata["figures"] = {figure.name: figure.file for figure in written if figure.file}
         metadata["figure_errors"] = {figure.name: figure.error for figure in written if figure.error}
         atomic.write_json(self.folder / METADATA, {**metadata, "finished": True})
@@ -130,7 +159,7 @@ class _Writer:
         for name in result.records:
             if name not in self.files:
                 self.files[name] = export_artifact(self.folder, name, result, self.about)
-        metadata = {**describe(result, self.files), "finished": False, **self.about}
+        metadata = {**describe(result, self.files), "finished": False, "request": self.request.to_dict(), **self.about}
         atomic.write_json(self.folder / METADATA, metadata)
         return metadata
 

@@ -1,0 +1,191 @@
+"""`ptycho run` and `ptycho solve`: from a scenario or a measured scan to a judged object."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from ptycho.base import layout
+from ptycho.commands import shared
+from ptycho.commands.options import (
+    Engine,
+    Flag,
+    How,
+    Overrides,
+    Profile,
+    ReadingOptions,
+    Refined,
+    Seed,
+    Swaps,
+    WholeNumber,
+)
+from ptycho.runs import prepare
+from ptycho.settings import request as requests
+from ptycho.settings.request import Reading, Request
+
+
+def run(
+    scenario: str | None = None,
+    *,
+    data: Path | None = None,
+    profile: Profile = None,
+    set_: Overrides = (),
+    seed: Seed = None,
+    out: Path | None = None,
+    until: str | None = None,
+    swap: Swaps = (),
+    refine: Flag = False,
+    resume: Flag = False,
+    prediction_scale: str | None = None,
+    fault: str | None = None,
+    reading: ReadingOptions = Reading(),
+    how: How = How(),
+) -> int:
+    """Run the whole pipeline on a scenario, or with --data on a measured scan, and judge the result.
+
+    Parameters
+    ----------
+    scenario
+        A name from `ptycho scenarios`, or a TOML file.
+    data
+        A scan in an NPZ file.
+    out
+        Run directory, default runs/NAME.
+    until
+        The last stage to run; see `ptycho stages`.
+    refine
+        Sharpen the network's object directly, and put it beside physics alone and the patterns solved from flat.
+    resume
+        Go on with the run in the directory.
+    prediction_scale
+        none, recorded or least_squares: a diagnostic rescaling.
+    fault
+        ID of a known bug that is put back for this run, to see what it does; see `ptycho findings faults`.
+    """
+    from ptycho.commands import terminal
+    from ptycho.report import write as report
+    from ptycho.runs import directory
+    from ptycho.settings import history
+
+    extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
+    request = Request(
+        "run",
+        scenario,
+        profile,
+        requests.source_file(data),
+        reading,
+        probe=shared.solution_file(reading),
+        overrides=(*set_, *extra),
+        seed=seed,
+        swaps=tuple(swap),
+        fault=fault or "",
+        until=until,
+        also=("compare",) if refine else (),
+    )
+    config, given = prepare.asked(request)
+    prepare.check_ends(request, given)
+    folder = out or shared.run_folder(config, profile)
+    past = history.switched_on(scenario, set_)
+    for switch in past:
+        terminal.say(f"history.{switch.name} is on: {switch.says}", "red")
+    bugs = [*history.bugs(past), *([fault] if fault else [])]
+    with prepare.about(data), _bugs_put_in(bugs) as name, terminal.Bars() as listen:
+        execution = replace(shared.execution(how, listen, resume), fault=name)
+        given = prepare.with_solved_probe(config, reading, given, execution)
+        given |= directory.swapped(request.swaps, config, execution, given)
+        overrides = history.plain(request.overrides)
+        prepare.say_what_is_idle(config, overrides, given, also=[*request.also, *reading.stages])
+        result = directory.execute(
+            config, folder, execution, given=given, until=until, also=request.also, request=request
+        )
+    terminal.show(result)
+    colour = "red" if not result.passed else "green" if result.judged else "yellow"
+    terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
+    return 0 if result.passed else 1
+
+
+def solve(
+    scenario: str | None = None,
+    *,
+    data: Path | None = None,
+    probe: Refined = None,
+    positions: Refined = None,
+    modes: WholeNumber | None = None,
+    start: Path | None = None,
+    engine: Engine = None,
+    passes: WholeNumber | None = None,
+    halves: Flag = False,
+    profile: Profile = None,
+    set_: Overrides = (),
+    seed: Seed = None,
+    out: Path | None = None,
+    resume: Flag = False,
+    reading: ReadingOptions = Reading(),
+    how: How = How(),
+) -> int:
+    """Reconstruct a whole scan directly from its patterns, without a network, and measure the result.
+
+    Parameters
+    ----------
+    scenario
+        A name from `ptycho scenarios`, or a TOML file.
+    data
+        A scan in an NPZ file.
+    probe
+        fixed, or refine: take the scan's probe for what to start from.
+    positions
+        fixed, or refine: take the scan's positions for what to start from.
+    modes
+        Incoherent modes of the probe; default: those of the scan.
+    start
+        A reconstruction (NPZ) to start from; default: a flat object.
+    engine
+        own, or ptychi: an independent one, where it is installed.
+    passes
+        Over all patterns.
+    halves
+        Solve every second pattern and the others, too: down to which detail both halves agree.
+    out
+        Run directory, default runs/NAME_solved.
+    resume
+        Go on with the solution in the directory.
+    """
+    from ptycho.commands import terminal
+    from ptycho.runs import directory
+
+    asked = dict(probe=probe, positions=positions, modes=modes, start=start, engine=engine, passes=passes)
+    overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
+    request = Request(
+        "solve",
+        scenario,
+        profile,
+        requests.source_file(data),
+        reading,
+        probe=shared.solution_file(reading),
+        overrides=tuple(overrides),
+        seed=seed,
+        until="evaluate_solution",
+        also=("halves",) if halves else (),
+    )
+    config, given = prepare.asked(request)
+    folder = out or shared.run_folder(config, profile, "solved")
+    until, also = request.until, request.also
+    with prepare.about(data), terminal.Bars() as listen:
+        prepare.say_what_is_idle(config, set_, given, until, also)
+        execution = shared.execution(how, listen, resume)
+        result = directory.execute(
+            config, folder, execution, given=given, until=until, also=also, request=request
+        )
+    terminal.show(result)
+    return shared.wrote(folder / layout.RECONSTRUCTION)
+
+
+def _bugs_put_in(bugs: list[str]) -> AbstractContextManager[str]:
+    """Put known bugs in as long as the block lasts; the registered faults are loaded only for one."""
+    if not bugs:
+        return nullcontext("")
+    from ptycho.findings import faults
+    from ptycho.testing import fault as room
+
+    return room.all_injected(bugs, faults.FAULTS)

@@ -1,0 +1,38 @@
+"""What several commands share: how they run, where results go, what is told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptycho.commands.options import How
+from ptycho.runs import prepare
+from ptycho.settings import request as requests
+from ptycho.settings.request import SOLVE, Reading, SourceFile
+
+if TYPE_CHECKING:
+    from ptycho.settings.config import Config
+
+
+def execution(how: How, listener: Any, resume: bool = False) -> Any:
+    """Return how a command executes its run."""
+    return prepare.execution(how.cache, how.fresh, how.batch_size, listener, resume)
+
+
+def run_folder(config: Config, *parts: str | None) -> Path:
+    """Return the run directory of who names none: the config's name and whatever tells its runs apart."""
+    return Path("runs") / "_".join(filter(None, (config.name, *parts)))
+
+
+def solution_file(reading: Reading) -> SourceFile | None:
+    """Return the file that probe and positions are read from, where there is one."""
+    named = reading.probe_from
+    return requests.source_file(None if named in (None, SOLVE) else Path(str(named)))
+
+
+def wrote(path: Path) -> int:
+    """Say which file was written; return the exit code."""
+    from ptycho.commands import terminal
+
+    terminal.say(f"wrote {path}")
+    return 0
