@@ -34,7 +34,7 @@ from ptycho.scan.groups import GroupedData, PtychoDataContainer
 from ptycho.settings import scenarios
 from ptycho.settings.config import Config
 from ptycho.settings.sections import LossConfig
-from ptycho.stages import grouped, pipeline, solve
+from ptycho.stages import grouped, pipeline, solutions
 
 HERE = Path(__file__).parent
 ROWS, PAGE, PICTURE = HERE / "network.json", HERE / "network.md", HERE / "images" / "network.png"
@@ -188,7 +188,7 @@ def solved(name: str, passes: int) -> dict[str, Any]:
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        solution = solve.of_groups(groups, bundle, config, Execution())
+        solution = solutions.of_groups(groups, bundle, config, Execution())
         seconds.append(time.perf_counter() - began)
     scan, truth = grouped.used(groups), grouped.truth_of(groups, config)
     found = summary.evaluate(solution.reconstruction, truth, scan, bundle.probe, config.evaluation)

@@ -97,9 +97,13 @@ class Stage:
         ``invariants(artifact)``, yields (what must hold, whether it does);
         ``save(artifact, folder, about)`` into files of its own, ``about`` being how the run was made;
         ``load(folder, inputs) -> artifact``, equal to what was saved;
+        ``save`` and ``load`` may also be left to ``FILE``, a name, with the family's ``write(path, artifact)`` and
+        ``read(path, inputs)``;
         and where they are wanted ``export`` (what a run directory gets instead of `save`), ``notes(artifact,
         params)``, ``passed(artifact)`` and ``heading(artifact)``, ``tables(artifact)``, and ``check(params)``, which
-        raises ConfigError before any row runs.
+        raises ConfigError before any row runs, and ``versions(params)``, of what else its numbers come from.
+    family : module or None
+        Has the functions that several rows share; one of a row's own goes before it.
     inputs : tuple of str
         Stages whose artifacts it takes.
     reads : tuple of str
@@ -113,6 +117,7 @@ class Stage:
 
     name: str
     home: ModuleType
+    family: ModuleType | None = None
     inputs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -145,23 +150,30 @@ class Stage:
 
     def telemetry(self, artifact: Any) -> dict[str, float]:
         """Describe an artifact in numbers."""
-        return dict(self.home.telemetry(artifact))
+        return dict(self.function("telemetry")(artifact))
 
     def broken(self, artifact: Any) -> list[str]:
         """Return the invariants that an artifact breaks."""
-        return [says for says, holds in self.home.invariants(artifact) if not holds]
+        return [says for says, holds in self.function("invariants")(artifact) if not holds]
 
     def save(self, artifact: Any, folder: Path, about: Mapping[str, Any]) -> None:
         """Write an artifact's files into `folder`."""
-        self.home.save(artifact, folder, about)
+        own = getattr(self.home, "save", None)
+        if own is not None:
+            own(artifact, folder, about)
+        else:
+            self.function("write")(folder / self.home.FILE, artifact)
 
     def load(self, folder: Path, inputs: Mapping[str, Any]) -> Any:
         """Read an artifact back; `inputs` are asked for what the files do not hold."""
-        return self.home.load(folder, inputs)
+        own = getattr(self.home, "load", None)
+        return (
+            own(folder, inputs) if own is not None else self.function("read")(folder / self.home.FILE, inputs)
+        )
 
     def export(self, artifact: Any, folder: Path, about: Mapping[str, Any]) -> None:
         """Write what a run directory gets of an artifact."""
-        getattr(self.home, "export", self.home.save)(artifact, folder, about)
+        self._optional("export", self.save)(artifact, folder, about)
 
     def notes(self, artifact: Any, params: Params) -> list[str]:
         """Return what a person should know before looking at any number."""
@@ -183,8 +195,16 @@ class Stage:
             return list(own(artifact))
         return [Table(self.name, ("", ""), tuple(self.telemetry(artifact).items()))]
 
+    def versions(self, params: Params) -> dict[str, str]:
+        """Return the versions of what its numbers come from beside its own code and what that imports."""
+        return dict(self._optional("versions", lambda _: {})(params))
+
+    def function(self, name: str) -> Any:
+        """Return a function of its home, or else of its family; looked up whenever it is called."""
+        return getattr(self.home, name, None) or getattr(self.family, name)
+
     def _optional(self, name: str, default: Callable[..., Any] | None) -> Any:
-        return getattr(self.home, name, default)
+        return getattr(self.home, name, None) or getattr(self.family, name, default)
 
 
 class Inputs(Mapping[str, Any]):

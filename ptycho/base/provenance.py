@@ -9,13 +9,23 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from ptycho.base.errors import ConfigError, StageError
 
-LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "skimage": "scikit-image", "keras": "keras"}
+LIBRARIES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "skimage": "scikit-image",
+    "keras": "keras",
+    "numba": "numba",
+    "ptychi": "ptychi",
+    "torch": "torch",
+    "torchvision": "torchvision",
+}
 """Libraries that numbers come from, by the name that is imported: their distributions."""
 BACKENDS = ("tensorflow", "jax", "torch")
 """What Keras can run on."""
@@ -69,7 +79,7 @@ def code_version(module: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(sources):
         digest.update(f"{name} {sources[name]}\n".encode())
-    digest.update(json.dumps(_library_versions(libraries)).encode())
+    digest.update(json.dumps(library_versions(libraries)).encode())
     return digest.hexdigest()[:24]
 
 
@@ -116,10 +126,15 @@ def keras_backend() -> str:
         return "tensorflow"
 
 
-def _library_versions(imported: set[str]) -> dict[str, str]:
-    names = [LIBRARIES[name] for name in sorted(imported) if name in LIBRARIES]
+def library_versions(imported: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the libraries that numbers come from among the names that are imported.
+
+    Where Keras is among them, that of its backend, too.
+    """
+    there = set(imported)
+    names = [LIBRARIES[name] for name in sorted(there) if name in LIBRARIES]
     found = {name: version for name in names if (version := _version(name))}
-    if "keras" in imported:
+    if "keras" in there:
         backend = keras_backend()
         version = _version(backend) or _version(f"{backend}-cpu") or "?"
         found["backend"] = f"{backend} {version}"

@@ -53,14 +53,14 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
     from ptycho.scan import geometry
     from ptycho.scan.formats import npz
-    from ptycho.stages import solve
+    from ptycho.stages import solutions
 
     scan = npz.read_npz(data, intensity=reading.intensity)
     for text in reading.geometry:
         scan = geometry.correct(scan, text)
     if reading.probe_from in (None, SOLVE):
         return scan
-    return with_solution(scan, solve.read(Path(reading.probe_from)), reading.probe_from)
+    return with_solution(scan, solutions.read(Path(reading.probe_from)), reading.probe_from)
 
 
 def with_solution(scan: RawData, solution: Any, source: str) -> RawData:

@@ -8,7 +8,6 @@ into the object.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import math
 import warnings
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.base import progress
-from ptycho.base.errors import ConfigError, SolverDiverged
+from ptycho.base.errors import SolverDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
@@ -30,24 +29,8 @@ from ptycho.settings.sections import SolverConfig
 from ptycho.solve import solution
 from ptycho.solve.solution import Solution
 
-NEEDED = ("ptychi", "torch", "torchvision")
 METHOD = "RPIE"
 """Of pty-chi's: the one that is nearest to ours."""
-
-
-def check(config: SolverConfig | Params) -> None:
-    """Raise ConfigError where pty-chi is asked for and is not there, or for what it does not do."""
-    if config.engine != "ptychi":
-        return
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"solver.engine = ptychi: {missing[0]} is not installed; pip install 'ptycho[ptychi]', or use solver.engine = own"
-        )
-    if config.likelihood != "amplitude":
-        raise ConfigError(
-            f"solver.likelihood = {config.likelihood}: with solver.engine = ptychi only amplitude"
-        )
 
 
 def solve(
@@ -66,14 +49,9 @@ def solve(
 
     Raises
     ------
-    ConfigError
-        pty-chi is not installed, or cannot do what is asked.
     SolverDiverged
         A NaN or infinity appeared.
     """
-    check(config)
-    if bad is not None:
-        raise ConfigError("solver.bad_pixels: not with solver.engine = ptychi; use solver.engine = own")
     torch: Any = importlib.import_module("torch")
     begins = solution.beginning(raw, config, start)
     where, probe = begins.places, begins.probe

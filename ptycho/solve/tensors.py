@@ -28,25 +28,12 @@ WHOLE_PIXELS = 2**21
 """Pixels of patterns computed at once in a pass over the whole scan; a few hundred bytes each."""
 
 
-def check(config: SolverConfig | Params) -> None:
-    """Raise ConfigError where this engine is asked for and the backend that Keras will use is not there."""
-    if config.engine == "keras":
-        provenance.check_installed(f"solver.engine = {config.engine}: ")
-
-
 def solve(
     raw: RawData,
     config: SolverConfig | Params,
     **how: Any,
 ) -> Solution:
-    """Reconstruct a scan; all else is that of :func:`ptycho.solve.engine.solve`.
-
-    Raises
-    ------
-    ConfigError
-        The backend that Keras will use is not there.
-    """
-    check(config)
+    """Reconstruct a scan; all else is that of :func:`ptycho.solve.engine.solve`."""
     return engine.solve(raw, config, by=_OnDevice, **how)
 
 

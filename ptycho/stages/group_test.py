@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,6 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Grou
         n_groups=params.inference.n_groups,
         include_seed=params.inference.include_seed,
     )
-
-
-def telemetry(groups: GroupedData) -> dict[str, float]:
-    """Count groups, and how far they reach."""
-    return grouped.describe(groups)
-
-
-def invariants(groups: GroupedData) -> Iterator[tuple[str, bool]]:
-    """Offsets are relative to the group's own mean."""
-    return grouped.must_hold(groups)
-
-
-def save(groups: GroupedData, folder: Path, about: Mapping[str, Any]) -> None:
-    """Write the members of each group."""
-    grouped.write(groups, folder / FILE)
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> GroupedData:

@@ -1,4 +1,4 @@
-"""Groups: what the rows for training and for inference have in common."""
+"""The family of the rows that make groups, for training and for inference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 
 
-def describe(groups: GroupedData) -> dict[str, float]:
+def telemetry(groups: GroupedData) -> dict[str, float]:
     """Return counts, offsets and reach."""
     found: dict[str, float] = {"groups": len(groups), "patterns": len(np.unique(groups.nn_indices))}
     for axis, name in enumerate("xy"):
@@ -25,7 +25,7 @@ def describe(groups: GroupedData) -> dict[str, float]:
     return found
 
 
-def must_hold(groups: GroupedData) -> Iterator[tuple[str, bool]]:
+def invariants(groups: GroupedData) -> Iterator[tuple[str, bool]]:
     """Yield what must be true of groups, and whether it is."""
     total = np.abs(groups.coords_relative.sum(axis=3)).max()
     yield "relative offsets must sum to zero in each group", bool(total < 1e-6)
@@ -52,7 +52,7 @@ def truth_of(groups: GroupedData, params: Params) -> np.ndarray | None:
     return groups.raw.object_guess if params.evaluation.use_object_guess else None
 
 
-def write(groups: GroupedData, path: Path) -> None:
+def write(path: Path, groups: GroupedData) -> None:
     """Write the members of each group."""
     atomic.write_arrays(path, {"nn_indices": groups.nn_indices, "gridsize": np.array(groups.gridsize)})
 

@@ -20,6 +20,7 @@ from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
+from ptycho.solve import engines
 from ptycho.solve.solution import Solution
 from ptycho.stages import solve
 
@@ -70,7 +71,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     made = []
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
-        found = solve.ENGINES[settings.engine].solve(
+        found = engines.solve(
             half,
             settings,
             bad=bad,
@@ -92,6 +93,11 @@ def compared(first: Reconstruction, second: Reconstruction, threshold: float) ->
         raise DataContractError(f"the halves of the scan share no pixel of coverage above {threshold:g}")
     frequencies, correlation = metrics.fourier_ring_correlation(replace(pair, mask=both))
     return Halves(pair.prediction, pair.truth, both, frequencies, correlation)
+
+
+def versions(params: Params) -> dict[str, str]:
+    """Return the versions of what the engine computes with."""
+    return engines.versions(params.solver)
 
 
 def telemetry(found: Halves) -> dict[str, float]:

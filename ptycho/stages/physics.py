@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ptycho.artifacts.stage import Execution
@@ -13,7 +12,7 @@ from ptycho.physics import stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.groups import GroupedData
 from ptycho.settings.params import Params
-from ptycho.stages import grouped, stitch
+from ptycho.stages import grouped
 
 KIND = Reconstruction
 FILE = layout.PHYSICS
@@ -25,23 +24,3 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reco
     bundle = inference.physics_alone(inputs["train"])
     prediction = inference.predict(bundle, groups, execution.batch_size, execution.listener)
     return stitching.stitch(prediction, grouped.used(groups).positions, bundle.probe)
-
-
-def telemetry(reconstruction: Reconstruction) -> dict[str, float]:
-    """Describe the canvas and what lies on it."""
-    return stitch.telemetry(reconstruction)
-
-
-def invariants(reconstruction: Reconstruction) -> Iterator[tuple[str, bool]]:
-    """Whatever was lit is a number or counted."""
-    return stitch.invariants(reconstruction)
-
-
-def save(reconstruction: Reconstruction, folder: Path, about: Mapping[str, Any]) -> None:
-    """Write it into one file."""
-    stitch.write(folder / FILE, reconstruction)
-
-
-def load(folder: Path, inputs: Mapping[str, Any]) -> Reconstruction:
-    """Read it back."""
-    return stitch.read(folder / FILE)

@@ -202,7 +202,7 @@ class _Run:
             return self.keep(stage, self.given[stage.name], "given", "", part, began)
         digests = {name: self.records[name].digest for name in stage.inputs}
         seen = params.identify(self.config, stage.reads)
-        key = identity.key_of(stage.name, stage.code, seen, digests)
+        key = identity.key_of(stage.name, stage.code, stage.versions(part), seen, digests)
         inputs = Inputs(stage.name, stage.inputs, self.artifacts)
 
         def compute() -> Any:

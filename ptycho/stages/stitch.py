@@ -109,16 +109,6 @@ def invariants(result: Reconstruction) -> Iterator[tuple[str, bool]]:
     yield "the coverage must be finite and not negative", lit
 
 
-def save(result: Reconstruction, folder: Path, about: Mapping[str, Any]) -> None:
-    """Write the object with its frame."""
-    write(folder / FILE, result)
-
-
-def load(folder: Path, inputs: Mapping[str, Any]) -> Reconstruction:
-    """Read it back."""
-    return read(folder / FILE)
-
-
 def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | None = None) -> None:
     """Write `object` complex64, `coverage` float32 and `origin_xy`, what else is known as JSON text, and `more` arrays."""
     known = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in ARRAYS}
@@ -134,7 +124,7 @@ def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | N
     )
 
 
-def read(path: Path) -> Reconstruction:
+def read(path: Path, inputs: Any = None) -> Reconstruction:
     """Read what :func:`write` wrote; raise DataContractError for another file or a damaged one."""
     arrays = archive.read_arrays(path)
     missing = {*ARRAYS, "_reconstruction"} - set(arrays)

@@ -11,6 +11,7 @@ from ptycho.stages import (
     geometry,
     group_test,
     group_train,
+    grouped,
     halves,
     infer,
     oracle,
@@ -18,6 +19,7 @@ from ptycho.stages import (
     refine,
     scale,
     scan,
+    solutions,
     solve,
     split,
     stitch,
@@ -39,7 +41,7 @@ SOLVING = (
     *("solver.likelihood", "solver.probe", "solver.probe_from", "solver.modes"),
     *("solver.positions", "solver.positions_from"),
 )
-"""How it is solved, but for what from."""
+"""All settings of the solver but the object that it starts from, and the pixels that it leaves out."""
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -55,12 +57,14 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "group_train",
         group_train,
+        family=grouped,
         inputs=("split",),
         reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
     ),
     Stage(
         "group_test",
         group_test,
+        family=grouped,
         inputs=("split",),
         reads=("gridsize", *GROUPING, "inference.n_groups", "inference.include_seed"),
     ),
@@ -126,11 +130,23 @@ STAGES: tuple[Stage, ...] = (
         inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
         reads=("gates", "grouping.method", "inference.n_groups"),
     ),
-    Stage("physics", physics, inputs=("group_test", "train"), optional=True),
+    Stage("physics", physics, family=stitch, inputs=("group_test", "train"), optional=True),
     Stage(
-        "refine", refine, inputs=("group_test", "train", "stitch"), reads=("seed", *SOLVING), optional=True
+        "refine",
+        refine,
+        family=solutions,
+        inputs=("group_test", "train", "stitch"),
+        reads=("seed", *SOLVING),
+        optional=True,
     ),
-    Stage("oracle", oracle, inputs=("group_test", "train"), reads=("seed", *SOLVING), optional=True),
+    Stage(
+        "oracle",
+        oracle,
+        family=solutions,
+        inputs=("group_test", "train"),
+        reads=("seed", *SOLVING),
+        optional=True,
+    ),
     Stage(
         "compare",
         compare,
@@ -145,7 +161,15 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
-    Stage("solve", solve, inputs=("scan",), reads=("seed", "solver"), costly=True, optional=True),
+    Stage(
+        "solve",
+        solve,
+        family=solutions,
+        inputs=("scan",),
+        reads=("seed", "solver"),
+        costly=True,
+        optional=True,
+    ),
     Stage(
         "evaluate_solution",
         evaluate_solution,

@@ -90,7 +90,13 @@ def _of_any_scan(_: Any) -> Any:
     return lambda raw: ""
 
 
+def _nothing_else_counts(_: Any) -> Any:
+    """Leave what an engine computes with out of the key."""
+    return lambda self, params: {}
+
+
 FAULTS = (
+    Fault("ENGINE-KEY-001", "no-versions", "ptycho.artifacts.stage:Stage.versions", _nothing_else_counts),
     Fault("OTHER-SOLUTION-001", "of-any-scan", "ptycho.stages.solve:origin", _of_any_scan),
     Fault("STEP-WEIGHT-PLACE-001", "whole-pixels", "ptycho.solve.places:Places.add", _on_whole_pixels),
     Fault("PROBE-MODES-001", "not-unitary", "ptycho.solve.modes:orthogonal", _mixed),

@@ -277,7 +277,7 @@ class TestDerived:
         """A solver moved one a fifth of a pixel beyond the truth, and the run ended after training."""
         scan = self.scan()
         moved = scan.positions.copy()
-        moved[3] = scan.N / 2 - 1.2, scan.N / 2 - 0.2
+        moved[3] = -0.2, 20
         with pytest.raises(DataContractError, match="1 of 12 positions lie outside"):
             replace(scan, xcoords=moved[:, 0], ycoords=moved[:, 1])
         found = scan.at(moved)

@@ -3,6 +3,7 @@
 tox -e ptychi
 """
 
+import dataclasses
 import importlib.util
 import os
 from dataclasses import replace
@@ -16,10 +17,10 @@ from ptycho.base.errors import ConfigError
 from ptycho.evaluation import frames, metrics
 from ptycho.scan.formats import npz
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import engine, ptychi
+from ptycho.solve import engine, engines, ptychi
 
 N = 32
-THERE = all(importlib.util.find_spec(name) is not None for name in ptychi.NEEDED)
+THERE = all(importlib.util.find_spec(name) is not None for name in engines.ENGINES["ptychi"].libraries)
 installed = pytest.mark.skipif(
     not THERE and not os.environ.get("PTYCHO_REQUIRE_PTYCHI"),
     reason="pty-chi is not installed: tox -e ptychi, or pip install 'ptycho[ptychi]'",
@@ -82,10 +83,16 @@ class TestTheirs:
         assert {"reconstruction.npz", "solution_metrics.json"} <= {p.name for p in (tmp_path / "s").iterdir()}
 
 
+def needing(monkeypatch, *libraries):
+    """Let pty-chi need other libraries."""
+    needs = dataclasses.replace(engines.ENGINES["ptychi"], libraries=libraries)
+    monkeypatch.setitem(engines.ENGINES, "ptychi", needs)
+
+
 @pytest.mark.parametrize("command", [("solve", "gs1_ideal"), ("run", "gs1_ideal", "--refine")])
 def test_without_it_the_remedy_is_named_before_any_work(command, monkeypatch, capsys, tmp_path):
     """A network is not trained for an end that is not to be had."""
-    monkeypatch.setattr(ptychi, "NEEDED", ("no_such_package",))
+    needing(monkeypatch, "no_such_package")
     assert call(*command, "--set", "solver.engine=ptychi", "--out", str(tmp_path / "s")) == 2
     told = capsys.readouterr().err
     assert "no_such_package is not installed" in told
@@ -94,11 +101,21 @@ def test_without_it_the_remedy_is_named_before_any_work(command, monkeypatch, ca
 
 
 def test_what_it_cannot_do_is_refused(monkeypatch):
-    monkeypatch.setattr(ptychi, "NEEDED", ())
+    needing(monkeypatch)
     with pytest.raises(ConfigError, match=r"solver\.likelihood = poisson: with solver\.engine = ptychi"):
-        ptychi.check(SolverConfig(engine="ptychi", likelihood="poisson"))
+        engines.check(SolverConfig(engine="ptychi", likelihood="poisson"))
 
 
 def test_our_own_needs_nothing(monkeypatch):
-    monkeypatch.setattr(ptychi, "NEEDED", ("no_such_package",))
-    assert ptychi.check(SolverConfig()) is None
+    needing(monkeypatch, "no_such_package")
+    assert engines.check(SolverConfig()) is None
+
+
+def test_pixels_that_it_cannot_leave_out_are_refused_before_any_work(monkeypatch):
+    needing(monkeypatch)
+    asked = SolverConfig(engine="ptychi", bad_pixels="mask.npz")
+    with pytest.raises(
+        ConfigError, match=r"solver\.bad_pixels: not with solver\.engine = ptychi; use .*own or keras"
+    ):
+        engines.check_bad_pixels(asked)
+    engines.check_bad_pixels(SolverConfig(bad_pixels="mask.npz"))

@@ -12,7 +12,7 @@ from ptycho.base import provenance
 from ptycho.base.errors import ConfigError, DataContractError, SolverDiverged
 from ptycho.evaluation import frames, metrics
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import engine, steps, tensors
+from ptycho.solve import engine, engines, steps, tensors
 
 keras = Lazy("keras")
 
@@ -133,10 +133,10 @@ class TestNotThere:
         monkeypatch.setenv("KERAS_BACKEND", "jax")
         monkeypatch.setattr(provenance.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ConfigError, match=r"solver.engine = keras: .*jax is not installed"):
-            tensors.solve(scan, settings())
+            engines.solve(scan, settings())
 
     def test_the_command_says_so_before_any_work(self, monkeypatch, capsys, tmp_path):
-        monkeypatch.setattr(tensors.provenance, "check_installed", refused)
+        monkeypatch.setattr(provenance, "check_installed", refused)
         out = ("--out", str(tmp_path / "out"), "--cache", "none")
         assert call("solve", "gs1_ideal", "--engine", "keras", *out) == 2
         assert "solver.engine = keras: not there" in capsys.readouterr().err

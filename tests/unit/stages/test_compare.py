@@ -13,8 +13,8 @@ from ptycho.base import identity
 from ptycho.network import inference
 from ptycho.scan.formats import npz
 from ptycho.settings.sections import GatesConfig
-from ptycho.solve import ptychi
-from ptycho.stages import compare, grouped, refine, solve
+from ptycho.solve import engine, engines
+from ptycho.stages import compare, grouped, refine, solutions
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ class TestRefine:
             seen.update(raw=raw, start=start)
             return every_artifact["refine"]
 
-        monkeypatch.setattr(solve.engine, "solve", watched)
+        monkeypatch.setattr(engine, "solve", watched)
         refine.run(every_artifact, finished.config, Execution())
         assert seen["start"] is every_artifact["stitch"]
         assert seen["raw"].probe is every_artifact["train"].probe
@@ -156,7 +156,7 @@ def test_a_run_with_refine_leaves_all_four_and_shows_them(tmp_path, tiny_options
     stored = json.loads((folder / "comparison.json").read_text())
     assert list(stored) == ["physics alone", "network", "refined", "solved from flat"]
     assert "The same patterns, four ways" in (folder / "report.html").read_text()
-    assert solve.read(folder / "refined.npz").probe.ndim == 3
+    assert solutions.read(folder / "refined.npz").probe.ndim == 3
 
 
 @pytest.fixture
@@ -167,7 +167,8 @@ def scan_file(tmp_path):
 
 
 def test_an_engine_that_is_not_there_is_known_before_training(tmp_path, tiny_options, monkeypatch, capsys):
-    monkeypatch.setattr(ptychi, "NEEDED", ("no_such_package",))
+    needs = dataclasses.replace(engines.ENGINES["ptychi"], libraries=("no_such_package",))
+    monkeypatch.setitem(engines.ENGINES, "ptychi", needs)
     options = ("--refine", "--set", "solver.engine=ptychi", "--out", str(tmp_path / "r"))
     assert call("run", "gs1_ideal", *options, *tiny_options) == 2
     assert "no_such_package is not installed" in capsys.readouterr().err
@@ -179,7 +180,7 @@ def test_a_solution_starts_from_a_reconstruction(tmp_path, scan_file, capsys):
     assert call(*options, "--out", str(tmp_path / "first")) == 0
     start = str(tmp_path / "first" / "reconstruction.npz")
     assert call(*options, "--start", start, "--out", str(tmp_path / "second")) == 0
-    first, second = (solve.read(tmp_path / name / "reconstruction.npz") for name in ("first", "second"))
+    first, second = (solutions.read(tmp_path / name / "reconstruction.npz") for name in ("first", "second"))
     assert second.errors[0] < first.errors[0]
     capsys.readouterr()
     assert call(*options, "--start", str(tmp_path / "none.npz"), "--out", str(tmp_path / "third")) == 2

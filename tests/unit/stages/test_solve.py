@@ -9,10 +9,13 @@ import pytest
 from command import call
 
 from ptycho.artifacts.stage import Execution, Inputs
-from ptycho.base import archive, identity
+from ptycho.artifacts.store import Store
+from ptycho.base import archive, identity, layout
 from ptycho.base.errors import DataContractError
 from ptycho.runs import directory
 from ptycho.scan.formats import npz
+from ptycho.settings.params import Params
+from ptycho.solve import engines
 from ptycho.stages import evaluate_solution, pipeline, solve, stitch
 
 SHORT = ("--passes", "3", "--cache", "none")
@@ -168,14 +171,14 @@ def test_settings_of_the_network_are_told_to_be_idle(tmp_path, scan_file, caplog
 
 
 def test_an_object_alone_is_no_solution(every_artifact, tmp_path):
-    stitch.write(tmp_path / solve.FILE, every_artifact["solve"].reconstruction)
+    stitch.write(tmp_path / layout.RECONSTRUCTION, every_artifact["solve"].reconstruction)
     with pytest.raises(DataContractError, match="not a solution: probe is missing"):
-        solve.load(tmp_path, Inputs("solve", (), {}))
+        pipeline.stage_named("solve").load(tmp_path, Inputs("solve", (), {}))
 
 
 def test_an_object_that_was_solved_for_is_read_like_any_other(every_artifact, tmp_path):
-    solve.save(every_artifact["solve"], tmp_path, {})
-    read = stitch.read(tmp_path / solve.FILE)
+    pipeline.stage_named("solve").save(every_artifact["solve"], tmp_path, {})
+    read = stitch.read(tmp_path / layout.RECONSTRUCTION)
     assert identity.digest(read) == identity.digest(every_artifact["solve"].reconstruction)
 
 
@@ -238,3 +241,35 @@ class TestBadPixels:
         np.savez(tmp_path / "mask.npz", mask=np.zeros((32, 32)))
         with pytest.raises(DataContractError, match="bad_pixels missing"):
             npz.read_bad_pixels(tmp_path / "mask.npz", 32)
+
+
+@pytest.mark.finding("ENGINE-KEY-001")
+def test_what_an_engine_computes_with_is_part_of_the_key(tiny_config, monkeypatch):
+    """Keras, pty-chi and PyTorch come in as texts, so that no import tells of them."""
+
+    def versions(**engine):
+        config = tiny_config(*(f"solver.{name}={value}" for name, value in engine.items()))
+        found = {}
+        for name in ("solve", "oracle", "refine", "halves"):
+            stage = pipeline.stage_named(name)
+            found[name] = stage.versions(Params(config, stage.reads, name))
+        assert len({tuple(each.items()) for each in found.values()}) == 1, "all four run the same engine"
+        return found["solve"]
+
+    assert set(versions(engine="own")) == {"numba"}
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    first = versions(engine="keras")
+    assert set(first) == {"keras", "backend"}
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert versions(engine="keras") != first
+
+
+@pytest.mark.finding("ENGINE-KEY-001")
+def test_the_solution_of_one_backend_is_not_taken_for_anothers(tiny_config, tmp_path, monkeypatch):
+    config = tiny_config("solver.passes=2")
+    seen = []
+    for backend in ("one 1.0", "another 1.0", "one 1.0"):
+        monkeypatch.setattr(engines, "versions", lambda _, backend=backend: {"backend": backend})
+        execution = Execution(cache=Store(tmp_path))
+        seen.append(pipeline.run_pipeline(config, execution, until="solve").records["solve"].how)
+    assert seen == ["computed", "computed", "loaded"]

@@ -13,7 +13,7 @@ from ptycho.physics.scaling import Scales
 from ptycho.scan.geometry import Geometry
 from ptycho.scan.groups import GroupedData
 from ptycho.settings.sections import ModelConfig
-from ptycho.stages import evaluate, geometry, group_test, group_train, scale, scan, split, train, twin
+from ptycho.stages import evaluate, geometry, pipeline, scale, scan, split, train, twin
 from ptycho.stages.scale import Scaling
 from ptycho.stages.split import Split
 
@@ -56,10 +56,10 @@ def test_the_split(raw):
     assert set(alone) == {"train", "test", "test_mean_amplitude"}
 
 
-@pytest.mark.parametrize("row", [group_train, group_test])
+@pytest.mark.parametrize("row", ["group_train", "group_test"])
 def test_the_groups(row, raw):
     groups = GroupedData(raw, 2, np.array([[0, 1, 2, 3], [3, 4, 5, 6]]))
-    found = row.telemetry(groups)
+    found = pipeline.stage_named(row).telemetry(groups)
     members = raw.positions[groups.nn_indices]
     centres = members.mean(axis=1)
     assert found == pytest.approx(
