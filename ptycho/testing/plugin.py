@@ -213,7 +213,7 @@ def _remember(config: pytest.Config, proof: Any) -> None:
 
 
 def _proven(proof: Any) -> set[str]:
-    return {trial.finding for trial in proof.faulty} - {text.split(":")[0] for text in proof.complaints}
+    return {trial.finding for trial in proof.faulty} - {complaint.finding for complaint in proof.complaints}
 
 
 def _report_findings(terminalreporter: Any, config: pytest.Config) -> None:
@@ -250,7 +250,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{trial.fault}  <-  {killers}{more}")
     terminalreporter.section(f"{len(_proven(proof))} findings proven, {len(proof.complaints)} complaints")
     for complaint in proof.complaints:
-        terminalreporter.write_line(complaint, red=True)
+        terminalreporter.write_line(str(complaint), red=True)
 
 
 def _prove(session: pytest.Session) -> Any:

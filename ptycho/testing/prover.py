@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ptycho.testing import fault as faults
+from ptycho.testing.complaint import Complaint
 from ptycho.testing.fault import Fault
 
 KILLING: tuple[type[BaseException], ...] = (AssertionError, pytest.fail.Exception)
@@ -72,11 +73,12 @@ class Proof:
 
     clean: tuple[Trial, ...]
     faulty: tuple[Trial, ...]
-    complaints: tuple[str, ...] = field(default=())
+    complaints: tuple[Complaint, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
+        """Return JSON values; a complaint is told in words, too."""
+        told = [{**asdict(complaint), "says": str(complaint)} for complaint in self.complaints]
+        return {**asdict(self), "complaints": told}
 
 
 class Watch:
@@ -206,40 +208,43 @@ def in_parallel(starts: Iterable[Callable[[], Callable[[], Trial | None]]], jobs
 
 def complaints_of(
     live: Iterable[str], tests: Mapping[str, Sequence[str]], clean: Sequence[Trial], faulty: Sequence[Trial]
-) -> tuple[str, ...]:
+) -> tuple[Complaint, ...]:
     """Return what keeps each live finding from being proven."""
-    said = []
-    for trial in clean:
-        said += [
-            f"{trial.finding}: {o.test} does not pass clean: {o.status}: {o.why}"
-            for o in trial.outcomes
-            if o.status not in ("passed", "skipped")
-        ]
+    found = [
+        Complaint("not clean", trial.finding, test=o.test, reason=f"{o.status}: {o.why}")
+        for trial in clean
+        for o in trial.outcomes
+        if o.status not in ("passed", "skipped")
+    ]
     # What is skipped here proves nothing here, and is not asked to.
     skipped = {o.test for trial in clean for o in trial.outcomes if o.status == "skipped"}
-    tests = {name: [test for test in all_of if test not in skipped] for name, all_of in tests.items()}
     for name in live:
-        trials = [trial for trial in faulty if trial.finding == name]
-        if not tests.get(name):
-            said.append(f"{name}: has no test")
-        if not trials:
-            said.append(f"{name}: has no fault")
-        for trial in trials:
-            if not any(outcome.reached for outcome in trial.outcomes):
-                said.append(f"{trial.fault}: is never reached by the finding's tests")
-            elif not trial.killed_by:
-                accidents = {o.why for o in trial.outcomes if o.status == "accident"}
-                said.append(
-                    f"{trial.fault}: survives{'; accidents: ' + '; '.join(sorted(accidents)) if accidents else ''}"
-                )
-        if trials:
-            reached = {o.test for trial in trials for o in trial.outcomes if o.reached}
-            said += [
-                f"{name}: {test} is reached by none of its faults"
-                for test in tests.get(name, ())
-                if test not in reached
-            ]
-    return tuple(said)
+        left = [test for test in tests.get(name, ()) if test not in skipped]
+        found += _complaints_of_one(name, left, [trial for trial in faulty if trial.finding == name])
+    return tuple(found)
+
+
+def _complaints_of_one(name: str, tests: Sequence[str], trials: Sequence[Trial]) -> Iterator[Complaint]:
+    if not tests:
+        yield Complaint("no test", name)
+    if not trials:
+        yield Complaint("no fault", name)
+        return
+    for trial in trials:
+        if not any(outcome.reached for outcome in trial.outcomes):
+            yield Complaint("not reached", name, trial.fault)
+        elif not trial.killed_by:
+            accidents = sorted({o.why for o in trial.outcomes if o.status == "accident"})
+            yield Complaint(
+                "survives",
+                name,
+                trial.fault,
+                reason=f"accidents: {'; '.join(accidents)}" if accidents else "",
+            )
+    reached = {o.test for trial in trials for o in trial.outcomes if o.reached}
+    for test in tests:
+        if test not in reached:
+            yield Complaint("test not reached", name, test=test)
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

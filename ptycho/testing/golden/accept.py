@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ptycho.base.errors import GoldenError
+from ptycho.testing.complaint import Complaint
 from ptycho.testing.golden import files
 from ptycho.testing.golden.changes import Change
 from ptycho.testing.golden.files import Evidence
@@ -45,10 +48,15 @@ def accept(changes: Sequence[Change], reason: str, root: Path) -> list[str]:
     if not changes:
         raise GoldenError("nothing is proposed; run ptycho golden propose first")
     tests = [nodeid(change, root) for change in changes]
-    _, said = run_pytest(root, "--calibrate", "--golden-pending", *tests)
+    with tempfile.TemporaryDirectory(prefix="ptycho-accept-") as folder:
+        told = Path(folder) / "complaints.json"
+        _, output = run_pytest(root, "--calibrate", f"--calibrate-json={told}", "--golden-pending", *tests)
+        if not told.is_file():
+            raise GoldenError(f"calibration ended early: {(output.strip().splitlines() or ['no word'])[-1]}")
+        complaints = [Complaint(**values) for values in json.loads(told.read_text(encoding="utf-8"))]
     refused, accepted = [], []
-    for change in changes:
-        why = refusal(change, said)
+    for change, test in zip(changes, tests, strict=True):
+        why = refusal(change, [each.reason for each in complaints if each.test.endswith(test)])
         if why:
             refused.append(f"{change.path.with_suffix('')}: {why}")
         else:
@@ -59,14 +67,16 @@ def accept(changes: Sequence[Change], reason: str, root: Path) -> list[str]:
     return accepted
 
 
-def refusal(change: Change, said: str) -> str:
-    """Return why a proposal that was calibrated may not be accepted, nothing where it may."""
+def refusal(change: Change, complaints: Sequence[str]) -> str:
+    """Return why a proposal that was calibrated may not be accepted, nothing where it may.
+
+    `complaints` are what its calibration found wrong.
+    """
     from ptycho.testing.golden import fixture
 
     record = files.read_record(files.pending_of(change.path))
-    complaints = [line for line in said.splitlines() if line.partition(": ")[0].endswith(f"::{record.test}")]
     if complaints:
-        return complaints[0].partition(": ")[2]
+        return complaints[0]
     lacking = fixture.missing_evidence(record)
     if lacking or record.evidence is None:
         return lacking

@@ -24,6 +24,7 @@ import pytest
 from ptycho.base.errors import GoldenError
 from ptycho.testing import fault as faults
 from ptycho.testing import prover
+from ptycho.testing.complaint import Complaint
 from ptycho.testing.fault import Fault
 from ptycho.testing.golden import compare, conditions, files, fixture
 from ptycho.testing.golden.files import Evidence, Record
@@ -37,7 +38,7 @@ class Result:
     """What a calibration says: a line for each golden, and what is wrong."""
 
     lines: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _subjects(session: pytest.Session, result: Result) -> Iterator[Subject]:
         try:
             yield Subject(item, path, *files.read(path))
         except GoldenError as error:
-            result.complaints.append(f"{item.nodeid}: {error}")
+            result.complaints.append(Complaint("golden", test=item.nodeid, reason=str(error)))
 
 
 def _noise(
@@ -94,14 +95,15 @@ def _noise(
             nodeid = subject.item.nodeid
             made = conditions.kept(place, nodeid)
             if made is None:
-                result.complaints.append(f"{nodeid}: computes nothing under {condition!r}")
+                result.complaints.append(
+                    Complaint("golden", test=nodeid, reason=f"computes nothing under {condition!r}")
+                )
                 continue
             apart = compare.noise(made[0], subject.arrays, made[1])
             broken = [name for name, value in apart.items() if not math.isfinite(value)]
             if broken:
-                result.complaints.append(
-                    f"{nodeid}: {', '.join(broken)} under {condition!r}: another shape, kind or whole number than stored"
-                )
+                reason = f"{', '.join(broken)} under {condition!r}: another shape, kind or whole number than stored"
+                result.complaints.append(Complaint("golden", test=nodeid, reason=reason))
             else:
                 found.setdefault(nodeid, {})[condition] = apart
     return found
@@ -194,9 +196,8 @@ def _conclude(
         name for name, apart in noise.get(conditions.AGAIN, {}).items() if apart > allowed[name].relative
     ]
     if stale:
-        result.complaints.append(
-            f"{subject.item.nodeid}: {', '.join(stale)} does not come out again as stored: regenerate or propose it first"
-        )
+        reason = f"{', '.join(stale)} does not come out again as stored: regenerate or propose it first"
+        result.complaints.append(Complaint("golden", test=subject.item.nodeid, reason=reason))
         return
     floors = {c: {n: v for n, v in by_name.items() if v} for c, by_name in noise.items()}
     record = replace(subject.record, evidence=Evidence(subject.record.sha256, floors, {}, 0))
@@ -217,7 +218,7 @@ def _conclude(
     )
     lacking = fixture.missing_evidence(record)
     if lacking:
-        result.complaints.append(f"{subject.item.nodeid}: {lacking}")
+        result.complaints.append(Complaint("golden", test=subject.item.nodeid, reason=lacking))
 
 
 def _effect(by_array: Mapping[str, float], bands: Mapping[str, compare.Band]) -> float:

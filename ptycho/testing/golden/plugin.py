@@ -5,6 +5,8 @@ Loaded with every pytest run of an environment that has the package, so that it 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="compute every golden under each condition and each fault, and write what its tolerance rests on",
     )
+    group.addoption("--calibrate-json", metavar="FILE", help="with --calibrate: write what is wrong as JSON")
     group.addoption(
         "--golden-propose",
         action="store_true",
@@ -132,6 +135,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     findings.preload(config)
     config.stash[CALIBRATION] = result = calibrate.calibrate(session, registered, jobs, killing)
     session.testsfailed = len(result.complaints)
+    if config.option.calibrate_json:
+        told = [dataclasses.asdict(complaint) for complaint in result.complaints]
+        Path(config.option.calibrate_json).write_text(json.dumps(told), encoding="utf-8")
     return True
 
 
@@ -172,8 +178,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("golden x noise floor x separation")
         for line in result.lines:
             terminalreporter.write_line(line)
-        for line in result.complaints:
-            terminalreporter.write_line(line, red=True)
+        for complaint in result.complaints:
+            terminalreporter.write_line(str(complaint), red=True)
     for line in _said(config):
         terminalreporter.write_line(f"golden: {line}", red=True)
 

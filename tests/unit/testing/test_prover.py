@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -176,6 +177,30 @@ def _registered():
     return any(point.value == "ptycho.testing.plugin" for point in entry_points(group="pytest11"))
 
 
+SLOW = """
+import time
+import product
+import pytest
+
+
+@pytest.mark.finding("SLOW")
+def test_slow():
+    product.double(1)
+    time.sleep(20)
+"""
+
+
+@pytest.mark.slow
+def test_a_limit_of_less_than_a_second_is_one(tmp_path):
+    """int(0.5) seconds were no limit."""
+    fault = 'from ptycho.testing.fault import Fault\nFAULTS = (Fault("SLOW", "wrong", "product:double", lambda f: f),)\n'
+    began = time.monotonic()
+    code, text, _ = prove(project(tmp_path, SLOW, ["SLOW"], fault), "--prove-limit", "0.5")
+    assert code == 1
+    assert "a limit of 0.5 s" in text
+    assert time.monotonic() - began < 15
+
+
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory):
     folder = project(tmp_path_factory.mktemp("project"))
@@ -185,7 +210,7 @@ def proof(tmp_path_factory):
 
 
 def complaints(proof, name):
-    return [text for text in proof[2]["complaints"] if text.startswith(f"{name}:")]
+    return [each["says"] for each in proof[2]["complaints"] if each["finding"] == name]
 
 
 def trial(proof, fault):
@@ -369,6 +394,7 @@ class TestCensus:
         ),
         (["-o", "findings_errors=product:No"], {}, "findings_errors = product:No:"),
         (["--finding", "KILED"], {}, "--finding KILED: no live finding of that ID"),
+        (["--prove-limit", "0"], {}, "--prove-limit 0: must be more than 0 seconds"),
         (["--finding", "KILLED", "-k", "blind"], {}, "KILLED: has no test"),
         (["--force-regen"], {}, "golden files would agree with any fault"),
         (["--fault", "KILLED:wrong"], {}, "leave --fault out"),
