@@ -127,7 +127,8 @@ class Stage:
     @property
     def kind(self) -> type:
         """Type of the artifact."""
-        return self.home.KIND
+        kind: type = self.home.KIND
+        return kind
 
     @property
     def purpose(self) -> str:
@@ -181,12 +182,13 @@ class Stage:
 
     def passed(self, artifact: Any) -> bool | None:
         """Return the verdict of a stage that judges, None of any other."""
-        return self._optional("passed", lambda *_: None)(artifact)
+        found: bool | None = self._optional("passed", lambda *_: None)(artifact)
+        return found
 
     def heading(self, artifact: Any) -> str:
         """Return a verdict in words for the top of the report."""
         plain = "PASS" if self.passed(artifact) else "FAIL"
-        return self._optional("heading", lambda _: plain)(artifact)
+        return str(self._optional("heading", lambda _: plain)(artifact))
 
     def tables(self, artifact: Any) -> list[Table]:
         """Return the tables of the report: its own, or its telemetry."""

@@ -21,6 +21,8 @@ SUSPICIOUS_BYTES = 2**30
 def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """Read arrays of an NPZ without pickle, all or those of `keys` that exist.
 
+    Arrays are of any shape, as they were stored.
+
     Raises DataContractError for a missing, truncated, foreign or over-large file and for pickled arrays.
     """
     machine.check_file(path, DataContractError)

@@ -44,7 +44,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:
-    """Write an NPZ atomically; refuse arrays that would need pickle."""
+    """Write an NPZ atomically; refuse arrays that would need pickle.
+
+    Arrays are of any shape. Raises TypeError for an array of objects.
+    """
     for key, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"array {key!r} has dtype object and would need pickle")
@@ -54,7 +57,10 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write one NPY atomically; refuse an array that would need pickle."""
+    """Write one NPY atomically; refuse an array that would need pickle.
+
+    The array is of any shape.
+    """
     with replacing(path) as stream:
         np.save(stream, array, allow_pickle=False)
 

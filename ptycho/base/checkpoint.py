@@ -18,7 +18,10 @@ FILE = layout.CHECKPOINT
 
 
 def write(folder: Path, key: str, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write `state` (JSON values) and arrays of the work that `key` identifies."""
+    """Write `state` (JSON values) and arrays of the work that `key` identifies.
+
+    Arrays are of any shape.
+    """
     text = np.array(json.dumps({"key": key, **state}))
     atomic.write_arrays(folder / FILE, {**arrays, "_state": text})
 
@@ -30,6 +33,8 @@ def read(
     damaged: str,
 ) -> T | None:
     """Return what `parse` makes of the state and the arrays in a folder; None where there is no checkpoint.
+
+    Arrays are of any shape, as they were written.
 
     Raises RunDirectoryError, in the words of `damaged` where `parse` cannot make anything of it, and where the key is
     another one.

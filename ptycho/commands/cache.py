@@ -43,7 +43,7 @@ def clear(*, cache: str | None = None) -> int:
 
 def _named(cache: str | None) -> Store:
     """Return the store that a command is about; raise ConfigError for none."""
-    store = prepare.store_named(cache)
+    store: Store | None = prepare.store_named(cache)
     if store is None:
         raise ConfigError("--cache none names no folder")
     return store

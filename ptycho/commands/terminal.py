@@ -215,7 +215,8 @@ class Bars:
             disable=not self._live,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._bars.start()
+        if self._live:  # elsewhere older releases of rich write an empty line
+            self._bars.start()
         return self._listen
 
     def _listen(self, progress: Progress) -> None:
@@ -233,4 +234,5 @@ class Bars:
         )
 
     def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
+        if self._live:
+            self._bars.stop()

@@ -64,7 +64,10 @@ def _amplitudes(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
 
 
 def whole(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Return the amplitudes of object and truth over the truth's frame, 0 where nothing was reconstructed."""
+    """Return the amplitudes of object and truth over the truth's frame, 0 where nothing was reconstructed.
+
+    Both are (H, W) float64.
+    """
     truth = truth_of(case)
     pair = frames.compare_frames(case.get("stitch"), truth, case.config.evaluation.coverage_threshold)
     (left, top), (height, width) = pair.origin_xy, pair.mask.shape
@@ -74,7 +77,10 @@ def whole(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def describe(label: str, made: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Return bias, percentiles, correlation, ratio and what a factor mends, of amplitudes of the same pixels."""
+    """Return bias, percentiles, correlation, ratio and what a factor mends, of amplitudes of the same pixels.
+
+    Both amplitudes are (K,) float64, pixel by pixel.
+    """
     if not np.isfinite(made).all():
         return {f"{label}: finite": "no"}
     difference = made - truth

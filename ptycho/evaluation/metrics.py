@@ -65,7 +65,10 @@ def phase_metrics(pair: Comparison) -> dict[str, float]:
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Pearson's correlation; NaN where one side is flat or not finite."""
+    """Return Pearson's correlation; NaN where one side is flat or not finite.
+
+    Both sides are real and of one shape, (K,) or any other.
+    """
     if a.size < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.nan
     if a.std() <= FLAT * abs(a.mean()) or b.std() <= FLAT * abs(b.mean()):
@@ -118,7 +121,10 @@ def fourier_ring_correlation(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float) -> float:
-    """Return the frequency where the FRC first falls below `level` (linear); Nyquist if never, NaN if undefined."""
+    """Return the frequency where the FRC first falls below `level` (linear); Nyquist if never, NaN if undefined.
+
+    Both `frequencies`, cycles/px, and `frc` are (K,) float64.
+    """
     if not np.isfinite(frc).all() or not len(frc):
         return math.nan
     below = np.flatnonzero(frc < level)

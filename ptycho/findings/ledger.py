@@ -46,7 +46,10 @@ def selectors() -> dict[str, list[str]]:
 
 
 def collect(tests: Path) -> dict[str, list[str]]:
-    """Return the tests below a folder that carry ``@pytest.mark.finding("ID")``, by ID, as pytest names them."""
+    """Return the tests below a folder that carry ``@pytest.mark.finding("ID")``, by ID, as pytest names them.
+
+    Raises LedgerError for a file that is no Python.
+    """
     found: dict[str, list[str]] = {}
     for path in sorted(tests.rglob("test_*.py")):
         file = path.relative_to(tests.parent).as_posix()

@@ -179,13 +179,19 @@ def seal_of(text: str) -> str:
 
 
 def digest(array: np.ndarray) -> str:
-    """Return the SHA-256 of an array's dtype, shape and bytes."""
+    """Return the SHA-256 of an array's dtype, shape and bytes.
+
+    The array is of any shape.
+    """
     array = np.ascontiguousarray(array)
     return hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def get_weights(model: Any) -> dict[str, np.ndarray]:
-    """Return copies of a model's weights by name."""
+    """Return copies of a model's weights by name.
+
+    Arrays are of any shape, float32.
+    """
     return {
         variable.path: np.array(variable.numpy() if hasattr(variable, "numpy") else variable)
         for variable in model.weights
@@ -193,7 +199,10 @@ def get_weights(model: Any) -> dict[str, np.ndarray]:
 
 
 def set_weights(model: Any, weights: Mapping[str, np.ndarray], source: str = "bundle") -> None:
-    """Set a model's weights by name; raise BundleError where names or shapes do not match exactly."""
+    """Set a model's weights by name; raise BundleError where names or shapes do not match exactly.
+
+    Arrays are of any shape, float32.
+    """
     variables = {variable.path: variable for variable in model.weights}
     missing, extra = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
     if missing or extra:
@@ -210,7 +219,10 @@ def set_weights(model: Any, weights: Mapping[str, np.ndarray], source: str = "bu
 
 
 def check_digests(path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, str]) -> None:
-    """Raise BundleError where arrays are not those whose digests a bundle lists."""
+    """Raise BundleError where arrays are not those whose digests a bundle lists.
+
+    Arrays are of any shape.
+    """
     if set(arrays) != set(expected):
         odd = sorted(set(arrays) ^ set(expected))
         raise BundleError(f"{path}: arrays missing or added: {', '.join(odd[:3])}")

@@ -60,5 +60,8 @@ class ClassicNetwork(keras.layers.Layer):
 
 
 def polar(amplitude: Tensor, phase: Tensor) -> Pair:
-    """Combine amplitude and phase to A exp(i phi)."""
+    """Combine amplitude and phase to A exp(i phi).
+
+    Both are (B, M, M); the phase is in rad.
+    """
     return amplitude * ops.cos(phase), amplitude * ops.sin(phase)

@@ -86,6 +86,8 @@ def physics_alone(bundle: bundles.Bundle) -> bundles.Bundle:
 def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """Return an array to be filled: in memory, or where it is large on a file that vanishes with it.
 
+    The array is of any shape.
+
     Raises RunDirectoryError where there is no room for it.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -125,7 +127,11 @@ def build_model(bundle: bundles.Bundle, canvas_px: int) -> Any:
 def predict_rows(
     model: Any, bundle: bundles.Bundle, container: PtychoDataContainer, rows: np.ndarray, size: int
 ) -> dict[str, np.ndarray]:
-    """Predict the groups `rows`; a partial batch is filled up to `size`, so that one graph serves all."""
+    """Predict the groups `rows`; a partial batch is filled up to `size`, so that one graph serves all.
+
+    `rows` are (b,) int64; every array that comes back has b entries along its first axis, see
+    :class:`ptycho.physics.stitching.Prediction`: (b, M, M) and (b,).
+    """
     from ptycho.network import network
 
     filled = np.resize(rows, size)

@@ -18,12 +18,17 @@ RATE_FLOOR = 1e-6
 
 
 def poisson_nll(rate: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean over pixels of rate - counts * log(rate), without the constant log(counts!)."""
+    """Return the mean over pixels of rate - counts * log(rate), without the constant log(counts!).
+
+    Both are (B, C, N, N), in counts.
+    """
     return ops.mean(rate - counts * ops.log(rate + RATE_FLOOR))
 
 
 def amplitude_error(predicted: Tensor, measured: Tensor) -> Tensor:
     """Return sum (A_pred - A)^2 / sum A^2.
+
+    Both are (B, C, N, N), in square roots of counts.
 
     Twice the numerator is the Gaussian limit of the Poisson likelihood's excess over its minimum
     (variance-stabilised counts), so this is the well-conditioned form of the same fit.
@@ -32,12 +37,17 @@ def amplitude_error(predicted: Tensor, measured: Tensor) -> Tensor:
 
 
 def absolute_error(predicted: Tensor, measured: Tensor) -> Tensor:
-    """Return sum |A_pred - A| / sum A."""
+    """Return sum |A_pred - A| / sum A.
+
+    Both are (B, C, N, N), in square roots of counts.
+    """
     return ops.sum(ops.abs(predicted - measured)) / ops.maximum(ops.sum(measured), 1e-12)
 
 
 def total_variation(obj: Pair, weight: Tensor, unit: float) -> Tensor:
     """Return the mean over lit pixels of |O[y, x+1] - O[y, x]| + |O[y+1, x] - O[y, x]|, in units of `unit`.
+
+    `obj` is a pair of (B, M, M), `weight` its illumination, (B, M, M).
 
     Real and imaginary parts are added. Only pixels with weight > 0.1 on both sides count.
     """
@@ -54,6 +64,8 @@ def loss_terms(
     config: LossConfig, predicted: Tensor, measured: Tensor, obj: Pair, weight: Tensor, unit: float
 ) -> dict[str, Tensor]:
     """Return the enabled terms, unweighted, by their name in the config.
+
+    `predicted` and `measured` are (B, C, N, N), `obj` a pair of (B, M, M), `weight` (B, M, M).
 
     A term with weight 0 is not computed: a NaN in it would poison the total all the same.
     """

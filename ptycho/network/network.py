@@ -32,11 +32,17 @@ class PhotonScale(keras.layers.Layer):
         self.built = True
 
     def call(self, amplitude: pairs.Tensor) -> pairs.Tensor:
-        """Return amplitude / exp(log_scale)."""
+        """Return amplitude / exp(log_scale).
+
+        Amplitudes are (B, N, N, C) or any other shape.
+        """
         return amplitude * ops.exp(-self.log_scale)
 
     def undo(self, amplitude: pairs.Tensor) -> pairs.Tensor:
-        """Return amplitude * exp(log_scale)."""
+        """Return amplitude * exp(log_scale).
+
+        Amplitudes are (B, C, N, N) or any other shape.
+        """
         return amplitude * ops.exp(self.log_scale)
 
 
@@ -101,6 +107,8 @@ class PtychoModel(keras.Model):
 
     def call(self, inputs: dict[str, pairs.Tensor], training: bool = False) -> dict[str, pairs.Tensor]:
         """Reconstruct a batch of groups.
+
+        Amplitudes are (B, N, N, C) or any other shape.
 
         Returns
         -------

@@ -109,7 +109,10 @@ def summed_intensity(waves: list[Pair]) -> Tensor:
 
 
 def over_background(intensity: Tensor) -> Tensor:
-    """Return the modulus over the background of a gradient step; see :data:`DARK_MODULUS`."""
+    """Return the modulus over the background of a gradient step; see :data:`DARK_MODULUS`.
+
+    The modulus is (B, C, N, N).
+    """
     return ops.sqrt(intensity + DARK_MODULUS**2)
 
 

@@ -71,12 +71,18 @@ class Schedule:
 
     @property
     def held_out(self) -> ClusteredData:
-        """The clusters that are validated on; where none are held out, some that train."""
+        """The clusters that are validated on; where none are held out, some that train.
+
+        `clusters` are (B, L) rows of patterns.
+        """
         rows = self.validation if len(self.validation) else self.first[:CALIBRATION_CLUSTERS]
         return self._data(rows)
 
     def order(self, epoch: int, count: int) -> np.ndarray:
-        """Return the order in which an epoch visits its clusters."""
+        """Return the order in which an epoch visits its clusters.
+
+        That is a permutation (count,) int64.
+        """
         return np.random.default_rng([self.config.seed, 1, epoch - 1]).permutation(count)
 
     def _data(self, rows: np.ndarray) -> ClusteredData:
@@ -133,7 +139,10 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
 
 
 def held_out(clusters: np.ndarray, patterns: int, fraction: float) -> int:
-    """Return how many of the last clusters hold, together, the number of patterns nearest to a `fraction` of all."""
+    """Return how many of the last clusters hold, together, the number of patterns nearest to a `fraction` of all.
+
+    `clusters` are (B, L) rows of patterns.
+    """
     wanted, best, count = fraction * patterns, 0, 0
     seen: set[int] = set()
     for taken, members in enumerate(reversed(clusters[1:]), 1):

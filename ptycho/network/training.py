@@ -196,6 +196,8 @@ class Trainer:
     ) -> tuple[dict[str, float], np.ndarray]:
         """Make one optimizer step from the weights `before`, all in a row, and return its logs and the weights after it.
 
+        `rows` are (b,) int64, weights (W,) float32.
+
         Raises TrainingDiverged if it leaves anything non-finite.
         """
         from ptycho.network import network
@@ -217,6 +219,8 @@ class Trainer:
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Measure on patterns that are never trained on; where none are held out, on clusters that train.
+
+        Raises TrainingDiverged where a number that it measures is not finite.
 
         `val_error` is sum (A_pred - A)^2 / sum A^2 over all patterns of all clusters, each counted once.
         """
@@ -344,7 +348,7 @@ def _first_nonfinite(model: Any, inputs: dict[str, np.ndarray], before: np.ndarr
     model.compute_loss(y_pred=out)
     for name, value in model.get_metrics_result().items():
         if not math.isfinite(float(value)):
-            return name.replace("loss_", "loss term ")
+            return str(name.replace("loss_", "loss term "))
     for variable, value in zip(variables, np.split(after, ends), strict=True):
         if not np.isfinite(value).all():
             return f"gradient of {variable.path}"

@@ -25,6 +25,8 @@ RELATIVE_SIGN = -1
 def group_offsets(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split group coordinates into the group's mean position and the members' relative offsets.
 
+    Raises DataContractError where `coords` are not (B, 1, 2, C).
+
     Parameters
     ----------
     coords : (B, 1, 2, C) float
@@ -66,12 +68,12 @@ def canvas_offsets(offsets: np.ndarray, relative: np.ndarray) -> tuple[np.ndarra
 def member_positions(offsets: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Return the absolute positions (B*C, 2) [x, y] of all members, row b*C + c for member c of group b."""
     positions = offsets + RELATIVE_SIGN * relative
-    return positions[:, 0].transpose(0, 2, 1).reshape(-1, 2)
+    return np.asarray(positions[:, 0].transpose(0, 2, 1).reshape(-1, 2))
 
 
 def stack_channels(positions: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Gather positions (M, 2) [x, y] into group coordinates (B, 1, 2, C) by member `indices` (B, C)."""
-    return positions[indices].transpose(0, 2, 1)[:, None]
+    return np.asarray(positions[indices].transpose(0, 2, 1)[:, None])
 
 
 def channel_to_grid(channel: int, gridsize: int) -> tuple[int, int]:
@@ -90,7 +92,10 @@ def channels_to_flat(groups: np.ndarray) -> np.ndarray:
 
 
 def flat_to_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Turn (B*C, N, N) into (B, N, N, C); the inverse of :func:`channels_to_flat`."""
+    """Turn (B*C, N, N) into (B, N, N, C); the inverse of :func:`channels_to_flat`.
+
+    Raises DataContractError where B*C is no multiple of C.
+    """
     if len(images) % channels:
         raise DataContractError(f"{len(images)} images do not make groups of {channels}")
     return np.moveaxis(images.reshape(-1, channels, *images.shape[1:]), 1, -1)
@@ -104,7 +109,7 @@ def translate(image: np.ndarray, shift_xy: tuple[float, float]) -> np.ndarray:
     dx, dy = shift_xy
     height, width = image.shape
     top_left = np.array([[-dx, -dy]])
-    return extract_windows(image, top_left, (height, width))[0]
+    return np.asarray(extract_windows(image, top_left, (height, width))[0])
 
 
 def extract_patches(obj: np.ndarray, positions: np.ndarray, size: int) -> np.ndarray:
@@ -127,7 +132,7 @@ def extract_windows(image: np.ndarray, top_left_xy: np.ndarray, shape: tuple[int
     real = _weights_dtype(image)
     fx, fy = (fraction[:, axis, None, None].astype(real) for axis in (0, 1))
     along_x = corners[:, :, :-1] * (1 - fx) + corners[:, :, 1:] * fx
-    return along_x[:, :-1] * (1 - fy) + along_x[:, 1:] * fy
+    return np.asarray(along_x[:, :-1] * (1 - fy) + along_x[:, 1:] * fy)
 
 
 def spread_windows(windows: np.ndarray, top_left_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +166,8 @@ def spread_windows(windows: np.ndarray, top_left_xy: np.ndarray) -> tuple[np.nda
 def canvas_frame(positions: np.ndarray, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Size a canvas that holds patches of side `size` at positions (M, 2) [x, y] px.
 
+    Raises CanvasError for positions of another shape, and for none.
+
     Returns
     -------
     origin_xy : (int, int)
@@ -187,7 +194,10 @@ def inside_object(positions: np.ndarray, shape: tuple[int, int], margin_px: floa
 
 
 def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """Return the central size x size part of the last two axes; for odd margins the extra pixel is dropped at the end."""
+    """Return the central size x size part of the last two axes; for odd margins the extra pixel is dropped at the end.
+
+    `image` is (..., H, W). Raises CanvasError for a size that it does not hold.
+    """
     rows, cols = image.shape[-2:]
     if size > min(rows, cols) or size < 1:
         raise CanvasError(f"cannot crop {size} px out of {rows} x {cols}")

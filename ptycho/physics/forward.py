@@ -24,6 +24,8 @@ CHUNK = 256
 def far_field_amplitude(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
     """Return the diffraction amplitudes (M, N, N) of object patches (M, N, N) under probe modes (P, N, N).
 
+    Raises DataContractError for arrays of other shapes.
+
     Real, >= 0, of the precision of the inputs.
     """
     if patches.ndim != 3 or probe.shape[1:] != patches.shape[1:]:
@@ -34,7 +36,7 @@ def far_field_amplitude(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
     for mode in probe:
         field = fft.fft2(patches * mode, norm="ortho", workers=-1)
         intensity += field.real**2 + field.imag**2
-    return fft.fftshift(np.sqrt(intensity), axes=(-2, -1))
+    return np.asarray(fft.fftshift(np.sqrt(intensity), axes=(-2, -1)))
 
 
 def scan_amplitudes(

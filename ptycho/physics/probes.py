@@ -57,7 +57,7 @@ def idealized_probe(N: int, relative_width: float = 0.7) -> np.ndarray:
     offset = np.arange(N) - (N - 1) / 2
     window = np.exp(-0.5 * (offset / sigma) ** 2)
     disk = (np.outer(window, window) > 0.5).astype(float)
-    return ndimage.gaussian_filter(disk, 1.0) + 1e-9
+    return np.asarray(ndimage.gaussian_filter(disk, 1.0) + 1e-9)
 
 
 def zone_plate_probe(N: int) -> np.ndarray:
@@ -78,17 +78,19 @@ def zone_plate_probe(N: int) -> np.ndarray:
         + 0.9 * radius**3 * np.cos(3 * (angle + 0.3))  # trefoil
     )
     field = fft.fftshift(fft.ifft2(fft.ifftshift(pupil * np.exp(1j * aberration))))
-    return field / np.abs(field).max()
+    return np.asarray(field / np.abs(field).max())
 
 
 def normalization_mask(N: int) -> np.ndarray:
     """Return the disk (N, N) of radius N//4 around the half-pixel centre: 812 px at N = 64."""
     offset = np.arange(N) - N / 2 + 0.5
-    return np.hypot(offset[:, None], offset[None, :]) < N // 4
+    return np.asarray(np.hypot(offset[:, None], offset[None, :]) < N // 4)
 
 
 def normalize_probe(probe: np.ndarray, scale: float) -> np.ndarray:
     """Scale the probe (P, N, N) so that mean |mask * P| over all N^2 pixels is 1/scale.
+
+    Raises DataContractError for a probe that is dark where it is measured.
 
     For several modes |P| is the root of their summed intensities. The mask enters the factor only.
     Applying it twice changes nothing.
@@ -134,4 +136,4 @@ def is_twin_ambiguous(probe: np.ndarray, tolerance: float = 0.02) -> bool:
 
 
 def _smooth_step(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(x))
+    return np.asarray(0.5 * (1 + np.tanh(x)))

@@ -57,6 +57,8 @@ class Scales:
     def undo(self, prediction: np.ndarray, trained_photon_scale: float) -> np.ndarray:
         """Bring an object in the network's units back to the units of the scan's object.
 
+        `prediction` is complex or real, of any shape.
+
         Parameters
         ----------
         prediction : complex array
@@ -91,7 +93,10 @@ def photon_noise(diffraction: np.ndarray, photon_scale: float) -> float:
 
 
 def mean_energy(diffraction: np.ndarray, rows: np.ndarray | None = None) -> float:
-    """Return the mean of sum_xy X^2 over the patterns `rows` (repeats count), default all."""
+    """Return the mean of sum_xy X^2 over the patterns `rows` (repeats count), default all.
+
+    `diffraction` is (M, N, N), `rows` any shape of int64. Raises ScaleError where there is no pattern.
+    """
     energies = pattern_energies(diffraction)
     energies = energies if rows is None else energies[rows]
     if len(energies) == 0:
@@ -100,7 +105,10 @@ def mean_energy(diffraction: np.ndarray, rows: np.ndarray | None = None) -> floa
 
 
 def statistical_scale(energy: float, N: int) -> float:
-    """Return g = (N/2) / sqrt(energy), which gives patterns of mean `energy` the mean energy (N/2)^2."""
+    """Return g = (N/2) / sqrt(energy), which gives patterns of mean `energy` the mean energy (N/2)^2.
+
+    Raises ScaleError for an energy that is not finite and above 0.
+    """
     if not (math.isfinite(energy) and energy > 0):
         raise ScaleError(f"mean pattern energy must be finite and > 0; got {energy!r}")
     return (N / 2) / math.sqrt(energy)
@@ -108,6 +116,8 @@ def statistical_scale(energy: float, N: int) -> float:
 
 def closed_form(nphotons: float, N: int) -> float:
     """Return the photon scale s = sqrt(nphotons) / (N/2) of amplitudes whose mean energy is (N/2)^2.
+
+    Raises ScaleError for a number of photons that is not above 0.
 
     Right for the array that the statistical scale was applied to, and for no other.
     """
@@ -153,7 +163,10 @@ def measure(
 
 
 def least_squares_factor(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Return the real c that minimises sum (c * prediction - truth)^2; NaN where the prediction is zero."""
+    """Return the real c that minimises sum (c * prediction - truth)^2; NaN where the prediction is zero.
+
+    Both are of one shape, (K,) or any other.
+    """
     denominator = float(np.sum(np.square(prediction, dtype=np.float64)))
     if denominator == 0:
         return math.nan

@@ -91,7 +91,7 @@ class Prediction:
     @property
     def size(self) -> int:
         """Side M of the patches, px."""
-        return self.patches.shape[-1]
+        return int(self.patches.shape[-1])
 
     def chunks(self, count: int = CHUNK) -> Iterator[PatchChunk]:
         """Yield the patches `count` at a time, the last chunk partial."""
@@ -145,7 +145,7 @@ class Reconstruction:
 
     def to_canvas(self, positions: np.ndarray) -> np.ndarray:
         """Turn object-frame positions (M, 2) [x, y] into positions on this canvas."""
-        return np.asarray(positions, float) - np.asarray(self.origin_xy, float)
+        return np.asarray(np.asarray(positions, float) - np.asarray(self.origin_xy, float))
 
 
 class Canvas:
@@ -195,7 +195,7 @@ class Canvas:
         real, imaginary, total = self._sums[:, : self.shape[0], : self.shape[1]]
         values = real + 1j * imaginary
         with np.errstate(invalid="ignore"):  # as in _add_block
-            return np.divide(values, total, out=np.zeros_like(values), where=total > 0)
+            return np.asarray(np.divide(values, total, out=np.zeros_like(values), where=total > 0))
 
     @property
     def weight(self) -> np.ndarray:
@@ -286,11 +286,14 @@ def coverage_map(
 def illumination(probe: np.ndarray) -> np.ndarray:
     """Return sum_p |P_p|^2 / max (N, N) float32."""
     intensity = np.sum(np.abs(probe) ** 2, axis=0)
-    return (intensity / intensity.max()).astype(np.float32)
+    return np.asarray((intensity / intensity.max()).astype(np.float32))
 
 
 def from_arrays(patches: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> Prediction:
-    """Wrap patches whose patterns are not known as a :class:`Prediction`."""
+    """Wrap patches whose patterns are not known as a :class:`Prediction`.
+
+    `patches` (B, M, M) complex64, `weights` (B, M, M) float32, `positions` (B, 2) [x, y] px.
+    """
     unknown = np.zeros(len(patches))
     return Prediction(patches, weights, np.asarray(positions, float), unknown, unknown)
 

@@ -74,7 +74,7 @@ def _drawn(picture: Picture, result: PipelineResult, cache: Store | None) -> byt
     key = pictures.key(picture, result)
     entry = cache.find(row, key) if cache is not None else None
     if entry is not None:
-        return entry.load(row, {})
+        return bytes(entry.load(row, {}))
     png = pictures.draw(picture, result)
     if cache is not None:
         known = {"digest": identity.digest(png), "telemetry": row.telemetry(png), "notes": (), "passed": None}

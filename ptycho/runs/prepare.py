@@ -24,7 +24,10 @@ SAME_PROBE = 1e-3
 
 
 def store_named(cache: str | None, fresh: bool = False) -> Any:
-    """Return the store that `cache` names, by default the user's; None for `none`."""
+    """Return the store that `cache` names, by default the user's; None for `none`.
+
+    Raises ConfigError where `PTYCHO_CACHE_GIB` is no number.
+    """
     import platformdirs
 
     from ptycho.artifacts import store
@@ -41,7 +44,10 @@ def store_named(cache: str | None, fresh: bool = False) -> Any:
 
 
 def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, resume: bool = False) -> Any:
-    """Return how a run is executed."""
+    """Return how a run is executed.
+
+    Raises ConfigError for a batch of less than one group.
+    """
     from ptycho.artifacts.stage import Execution
 
     if batch_size < 1:

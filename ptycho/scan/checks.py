@@ -33,7 +33,10 @@ def check_scan(raw: RawData) -> None:
 
 
 def whole_numbers(index: np.ndarray) -> np.ndarray:
-    """Return a scan index as int64; raise DataContractError where it holds anything else."""
+    """Return a scan index as int64; raise DataContractError where it holds anything else.
+
+    The index is (M,).
+    """
     if index.dtype.kind in "iub":
         return index.astype(np.int64)
     whole = np.isfinite(index) & (np.abs(index) < 2**53) & (index == np.floor(index))
@@ -99,7 +102,10 @@ def check_values(raw: RawData) -> None:
 
 
 def check_positions(raw: RawData) -> None:
-    """Positions must be pixels, and must lie in the object where one is given."""
+    """Positions must be pixels, and must lie in the object where one is given.
+
+    Raises DataContractError where they are not.
+    """
     reach = np.ptp(raw.positions, axis=0).max()
     if len(raw) > 1 and reach == 0:
         raise DataContractError(

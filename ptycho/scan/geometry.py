@@ -197,6 +197,8 @@ def compare(raw: RawData) -> Geometry:
 def sample_rows(positions: np.ndarray, N: int) -> np.ndarray:
     """Return the rows of up to `PATTERNS` patterns that overlap the one nearest to the median position.
 
+    `positions` are (M, 2) [x, y] px; the rows are (m,) int64.
+
     Those within N/2, evenly drawn, or the nearest where there are fewer.
     """
     tree = cKDTree(positions)

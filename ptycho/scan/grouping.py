@@ -81,7 +81,10 @@ def group(
 def consecutive_groups(
     count: int, channels: int, n_groups: int | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return (B, C) indices of groups that stand one after the other, all or `n_groups` drawn of them."""
+    """Return (B, C) indices of groups that stand one after the other, all or `n_groups` drawn of them.
+
+    Raises GroupingError where the patterns make no such groups, or fewer than are asked for.
+    """
     if count % channels:
         raise GroupingError(f"{count} patterns cannot be read as consecutive groups of {channels}")
     everything = np.arange(count).reshape(-1, channels)
@@ -104,6 +107,8 @@ def nearest_groups(
     oversampling: bool = False,
 ) -> np.ndarray:
     """Return (B, C) member indices of groups around seeds of positions (M, 2).
+
+    Raises GroupingError where a scan is too small, or too many groups are asked for.
 
     Every member lies within the K-th neighbour distance of its seed; members of a group are distinct.
     """
@@ -159,11 +164,14 @@ def neighbours_of(tree: cKDTree, positions: np.ndarray, seeds: np.ndarray, k: in
     _, found = tree.query(positions[seeds], k=k + 1, workers=-1)
     is_seed = found == seeds[:, None]
     is_seed[~is_seed.any(axis=1), -1] = True
-    return found[~is_seed].reshape(len(seeds), k)
+    return np.asarray(found[~is_seed].reshape(len(seeds), k))
 
 
 def choose(candidates: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `size` of each row's candidates without replacement, in random order, all rows at once."""
+    """Draw `size` of each row's candidates without replacement, in random order, all rows at once.
+
+    `candidates` are (B, K) int64, the choice (B, size).
+    """
     order = rng.random(candidates.shape).argsort(axis=1)[:, :size]
     return np.take_along_axis(candidates, order, axis=1)
 

@@ -119,7 +119,7 @@ class ClusteredData(GroupedData):
         """Largest distance along an axis of the members of each cluster's groups from the centre of theirs (B,), px."""
         sources = self.nn_indices[:, : self.groups * self.gridsize**2]
         groups = GroupedData(self.raw, self.gridsize, sources.reshape(-1, self.gridsize**2))
-        return np.abs(groups.on_canvas[1]).reshape(*sources.shape, 2).max(axis=(1, 2))
+        return np.asarray(np.abs(groups.on_canvas[1]).reshape(*sources.shape, 2).max(axis=(1, 2)))
 
 
 @dataclass(frozen=True)

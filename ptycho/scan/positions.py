@@ -25,6 +25,8 @@ def grid_positions(
 ) -> np.ndarray:
     """Return the positions (B*C, 2) [x, y] of a dense raster of groups over one object.
 
+    Raises ConfigError where no group fits the object.
+
     Windows of ``N + (gridsize - 1) * offset`` px stand at a stride of ``outer_offset / 2``; in each, gridsize^2
     patches stand ``offset`` apart. Row b*C + c is member c (row-major) of group b.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class RawData:
 
     def _cast(self) -> None:
         """Bring every array to its type, and fill in those that are not there."""
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  frozen: set once, here
+        put = partial(object.__setattr__, self)  # frozen: set once, here
         put("xcoords", np.asarray(self.xcoords, np.float64))
         put("ycoords", np.asarray(self.ycoords, np.float64))
         with np.errstate(over="ignore"):  # an overflow becomes an infinity, which the checks name
@@ -69,8 +69,9 @@ class RawData:
             put("probe", probe[None] if probe.ndim == 2 else probe)
             if self.object_guess is not None:
                 put("object_guess", np.asarray(self.object_guess, np.complex64))
-        index = np.zeros(self.xcoords.shape) if self.scan_index is None else self.scan_index
-        put("scan_index", checks.whole_numbers(np.asarray(index)))
+        index: Any = self.scan_index
+        index = np.zeros(self.xcoords.shape) if index is None else np.asarray(index)
+        put("scan_index", checks.whole_numbers(index))
         for axis in ("x", "y"):
             start = getattr(self, f"{axis}coords_start")
             start = getattr(self, f"{axis}coords") if start is None else start
@@ -82,7 +83,7 @@ class RawData:
     @property
     def N(self) -> int:
         """Side of a diffraction pattern, px."""
-        return self.diff3d.shape[-1]
+        return int(self.diff3d.shape[-1])
 
     @cached_property
     def positions(self) -> np.ndarray:

@@ -87,6 +87,8 @@ def observe(
 ) -> tuple[np.ndarray, float]:
     """Diffract an object and count photons.
 
+    Raises ConfigError where the probe lights nothing of the object.
+
     Parameters
     ----------
     obj : (H, W) complex

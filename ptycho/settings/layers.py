@@ -89,6 +89,8 @@ def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 def parse_override(text: str) -> tuple[str, Any]:
     """Split ``path=value`` and read the value as TOML (`true`, `3`, `1e-3`, `"text"`), else as text.
 
+    Raises ConfigError for another form, or a path that is no parameter.
+
     `True`, `False` and `none` are understood too; `none` means the option's empty value.
     """
     path, equals, raw = text.partition("=")
@@ -124,4 +126,4 @@ def _is_choice(path: str, word: str) -> bool:
 def _nest(path: str, value: Any) -> dict[str, Any]:
     for part in reversed(path.split(".")):
         value = {part: value}
-    return value
+    return dict(value)

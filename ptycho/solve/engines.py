@@ -107,4 +107,5 @@ def solve(raw: RawData, config: SolverConfig | Params, **how: Any) -> Solution:
         A NaN or infinity appeared.
     """
     check(config)
-    return ENGINES[config.engine].home.solve(raw, config, **how)
+    found: Solution = ENGINES[config.engine].home.solve(raw, config, **how)
+    return found

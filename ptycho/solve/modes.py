@@ -44,4 +44,4 @@ def orthogonal(probe: np.ndarray) -> np.ndarray:
     most = np.argmax(np.abs(left), axis=0)
     phases = np.exp(1j * np.angle(left[most, np.arange(len(most))]))
     modes = (phases * strength)[:, None] * right
-    return modes.reshape(probe.shape).astype(np.complex64)
+    return np.asarray(modes.reshape(probe.shape).astype(np.complex64))

@@ -55,12 +55,12 @@ class Places:
                 f"{self.positions[row].tolist()} px would begin at {first[row].tolist()}, where [0, 0] to "
                 f"{self._last_corner.tolist()} are possible: give finite positions, and a canvas made for them"
             )
-        return first.astype(np.int64)
+        return np.asarray(first.astype(np.int64))
 
     @cached_property
     def fractions(self) -> np.ndarray:
         """How far (M, 2) [x, y] px beyond those the places lie, 0 <= f < 1, float32."""
-        return np.minimum(self._top_left - np.floor(self._top_left), 1 - 1e-6).astype(np.float32)
+        return np.asarray(np.minimum(self._top_left - np.floor(self._top_left), 1 - 1e-6).astype(np.float32))
 
     @property
     def _last_corner(self) -> np.ndarray:
@@ -99,7 +99,10 @@ class Places:
         kernels.add(_floats(canvas), added, *where, _parts(canvas), beside)
 
     def fill(self, canvas: np.ndarray, value: float, rows: np.ndarray) -> None:
-        """Set the pixels that the patches of `rows` touch, in place."""
+        """Set the pixels that the patches of `rows` touch, in place.
+
+        `canvas` is (H, W), `rows` (b,) int64.
+        """
         for x, y in self.corners[rows].tolist():
             canvas[y : y + self.size + 1, x : x + self.size + 1] = value
 

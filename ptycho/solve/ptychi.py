@@ -47,6 +47,8 @@ def solve(
 ) -> Solution:
     """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but nothing is kept to go on from, and `bad` is None.
 
+    Arrays are those of that function: `bad` (N, N) bool.
+
     Raises
     ------
     SolverDiverged

@@ -86,7 +86,10 @@ def solution_of(
 
 
 def put(start: Reconstruction, canvas: np.ndarray, origin_xy: tuple[int, int]) -> None:
-    """Write an object into a canvas, in place, where it was covered, is a number and lies on it."""
+    """Write an object into a canvas, in place, where it was covered, is a number and lies on it.
+
+    `canvas` is (H, W) complex64.
+    """
     left, top = (ours - theirs for ours, theirs in zip(start.origin_xy, origin_xy, strict=True))
     height, width = canvas.shape
     rows = _within(top, start.object.shape[0], height)

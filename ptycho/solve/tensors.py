@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,11 @@ from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engine, steps
-from ptycho.solve.engine import Solution, Solver
+from ptycho.solve.engine import Solver
+from ptycho.solve.solution import Solution
 
+KEPT = 16
+"""Compiled steps that are kept: each scan has one of its own for each kind of pass."""
 WHOLE_PIXELS = 2**21
 """Pixels of patterns computed at once in a pass over the whole scan; a few hundred bytes each."""
 
@@ -147,16 +150,13 @@ class _OnDevice(Solver):
         return np.asarray(real + np.complex64(1j) * imaginary, np.complex64)
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _compiled(task: _Task) -> Callable[..., Any]:
     """Return the step of a batch, compiled as the backend does it; kept, since compiling takes longer than a pass."""
     library = importlib.import_module(task.backend)
-    step = Step(task)
-    if task.backend == "jax":
-        return library.jit(step)
-    if task.backend == "tensorflow":
-        return library.function(step)
-    return library.no_grad()(step)
+    name = {"jax": "jit", "tensorflow": "function"}.get(task.backend)
+    compiler: Callable[..., Callable[..., Any]] = getattr(library, name) if name else library.no_grad()
+    return compiler(Step(task))
 
 
 class Step:

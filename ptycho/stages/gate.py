@@ -18,7 +18,7 @@ from ptycho.settings.params import Params
 from ptycho.solve import reach
 from ptycho.stages import grouped
 
-KIND = tuple
+KIND: type = tuple
 FILE = layout.VERDICTS
 
 
@@ -39,7 +39,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
 def requested_groups(groups: GroupedData, params: Params) -> int:
     """Return how many groups were asked for: by number, or all that the test part has patterns for."""
     if params.inference.n_groups is not None:
-        return params.inference.n_groups
+        return int(params.inference.n_groups)
     if params.grouping.method == "consecutive":
         return len(groups.raw) // groups.gridsize**2
     return len(groups.raw)

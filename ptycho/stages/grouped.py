@@ -48,7 +48,10 @@ def identify(groups: GroupedData) -> str:
 
 
 def truth_of(groups: GroupedData, params: Params) -> np.ndarray | None:
-    """Return the object that the groups' scan brings, where the run is to take it for the truth."""
+    """Return the object that the groups' scan brings, where the run is to take it for the truth.
+
+    It is (H, W) complex64.
+    """
     return groups.raw.object_guess if params.evaluation.use_object_guess else None
 
 

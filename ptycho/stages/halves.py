@@ -60,7 +60,10 @@ KIND = Halves
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halves:
-    """Solve both halves from flat, under the probe and at the positions that the whole scan told."""
+    """Solve both halves from flat, under the probe and at the positions that the whole scan told.
+
+    Raises DataContractError for a scan of one pattern.
+    """
     raw: RawData = inputs["scan"]
     whole: Solution = inputs["solve"]
     if len(raw) < 2:

@@ -46,7 +46,10 @@ def save(prediction: Prediction, folder: Path, about: Mapping[str, Any]) -> None
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Prediction:
-    """Read them back; a large array stays on disk."""
+    """Read them back; a large array stays on disk.
+
+    Raises DataContractError where a file cannot be read.
+    """
     arrays = {}
     for name in PARTS:
         path = folder / f"{name}.npy"

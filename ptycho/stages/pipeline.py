@@ -21,7 +21,7 @@ from ptycho.base.progress import Progress
 from ptycho.settings import params
 from ptycho.settings.config import Config
 from ptycho.settings.params import Params
-from ptycho.stages.table import STAGES
+from ptycho.stages.table import STAGES as STAGES  # of the pipeline for everybody else
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ class Scaling:
     @property
     def N(self) -> int:
         """Side of the probe, px."""
-        return self.probe.shape[-1]
+        return int(self.probe.shape[-1])
 
 
 KIND = Scaling

@@ -19,7 +19,10 @@ FILE = layout.SPLIT
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Split:
-    """Divide the scan; see SplitConfig."""
+    """Divide the scan; see SplitConfig.
+
+    Raises DataContractError where a part would be empty.
+    """
     scan: RawData = inputs["scan"]
     if params.split.method == "none":
         return Split(scan, np.arange(0), np.arange(len(scan)))

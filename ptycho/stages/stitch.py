@@ -75,7 +75,10 @@ def check_origin(result: Reconstruction, groups: GroupedData, bundle: Bundle, so
 
 
 def fitted_factor(result: Reconstruction, groups: GroupedData, params: Params) -> float:
-    """Return the factor that fits a reconstruction to the truth: a diagnostic."""
+    """Return the factor that fits a reconstruction to the truth: a diagnostic.
+
+    Raises DataContractError where there is no truth.
+    """
     truth = grouped.truth_of(groups, params)
     if truth is None:
         raise DataContractError(
@@ -110,7 +113,10 @@ def invariants(result: Reconstruction) -> Iterator[tuple[str, bool]]:
 
 
 def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | None = None) -> None:
-    """Write `object` complex64, `coverage` float32 and `origin_xy`, what else is known as JSON text, and `more` arrays."""
+    """Write `object` complex64, `coverage` float32 and `origin_xy`, what else is known as JSON text, and `more` arrays.
+
+    `object` and `coverage` are (H, W).
+    """
     known = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in ARRAYS}
     atomic.write_arrays(
         path,

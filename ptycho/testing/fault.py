@@ -155,12 +155,17 @@ def _counted(
     return call
 
 
+def _modules() -> list[ModuleType]:
+    """Return what is loaded and is a module: anybody may put anything there."""
+    loaded: list[Any] = list(sys.modules.values())
+    return [item for item in loaded if isinstance(item, ModuleType)]
+
+
 def _rebind(original: Any, replacement: Any) -> list[tuple[ModuleType, str]]:
     """Bind names that other modules took of the original (``from module import name``) to the replacement."""
     found = [
         (module, name)
-        for module in list(sys.modules.values())
-        if isinstance(module, ModuleType)
+        for module in _modules()
         for name, value in list(vars(module).items())
         if value is original
     ]

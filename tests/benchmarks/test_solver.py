@@ -13,7 +13,7 @@ from timing import best_of, in_turn, record
 from ptycho.evaluation import frames, metrics
 from ptycho.settings import scenarios
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import engine, ptychi
+from ptycho.solve import engine, engines, ptychi
 from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.bench
@@ -55,7 +55,7 @@ def test_a_pass_costs_a_few_of_its_transforms(benchmark, raw, random_passes):
 
 
 @pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ptychi.NEEDED),
+    not all(importlib.util.find_spec(name) for name in engines.ENGINES["ptychi"].libraries),
     reason="pty-chi is not installed: tox -e ptychi",
 )
 @pytest.mark.parametrize("method", ["RPIE", "LSQML"])

@@ -355,6 +355,44 @@ def test_everything_public_is_explained(path):
     assert not silent
 
 
+SHAPE = re.compile(r"\((?:[A-Za-z0-9_*+/.-]+ ?)+,[ A-Za-z0-9_*+/.,-]*\)|any shape")
+"""A shape in prose: (M, N, N), (b,), (..., H, W); or that any will do."""
+OURS = re.compile(r"[A-Z]\w*(?:Error|Diverged)")
+
+
+def public_functions(path):
+    """Public functions and methods of a module that a program may call; commands have a user's help instead."""
+    if room_of(name_of(path)) == "commands" or "/findings/faults/" in path.as_posix():
+        return
+    for name, node in public_definitions(tree_of(path).body):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield name, node
+
+
+@every_module
+def test_a_function_of_arrays_says_their_shapes(path):
+    for name, node in public_functions(path):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        types = [ast.unparse(a.annotation) for a in arguments if a.annotation]
+        types += [ast.unparse(node.returns)] if node.returns else []
+        if any(re.search(r"np\.ndarray|\bTensor\b|\bPair\b", kind) for kind in types):
+            assert SHAPE.search(ast.get_docstring(node)), f"{path}:{node.lineno}: {name} says no shape"
+
+
+@every_module
+def test_a_function_says_which_errors_it_raises(path):
+    for name, node in public_functions(path):
+        raised = {
+            item.exc.func.id
+            for item in ast.walk(node)
+            if isinstance(item, ast.Raise)
+            and isinstance(item.exc, ast.Call)
+            and isinstance(item.exc.func, ast.Name)
+        }
+        silent = {kind for kind in raised if OURS.fullmatch(kind) and kind not in ast.get_docstring(node)}
+        assert not silent, f"{path}:{node.lineno}: {name} raises {', '.join(sorted(silent))} without a word"
+
+
 @every_module
 def test_no_module_is_too_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES

@@ -100,7 +100,10 @@ def read_bad_pixels(path: Path, N: int) -> np.ndarray:
 
 
 def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:
-    """Return the scan that the arrays of a file hold; raise DataContractError where they hold none."""
+    """Return the scan that the arrays of a file hold; raise DataContractError where they hold none.
+
+    `arrays` are those of the file, by its keys and of any shape.
+    """
     for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
         if arrays[name].dtype.kind not in "iufc" + "b" * (name == "scan_index"):
             raise DataContractError(f"{name} must be numeric; got dtype {arrays[name].dtype}")
@@ -161,11 +164,14 @@ def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:
 
 
 def amplitudes_of(path: Path, patterns: np.ndarray, intensity: bool) -> np.ndarray:
-    """Return float32 amplitudes; warn where the numbers look like counts."""
+    """Return float32 amplitudes; warn where the numbers look like counts.
+
+    `patterns` are (M, N, N). Raises DataContractError for negative intensities.
+    """
     if intensity:
         if patterns.size and patterns.min() < 0:
             raise DataContractError(f"diff3d must hold intensities >= 0; found {patterns.min():.6g}")
-        return np.sqrt(patterns, dtype=np.float64).astype(np.float32)
+        return np.asarray(np.sqrt(patterns, dtype=np.float64).astype(np.float32))
     if patterns.size and look_like_counts(patterns):
         logger.warning(
             "%s: diff3d holds whole numbers up to %g: these look like intensities (counts), not amplitudes; "
@@ -177,7 +183,10 @@ def amplitudes_of(path: Path, patterns: np.ndarray, intensity: bool) -> np.ndarr
 
 
 def look_like_counts(patterns: np.ndarray) -> bool:
-    """Amplitudes (square roots of counts) are practically never all whole numbers above 1; counts are."""
+    """Amplitudes (square roots of counts) are practically never all whole numbers above 1; counts are.
+
+    `patterns` are (M, N, N).
+    """
     sample = patterns[:: max(1, len(patterns) // 16)].astype(np.float64)
     return bool(sample.max() > 2 and np.array_equal(sample, np.round(sample)))
 

@@ -42,12 +42,17 @@ class Entry:
 
 
 def entry_of(array: np.ndarray, unit: str = "") -> Entry:
-    """Return what is stored of an array beside its values."""
+    """Return what is stored of an array beside its values.
+
+    The array is of any shape.
+    """
     return Entry(array.dtype.str, array.shape, layout_of(array), unit)
 
 
 def layout_of(array: np.ndarray) -> str:
     """Return in which order the axes run through memory: "C", or the axes from slow to fast.
+
+    The array is of any shape.
 
     A slice runs as what it was cut from; axes of one entry count for nothing.
     """
@@ -75,6 +80,8 @@ def compare(
     fields: Mapping[str, np.ndarray] | None = None,
 ) -> list[Difference]:
     """Return what differs, in the order in which the arrays are given: what was obtained first, then what is missing.
+
+    Arrays are of any shape.
 
     Parameters
     ----------
@@ -109,7 +116,10 @@ def compare(
 def noise(
     obtained: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """Return how far apart the arrays are, by name; of fields what is left without a gauge, and the parts of the gauge."""
+    """Return how far apart the arrays are, by name; of fields what is left without a gauge, and the parts of the gauge.
+
+    Arrays are of any shape.
+    """
     found = {}
     for name, array in expected.items():
         there = obtained.get(name)
@@ -127,6 +137,8 @@ def noise(
 
 def distance(obtained: np.ndarray, expected: np.ndarray) -> float:
     """Return the largest difference in units of the largest finite magnitude expected.
+
+    Both are of any shape.
 
     Infinite for another shape and for what is finite in one only; 0 or infinite for what is no floating number.
     """
@@ -194,7 +206,9 @@ def _apart(obtained: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Return |obtained - expected|, 0 where either is not finite."""
     finite = np.isfinite(obtained) & np.isfinite(expected)
     wide = complex if "c" in (obtained.dtype.kind, expected.dtype.kind) else float
-    return np.abs(np.where(finite, obtained, 0).astype(wide) - np.where(finite, expected, 0).astype(wide))
+    return np.asarray(
+        np.abs(np.where(finite, obtained, 0).astype(wide) - np.where(finite, expected, 0).astype(wide))
+    )
 
 
 def _first(places: np.ndarray) -> tuple[int, ...]:

@@ -96,13 +96,19 @@ def _older_cpu() -> dict[str, str]:
 def keep(
     folder: Path, nodeid: str, arrays: Mapping[str, np.ndarray], fields: Mapping[str, np.ndarray]
 ) -> None:
-    """Write what a test computed, for calibration; of fields whose gauge is free, the weights too."""
+    """Write what a test computed, for calibration; of fields whose gauge is free, the weights too.
+
+    Arrays are of any shape.
+    """
     weights = {f"{WEIGHT}{name}": weight for name, weight in fields.items()}
     atomic.write_arrays(place(folder, nodeid), {**arrays, **weights})
 
 
 def kept(folder: Path, nodeid: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
-    """Return what a test computed, and the weights of its fields; None where it got nowhere."""
+    """Return what a test computed, and the weights of its fields; None where it got nowhere.
+
+    Arrays are of any shape.
+    """
     path = place(folder, nodeid)
     if not path.is_file():
         return None

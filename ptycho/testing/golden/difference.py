@@ -33,5 +33,8 @@ class Difference:
 
 
 def scale_of(expected: np.ndarray) -> float:
-    """Return the largest finite magnitude of an array, 0 where there is none."""
+    """Return the largest finite magnitude of an array, 0 where there is none.
+
+    The array is of any shape.
+    """
     return float(np.abs(expected[np.isfinite(expected)].astype(complex)).max(initial=0))

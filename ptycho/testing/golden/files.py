@@ -86,7 +86,9 @@ def name_of(nodeid: str) -> str:
 
     Whatever is no letter, digit or one of ``_ - . = [ ]`` is written as its code point.
     """
-    own = nodeid.partition("::")[2].replace("::", ".")
+    # Colons in a parameter are no path: they are written as code points, like all else.
+    test, bracket, parameters = nodeid.partition("::")[2].partition("[")
+    own = test.replace("::", ".") + bracket + parameters
     name = re.sub(r"[^A-Za-z0-9_.=\[\]-]", lambda found: f"%{ord(found[0]):X}.", own)
     if len(name) > LONGEST_NAME:
         mark = hashlib.sha256(own.encode()).hexdigest()[:8]
@@ -111,7 +113,10 @@ def made_now() -> dict[str, str]:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], record: Record) -> None:
-    """Write a golden: the arrays, then their record; raise GoldenError for one that is too large."""
+    """Write a golden: the arrays, then their record; raise GoldenError for one that is too large.
+
+    Arrays are of any shape.
+    """
     atomic.write_arrays(path, arrays, compress=True)
     size = path.stat().st_size
     if size > MOST_BYTES:
@@ -150,6 +155,8 @@ def write_record(path: Path, record: Record) -> None:
 def read(path: Path) -> tuple[dict[str, np.ndarray], Record]:
     """Read a golden and see that it is whole.
 
+    Arrays are of any shape.
+
     Raises
     ------
     GoldenError
@@ -182,7 +189,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Record]:
 
 
 def arrays_in(content: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of an NPZ file's bytes; raise OSError, ValueError or EOFError where it is none."""
+    """Return the arrays of an NPZ file's bytes; raise OSError, ValueError or EOFError where it is none.
+
+    Arrays are of any shape.
+    """
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 

@@ -15,7 +15,8 @@ from pytest_regressions import common
 from ptycho.base.errors import GoldenError
 from ptycho.testing import prover
 from ptycho.testing.golden import compare, conditions, files, gauge, replay, worth
-from ptycho.testing.golden.compare import Band, Difference
+from ptycho.testing.golden.compare import Band
+from ptycho.testing.golden.difference import Difference
 from ptycho.testing.golden.files import Evidence, Record
 
 TIMES = 10.0
@@ -66,6 +67,9 @@ class Golden:
         reason: str = "",
     ) -> None:
         """Compare arrays and numbers with the stored ones.
+
+        Arrays are of any shape. Raises GoldenError where a test checks twice, or a golden is missing where CI
+        is set.
 
         Parameters
         ----------
@@ -278,7 +282,10 @@ def differences(
     fields: Mapping[str, np.ndarray],
     stored: tuple[Mapping[str, np.ndarray], Record],
 ) -> list[Difference]:
-    """Return in what arrays and record differ from what is stored, the first divergence first."""
+    """Return in what arrays and record differ from what is stored, the first divergence first.
+
+    Arrays are of any shape.
+    """
     expected, told = stored
     units = {name: entry.unit for name, entry in record.arrays.items()}
     found = compare.compare(arrays, expected, told.arrays, units, bands(expected, told), fields)
@@ -286,7 +293,10 @@ def differences(
 
 
 def bands(expected: Mapping[str, np.ndarray], record: Record) -> dict[str, Band]:
-    """Return how far each array may lie, and each part of a field's gauge: from its evidence, or the least there is."""
+    """Return how far each array may lie, and each part of a field's gauge: from its evidence, or the least there is.
+
+    Arrays are of any shape.
+    """
     least = {name: compare.least_band(array.dtype, TIMES) for name, array in expected.items()}
     least |= {
         f"{name}.{part}": Band(TIMES * value, f"{TIMES:g} x the least {part}")
@@ -337,7 +347,10 @@ def failure(
     bundle: Path | None,
     positions: Mapping[str, np.ndarray] | None = None,
 ) -> str:
-    """Return the words of a failure: what went first, where, and what to do."""
+    """Return the words of a failure: what went first, where, and what to do.
+
+    Arrays are of any shape.
+    """
     first, *others = found
     lines = [f"first divergence: {first.text}"]
     where = (positions or {}).get(first.name)

@@ -87,6 +87,8 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield what differs between two fields when the gauge is taken out, and every part of the gauge beyond its band.
 
+    Both fields are complex, (..., H, W).
+
     `allowed` has the bands of ``residual``, ``phase``, ``ramp``, ``shift`` and ``scale``.
     """
     if obtained.shape != expected.shape:

@@ -42,7 +42,10 @@ def write(
     weights: Mapping[str, np.ndarray],
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a comparison that failed: obtained, expected, what both records say, what ran."""
+    """Write a comparison that failed: obtained, expected, what both records say, what ran.
+
+    Arrays are of any shape.
+    """
     about = {
         "format": FORMAT,
         "test": nodeid,

@@ -21,6 +21,8 @@ _MOVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def complaints(array: np.ndarray) -> list[str]:
     """Return why an array would hide faults; nothing where it would not.
 
+    The array is of any shape.
+
     A single number is only asked to be finite. Text and truth values are not asked to be without symmetry.
     """
     if array.dtype.kind not in "biufcU":

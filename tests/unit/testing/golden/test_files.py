@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptycho.base.errors import GoldenError
@@ -115,6 +115,7 @@ def test_a_golden_has_a_limit_of_size_and_nothing_is_left_of_one_that_exceeds_it
 
 
 @given(st.lists(st.text("aA-+_.[] /:é%~", max_size=12), min_size=2, max_size=2, unique=True))
+@example(["::", "."])
 def test_no_two_tests_share_a_name(ids):
     names = {files.name_of(f"tests/test_it.py::test_it[{text}]") for text in ids}
     assert len(names) == 2
