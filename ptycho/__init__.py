@@ -13,11 +13,15 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "Config": "ptycho.settings.config",
+    "Execution": "ptycho.artifacts.stage",
     "GroupedData": "ptycho.scan.groups",
     "PtychoDataContainer": "ptycho.scan.groups",
     "PtychoError": "ptycho.base.errors",
     "RawData": "ptycho.scan.raw",
+    "Reading": "ptycho.settings.request",
     "Reconstruction": "ptycho.physics.stitching",
+    "Request": "ptycho.settings.request",
+    "Store": "ptycho.artifacts.store",
     "load_bundle": "ptycho.network.bundle",
     "load_scenario": "ptycho.settings.scenarios",
     "read_npz": "ptycho.scan.formats.npz",

@@ -57,5 +57,7 @@ class How:
     """Groups that inference computes at once."""
 
 
+Overwrite = Annotated[bool, Parameter(help="Replace the file that --out names.", negative=())]
+
 ReadingOptions = Annotated[Reading, Parameter(name="*", negative=())]
 """How a scan's file is to be read, as options of a command."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho.base import layout
 from ptycho.commands import shared
-from ptycho.commands.options import Everything, Flag, How, Overrides, Profile, ReadingOptions, Seed
+from ptycho.commands.options import Everything, Flag, How, Overrides, Overwrite, Profile, ReadingOptions, Seed
 from ptycho.runs import prepare
 from ptycho.settings import request as requests
 from ptycho.settings.request import Reading, Request
@@ -25,13 +25,14 @@ def simulate(
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
+    overwrite: Overwrite = False,
     how: How = How(),
 ) -> int:
     """Simulate a scenario's scan into an NPZ file."""
     from ptycho.runs import claim
     from ptycho.scan.formats import npz
 
-    claim.file(out, [])
+    claim.file(out, [], overwrite)
     config, _ = prepare.asked(Request("simulate", scenario, profile, overrides=tuple(set_), seed=seed))
     prepare.say_what_is_idle(config, set_, {}, "scan")
     npz.write_npz(out, _run(config, {}, "scan", how))
@@ -80,6 +81,7 @@ def infer(
     out: Path,
     everything: Everything = False,
     set_: Overrides = (),
+    overwrite: Overwrite = False,
     reading: ReadingOptions = Reading(),
     how: How = How(),
 ) -> int:
@@ -87,7 +89,7 @@ def infer(
     from ptycho.runs import claim
     from ptycho.stages import stitch
 
-    claim.file(out, [data, bundle])
+    claim.file(out, [data, bundle], overwrite)
     config, given = prepare.with_bundle(_with_bundle("infer", bundle, data, set_, everything, reading))
     prepare.say_what_is_idle(config, set_, given, "stitch")
     with prepare.about(data):

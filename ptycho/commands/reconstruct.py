@@ -141,7 +141,7 @@ def solve(
     start
         A reconstruction (NPZ) to start from; default: a flat object.
     engine
-        own, or ptychi: an independent one, where it is installed.
+        own (compiled loops), keras (the backend of Keras, on a GPU if it has one), or ptychi (independent, if installed).
     passes
         Over all patterns.
     halves

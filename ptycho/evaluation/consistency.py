@@ -1,4 +1,8 @@
-"""Does a reconstruction explain the measured patterns, and does it hold twins."""
+"""Does a reconstruction explain the measured patterns, and does it hold twins.
+
+Of a reconstruction only the object and its frame are believed. Coverage, data error and scale are computed
+from object and scan, whether it comes from the run or from a file.
+"""
 
 from __future__ import annotations
 

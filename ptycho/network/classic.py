@@ -1,4 +1,7 @@
-"""The classic network: patterns -> patches. It sees neither positions nor probe, and serves as the baseline."""
+"""The classic network: patterns -> patches. It sees neither positions nor probe, and serves as the baseline.
+
+Nothing skips its narrow middle, since a pixel of a pattern is no neighbour of one of the object.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,20 @@
 """Which clusters of patterns an epoch trains on, and which patterns it never sees.
 
 Everything random is a function of (seed, epoch): the groups of an epoch and the order of its batches.
+
+At gridsize 1 a single pattern under a wide probe leaves part of its patch undetermined: a patch can explain
+its pattern to 1e-7 and still correlate at 0.976 with the truth. Training therefore reconstructs the groups of
+a *cluster* one by one, merges them as in stitching, and judges the merged object by all patterns of the
+cluster. What one group leaves open differs from that of its neighbours, so the corrections that survive are
+those that neighbours agree on. On gs1_custom clusters of eight beat clusters of four and of sixteen.
+
+Patterns that judge without being in a group made it worse at either gridsize (five steps: Pearson 0.9917
+against 0.9929): what lights them beyond the reach of the groups cannot be predicted, and outweighs the rest.
+But whoever takes part in a merge rewards what it makes of their photon noise, and the noise of another cannot
+be foreseen. Where noise is more than a thousandth of the energy of the data (some 5e5 photons a pattern of 64
+x 64), four patterns judge each cluster. Pearson untrained / trained without judges / with: gs1_custom at 1e4
+photons 0.914 / 0.841 / 0.915, at 1e5 0.973 / 0.965 / 0.979, at 1e6 (below the bound) 0.9877 / 0.9890; at 1e4
+gs2_custom 0.818 / 0.839 / 0.847, gs2_ideal 0.957 / 0.956 / 0.959.
 """
 
 from __future__ import annotations

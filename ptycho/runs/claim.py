@@ -74,14 +74,19 @@ def check_contents(place: Path, metadata: str, check_run: Callable[[], None], re
         )
 
 
-def file(place: Path, inputs: Sequence[Path]) -> None:
-    """Raise RunDirectoryError where a result cannot be written to `place` or would replace one of its own inputs."""
+def file(place: Path, inputs: Sequence[Path], overwrite: bool = False) -> None:
+    """Raise RunDirectoryError where a result cannot be written to `place`, or would replace a file.
+
+    With `overwrite` it may replace one, but never one of its own inputs.
+    """
     _check_name(place)
     if place.is_dir():
         raise RunDirectoryError(f"--out {place}: is a folder; give a file")
     for source in inputs:
         if _exists(place) and _exists(source) and place.samefile(source):
             raise RunDirectoryError(f"--out {place}: is the file that is read; choose another name")
+    if _exists(place) and not overwrite:
+        raise RunDirectoryError(f"--out {place}: is there already; add --overwrite, or choose another name")
     home = next(path for path in place.absolute().parents if _exists(path))
     if not home.is_dir():
         raise RunDirectoryError(f"--out {place}: {home} is a file and no folder")

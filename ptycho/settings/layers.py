@@ -24,7 +24,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 }
 """Profiles that every scenario has and may add to.
 
-`fast`: two physics steps and no more; the corrections have to do the rest, and are trained for longer.
+`fast`: two gradient steps and no more. The corrections have to do the rest, and are trained for fifteen epochs.
 """
 
 

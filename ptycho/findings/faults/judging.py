@@ -104,13 +104,13 @@ def _own_judges(_: Any) -> Any:
 
 
 def _every_scale(original: Any) -> Any:
-    """Try all units of the positions."""
+    """Try all units of the positions, each as if it were a user's scan."""
 
     def better_scale(sample: Any) -> float:
-        from ptycho.scan import geometry
+        from ptycho.scan import checks, geometry
 
         for scale in geometry.SCALES:
-            geometry._scaled(sample, scale)
+            checks.check_canvas(sample.at(scale * sample.positions))
         return float(original(sample))
 
     return better_scale
@@ -166,7 +166,7 @@ def _folder_taken(_: Any) -> Any:
 
 def _no_file_check(_: Any) -> Any:
     """Write over whatever file lies there."""
-    return lambda place, inputs: None
+    return lambda place, inputs, overwrite=False: None
 
 
 def _never_ambiguous(_: Any) -> Any:

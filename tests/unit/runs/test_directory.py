@@ -238,6 +238,15 @@ class TestPlaces:
                 claim.file(tmp_path / name, [tmp_path / "scan.npz"])
         claim.file(tmp_path / "new.npz", [tmp_path / "scan.npz"])
 
+    @pytest.mark.finding("LOST-RUN-001")
+    def test_a_result_replaces_a_file_only_where_that_is_asked_for(self, tmp_path):
+        (tmp_path / "there.npz").write_bytes(b"x")
+        with pytest.raises(RunDirectoryError, match="is there already; add --overwrite"):
+            claim.file(tmp_path / "there.npz", [])
+        claim.file(tmp_path / "there.npz", [], overwrite=True)
+        with pytest.raises(RunDirectoryError, match="is the file that is read"):
+            claim.file(tmp_path / "there.npz", [tmp_path / "there.npz"], overwrite=True)
+
     def test_a_result_that_cannot_be_written_is_refused_at_once(self, tmp_path):
         (tmp_path / "file").write_bytes(b"x")
         for place, words in [
