@@ -182,8 +182,8 @@ class Stage:
 
     def passed(self, artifact: Any) -> bool | None:
         """Return the verdict of a stage that judges, None of any other."""
-        found: bool | None = self._optional("passed", lambda *_: None)(artifact)
-        return found
+        result: bool | None = self._optional("passed", lambda *_: None)(artifact)
+        return result
 
     def heading(self, artifact: Any) -> str:
         """Return a verdict in words for the top of the report."""

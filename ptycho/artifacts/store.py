@@ -73,7 +73,7 @@ class Store:
         if self.fresh or not self._usable or not os.path.lexists(folder):
             return None
         try:
-            found = _verified(folder, stage.name, key)
+            result = _verified(folder, stage.name, key)
             with suppress(OSError):  # used just now
                 os.utime(folder)
         except (OSError, ValueError, KeyError, TypeError, PtychoError) as error:
@@ -82,7 +82,7 @@ class Store:
             )
             self._discard(folder)
             return None
-        return found
+        return result
 
     def put(
         self, stage: Stage, key: str, artifact: Any, sidecar: Mapping[str, Any], about: Mapping[str, Any]
@@ -128,12 +128,12 @@ class Store:
 
     def info(self) -> dict[str, tuple[int, int]]:
         """Return (entries, bytes) of every stage."""
-        found: dict[str, tuple[int, int]] = {}
+        result: dict[str, tuple[int, int]] = {}
         for folder in self._entries():
             stage = folder.name.rpartition("-")[0]
-            count, size = found.get(stage, (0, 0))
-            found[stage] = (count + 1, size + _size(folder))
-        return found
+            count, size = result.get(stage, (0, 0))
+            result[stage] = (count + 1, size + _size(folder))
+        return result
 
     def clear(self) -> int:
         """Throw everything away; return the number of entries. Raises no error for what another process removes."""

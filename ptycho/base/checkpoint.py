@@ -45,7 +45,7 @@ def read(
     arrays = archive.read_arrays(path)
     try:
         state = json.loads(str(arrays.pop("_state")))
-        theirs, found = state["key"], parse(state, arrays)
+        theirs, result = state["key"], parse(state, arrays)
     except (KeyError, TypeError, ValueError):
         raise RunDirectoryError(f"{path}: {damaged}") from None
     if theirs != key:
@@ -53,4 +53,4 @@ def read(
             f"{path}: was made with another config, other data or another version of the program; use the same "
             "ones, or another folder with --out"
         )
-    return found
+    return result

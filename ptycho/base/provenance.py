@@ -133,25 +133,25 @@ def library_versions(imported: Iterable[str]) -> dict[str, str]:
     """
     there = set(imported)
     names = [LIBRARIES[name] for name in sorted(there) if name in LIBRARIES]
-    found = {name: version for name in names if (version := _version(name))}
+    result = {name: version for name in names if (version := _version(name))}
     if "keras" in there:
         backend = keras_backend()
         version = _version(backend) or _version(f"{backend}-cpu") or "?"
-        found["backend"] = f"{backend} {version}"
-    return found
+        result["backend"] = f"{backend} {version}"
+    return result
 
 
 @cache
 def _read_source(module: str) -> tuple[str, frozenset[str]]:
     """Return a source's SHA-256 and the dotted names that it may import; `from a import b` gives a and a.b."""
     source = _source_file(module).read_bytes()
-    found: set[str] = set()
+    result: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return hashlib.sha256(source).hexdigest(), frozenset(found)
+            result |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return hashlib.sha256(source).hexdigest(), frozenset(result)
 
 
 def _source_file(module: str) -> Path:

@@ -21,12 +21,12 @@ def info(*, cache: str | None = None) -> int:
     from ptycho.commands import terminal
 
     store = _named(cache)
-    found = store.info()
-    total = sum(size for _, size in found.values())
+    result = store.info()
+    total = sum(size for _, size in result.values())
     terminal.say(f"{store.folder}: {total / 2**20:.1f} of at most {store.max_bytes / 2**20:.0f} MiB")
     terminal.grid(
         ("stage", "artifacts", "MiB"),
-        [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in found.items()],
+        [(name, str(count), f"{size / 2**20:.1f}") for name, (count, size) in result.items()],
     )
     return 0
 

@@ -65,15 +65,15 @@ def diagnose(
         raise ConfigError(f"{', '.join(sides)}: one side is named twice; give different ones")
     cases = told_apart([case_of(side, profile, reading, how) for side in sides], sides)
     named = tuple(case.name for case in cases)
-    found = answers(question, cases)
-    for each in found:
+    result = answers(question, cases)
+    for each in result:
         terminal.say(f"{each.name}: {each.question}", "bold")
         for table in each.tables:
             if table.headline and question != "all":
                 terminal.table(table)
         terminal.say(each.answer)
     if out is not None:
-        terminal.say(f"wrote {write.files(out, found, named)}")
+        terminal.say(f"wrote {write.files(out, result, named)}")
     return 0
 
 
@@ -95,12 +95,12 @@ def answers(question: str, cases: list[Case]) -> list[Diagnosis]:
             f"{case.name}: N = {case.config.N}, gridsize = {case.config.gridsize}" for case in cases
         )
         raise ConfigError(f"results of different N or gridsize cannot be compared ({sizes})")
-    found: Diagnosis = rooms[question].ask(cases)
-    for side, values in found.numbers.items():
+    result: Diagnosis = rooms[question].ask(cases)
+    for side, values in result.numbers.items():
         first = next(iter(values.values()), "n/a")
         if isinstance(first, str) and first.startswith("n/a: ") and len(values) == 1:
             raise ConfigError(f"{side}: {first.removeprefix('n/a: ')}")
-    return [found]
+    return [result]
 
 
 def questions() -> Mapping[str, ModuleType]:
@@ -184,8 +184,8 @@ class _Computed(Mapping[str, Any]):
         if stage not in self.cheap:
             raise KeyError(stage)
         if stage not in self.known:
-            made = pipeline.run_pipeline(self.config, self.execution, given=self.given, until=stage)
-            self.known |= made.artifacts
+            result = pipeline.run_pipeline(self.config, self.execution, given=self.given, until=stage)
+            self.known |= result.artifacts
         return self.known[stage]
 
     def __iter__(self) -> Iterator[str]:

@@ -90,7 +90,7 @@ def collect(tests: Path) -> int:
     from ptycho.findings import ledger
 
     path = Path(ledger.__file__).with_name(ledger.SELECTORS)
-    found = ledger.collect(tests)
-    atomic.write_json(path, found)
-    terminal.say(f"{sum(map(len, found.values()))} tests of {len(found)} findings in {path}")
+    result = ledger.collect(tests)
+    atomic.write_json(path, result)
+    terminal.say(f"{sum(map(len, result.values()))} tests of {len(result)} findings in {path}")
     return 0

@@ -64,9 +64,9 @@ def propose(*tests: str, root: Root = HERE) -> int:
     from ptycho.testing.golden import changes
 
     room.check_at_home()
-    code, said = room.run_pytest(root, "--golden-propose", *tests)
+    code, words = room.run_pytest(root, "--golden-propose", *tests)
     if code not in (0, 5):
-        raise GoldenError(f"the tests do not run through: {said.strip().splitlines()[-1]}")
+        raise GoldenError(f"the tests do not run through: {words.strip().splitlines()[-1]}")
     return _said(changes.pending(root), "nothing to propose: all goldens agree")
 
 
@@ -83,8 +83,8 @@ def diff(*names: str, against: str | None = None, root: Root = HERE) -> int:
     """
     from ptycho.testing.golden import changes
 
-    found = changes.pending(root) if against is None else changes.since(against, root)
-    return _said(_chosen(found, names, not names), "no golden file differs")
+    proposals = changes.pending(root) if against is None else changes.since(against, root)
+    return _said(_chosen(proposals, names, not names), "no golden file differs")
 
 
 @app.command
@@ -94,12 +94,12 @@ def review(*, against: str | None = None, out: Path = Path("golden-review.html")
     from ptycho.testing.golden import changes
     from ptycho.testing.golden import review as room
 
-    found = changes.pending(root) if against is None else changes.since(against, root)
+    proposals = changes.pending(root) if against is None else changes.since(against, root)
     what = "proposed" if against is None else f"different from {against}"
     place = room.write(
-        out, found, f"Golden files {what}: {len(found)}", room.REMEDY if against is None else ""
+        out, proposals, f"Golden files {what}: {len(proposals)}", room.REMEDY if against is None else ""
     )
-    terminal.say(f"golden files {what}: {len(found)}; look at {place}")
+    terminal.say(f"golden files {what}: {len(proposals)}; look at {place}")
     return 0
 
 
@@ -150,32 +150,36 @@ def replay(bundle: Path, *, out: Path | None = None) -> int:
     from ptycho.testing.golden import replay as room
 
     kept = room.read(bundle)
-    found = fixture.differences(kept.obtained, kept.record, kept.weights, (kept.expected, kept.told))
+    differences = fixture.differences(kept.obtained, kept.record, kept.weights, (kept.expected, kept.stored))
     terminal.say(kept.about["test"])
     terminal.say(
-        fixture.failure(found, kept.told, Path(kept.record.test), None) if found else "nothing differs"
+        fixture.failure(differences, kept.stored, Path(kept.record.test), None)
+        if differences
+        else "nothing differs"
     )
     if out is not None:
         change = changes.Change(
-            Path(kept.about["test"]), (kept.expected, kept.told), (kept.obtained, kept.record)
+            Path(kept.about["test"]), (kept.expected, kept.stored), (kept.obtained, kept.record)
         )
         terminal.say(str(review.write(out, [change], f"Failure of {kept.about['test']}", "")))
-    return 1 if found else 0
+    return 1 if differences else 0
 
 
-def _chosen(found: Sequence[Change], names: Sequence[str], everything: bool) -> list[Change]:
+def _chosen(proposals: Sequence[Change], names: Sequence[str], everything: bool) -> list[Change]:
     """Return the changes that are named; raise GoldenError for a name that is none, and for none at all."""
     from ptycho.base.errors import GoldenError
 
     if everything:
-        return list(found)
+        return list(proposals)
     if not names:
         raise GoldenError("name the goldens, or say --all")
     chosen = []
     for name in names:
-        those = [change for change in found if name.removesuffix(".npz") in str(change.path.with_suffix(""))]
+        those = [
+            change for change in proposals if name.removesuffix(".npz") in str(change.path.with_suffix(""))
+        ]
         if not those:
-            there = ", ".join(change.path.stem for change in found)
+            there = ", ".join(change.path.stem for change in proposals)
             raise GoldenError(
                 f"{name}: nothing of that name; there {'is ' + there if there else 'is nothing'}"
             )
@@ -183,10 +187,10 @@ def _chosen(found: Sequence[Change], names: Sequence[str], everything: bool) -> 
     return chosen
 
 
-def _said(found: Sequence[Change], nothing: str) -> int:
+def _said(proposals: Sequence[Change], nothing: str) -> int:
     from ptycho.commands import terminal
     from ptycho.testing.golden import changes
 
-    for line in changes.summary(found) or [nothing]:
+    for line in changes.summary(proposals) or [nothing]:
         terminal.say(line)
     return 0

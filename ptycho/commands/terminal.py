@@ -131,8 +131,8 @@ class _QuietImport(MetaPathFinder):
         """Let the other finders find the library, and load it quietly."""
         if fullname != self.name:
             return None
-        found = [finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self]
-        spec = next((spec for spec in found if spec is not None), None)
+        result = [finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self]
+        spec = next((spec for spec in result if spec is not None), None)
         if spec is None or spec.loader is None:
             return spec
         load = spec.loader.exec_module
@@ -169,9 +169,9 @@ def show(result: PipelineResult) -> None:
     for note in result.notes:
         say(note, "yellow")
     for name in result.records:
-        for found in pipeline.stage_named(name).tables(result.artifacts[name]):
-            if found.headline:
-                table(found)
+        for outcome in pipeline.stage_named(name).tables(result.artifacts[name]):
+            if outcome.headline:
+                table(outcome)
     for how in ("given", "loaded", "computed"):
         names = [record.stage for record in result.records.values() if record.how == how]
         if names:
@@ -179,15 +179,15 @@ def show(result: PipelineResult) -> None:
             say(f"{label}: {', '.join(names)}", "dim")
 
 
-def table(found: rows.Table) -> None:
+def table(numbers: rows.Table) -> None:
     """Print some numbers, verdicts in their colours."""
     from ptycho.report import write as report
 
-    made = Table(*found.columns)
-    for row in found.rows:
+    result = Table(*numbers.columns)
+    for row in numbers.rows:
         style = next((STYLES[cell] for cell in row if cell in STYLES), "")
-        made.add_row(*(Text(report.number(cell)) for cell in row), style=style)
-    out().print(made)
+        result.add_row(*(Text(report.number(cell)) for cell in row), style=style)
+    out().print(result)
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -43,8 +43,8 @@ def truth_of(case: Case) -> np.ndarray:
 
 def pair_of(case: Case) -> Comparison:
     """Return object and truth in one frame, in coverage; raise Unknown where there is no truth or no object."""
-    made, settings = case.get("stitch"), case.config.evaluation
-    return frames.compare_frames(made, truth_of(case), settings.coverage_threshold, settings.border_px)
+    result, settings = case.get("stitch"), case.config.evaluation
+    return frames.compare_frames(result, truth_of(case), settings.coverage_threshold, settings.border_px)
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -53,10 +53,10 @@ def measure(case: Case) -> dict[str, Any]:
     if isinstance(pair, str):
         return {"in coverage": pair}
     shift = frames.find_shift(pair)
-    found = describe("in coverage", *_amplitudes(pair))
-    found |= describe("registered", *_amplitudes(frames.apply_shift(pair, shift)))
-    found |= {"shift x (px)": shift[0], "shift y (px)": shift[1]}
-    return found | describe("whole truth, unmasked", *whole(case))
+    result = describe("in coverage", *_amplitudes(pair))
+    result |= describe("registered", *_amplitudes(frames.apply_shift(pair, shift)))
+    result |= {"shift x (px)": shift[0], "shift y (px)": shift[1]}
+    return result | describe("whole truth, unmasked", *whole(case))
 
 
 def _amplitudes(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
@@ -76,27 +76,27 @@ def whole(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return placed.ravel(), np.abs(truth).astype(float).ravel()
 
 
-def describe(label: str, made: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def describe(label: str, result: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Return bias, percentiles, correlation, ratio and what a factor mends, of amplitudes of the same pixels.
 
     Both amplitudes are (K,) float64, pixel by pixel.
     """
-    if not np.isfinite(made).all():
+    if not np.isfinite(result).all():
         return {f"{label}: finite": "no"}
-    difference = made - truth
-    factor = scaling.least_squares_factor(made, truth)
-    ratio = made[truth > 0] / truth[truth > 0]
+    difference = result - truth
+    factor = scaling.least_squares_factor(result, truth)
+    ratio = result[truth > 0] / truth[truth > 0]
     return {
-        f"{label}: pixels": len(made),
+        f"{label}: pixels": len(result),
         f"{label}: bias, mean": float(difference.mean()),
         f"{label}: bias, median": float(np.median(difference)),
         **{f"{label}: bias, {p}th percentile": float(np.percentile(difference, p)) for p in PERCENTILES},
         f"{label}: MAE": float(np.abs(difference).mean()),
-        f"{label}: Pearson": metrics.pearson(made, truth),
-        f"{label}: mean ratio": float(made.mean() / truth.mean()),
+        f"{label}: Pearson": metrics.pearson(result, truth),
+        f"{label}: mean ratio": float(result.mean() / truth.mean()),
         **{f"{label}: ratio, {p}th percentile": float(np.percentile(ratio, p)) for p in PERCENTILES},
         f"{label}: least-squares factor": factor,
-        f"{label}: MAE after that factor": float(np.abs(factor * made - truth).mean())
+        f"{label}: MAE after that factor": float(np.abs(factor * result - truth).mean())
         if diagnosis.is_number(factor)
         else math.nan,
     }
@@ -109,15 +109,15 @@ def _sentence(values: Mapping[str, Any]) -> str:
     factor, correlation = values["in coverage: least-squares factor"], values["in coverage: Pearson"]
     before, after = values["in coverage: MAE"], values["in coverage: MAE after that factor"]
     if not correlation > RELATED:
-        said = "the structure is another, which no factor mends"
+        words = "the structure is another, which no factor mends"
     elif abs(factor - 1) < ONE:
-        said = "no factor is missing"
+        words = "no factor is missing"
     else:
         mends = "would mend" if after < before / 2 else "would not mend"
-        said = f"a factor of {factor:.3g} is missing, and {mends} most of the error"
+        words = f"a factor of {factor:.3g} is missing, and {mends} most of the error"
     blind = values["whole truth, unmasked: bias, mean"]
     return (
-        f"In coverage the amplitude is {ratio:.4g} times the truth's, Pearson {correlation:.4g}: {said}; "
+        f"In coverage the amplitude is {ratio:.4g} times the truth's, Pearson {correlation:.4g}: {words}; "
         f"over the whole truth, unmasked, the bias would read {blind:.3g}."
     )
 
@@ -132,12 +132,12 @@ def draw(cases: Sequence[Case]) -> Figure:
         if isinstance(pair, str):
             row[0].text(0.5, 0.5, pair, ha="center", wrap=True)
             continue
-        made, truth = _amplitudes(pair)
+        result, truth = _amplitudes(pair)
         top = float(np.percentile(truth, 99.9)) * 1.2
-        row[0].hist2d(truth, made, bins=80, range=((0, top), (0, top)), norm="log", cmap="viridis")
+        row[0].hist2d(truth, result, bins=80, range=((0, top), (0, top)), norm="log", cmap="viridis")
         row[0].plot((0, top), (0, top), color="red", linewidth=0.8)
         row[0].set(title=case.name, xlabel="truth", ylabel="object")
-        row[1].hist(made[truth > 0] / truth[truth > 0], bins=80, range=(0, 2))
+        row[1].hist(result[truth > 0] / truth[truth > 0], bins=80, range=(0, 2))
         row[1].axvline(1, color="red", linewidth=0.8)
         row[1].set(title="object / truth, in coverage")
     return figure

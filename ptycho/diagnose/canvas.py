@@ -43,29 +43,29 @@ def measure(case: Case) -> dict[str, Any]:
     legacy = legacy_side(groups.N, groups.gridsize)
     lit, centre = placed(case)
     needed = max(lit.shape)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "positions": len(grouped.used(groups)),
         "needed (px)": needed,
         "the original's group canvas (px)": legacy,
         "share of the light on the needed canvas": kept(lit, centre, 2 * needed),
         "share on the original's": kept(lit, centre, legacy),
     }
-    made = case.known(lambda: case.get("stitch"))
-    if isinstance(made, str):
-        return {**found, "made (px)": made}
+    product = case.known(lambda: case.get("stitch"))
+    if isinstance(product, str):
+        return {**result, "made (px)": product}
     return {
-        **found,
-        "made (px)": max(made.object.shape),
-        "fits_canvas": "yes" if made.fits_canvas else "no",
-        "share of the patches' weight kept": made.kept_fraction,
+        **result,
+        "made (px)": max(product.object.shape),
+        "fits_canvas": "yes" if product.fits_canvas else "no",
+        "share of the patches' weight kept": product.kept_fraction,
     }
 
 
 def _of_training(case: Case) -> dict[str, Any]:
-    found = case.known(lambda: placed(case, "group_train"))
-    if isinstance(found, str):
-        return {"train: needed (px)": found}
-    lit, centre = found
+    result = case.known(lambda: placed(case, "group_train"))
+    if isinstance(result, str):
+        return {"train: needed (px)": result}
+    lit, centre = result
     legacy = legacy_side(case.config.N, case.config.gridsize)
     return {
         "train: needed (px)": max(lit.shape),
@@ -91,15 +91,15 @@ def kept(lit: np.ndarray, centre: np.ndarray, side: int) -> float:
 
 
 def _sentence(values: Mapping[str, Any]) -> str:
-    needed, made = values["needed (px)"], values.get("made (px)")
+    needed, result = values["needed (px)"], values.get("made (px)")
     if not diagnosis.is_number(needed):
         return f"The canvas is not known ({needed})."
     legacy, share = values["the original's group canvas (px)"], values["share on the original's"]
     rest = f"{legacy} px would have held {share:.0%}"
-    if not diagnosis.is_number(made):
+    if not diagnosis.is_number(result):
         return f"A canvas of {needed} px holds all of the light; {rest}."
     weight = values["share of the patches' weight kept"]
-    return f"The canvas of {made} px holds {weight:.4%} of the patches' weight; {rest}."
+    return f"The canvas of {result} px holds {weight:.4%} of the patches' weight; {rest}."
 
 
 def draw(cases: Sequence[Case]) -> Figure:

@@ -42,7 +42,7 @@ def measure(case: Case) -> dict[str, Any]:
         return {"data error": evaluation}
     gates = case.known(lambda: case.get("gate"))
     failed = [] if isinstance(gates, str) else [verdict.name for verdict in gates if verdict.status == "fail"]
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "data error": evaluation.data["stitched_error"],
         "the network's own": evaluation.data["network_error"],
         "covered share": evaluation.coverage["covered_fraction"],
@@ -56,8 +56,8 @@ def measure(case: Case) -> dict[str, Any]:
     }
     edges = case.known(lambda: tiling(case))
     if diagnosis.is_number(edges):
-        found["error along the edges of footprints"] = edges
-    return {**found, NOTES: "; ".join(notes(found)) or "nothing is amiss"}
+        values["error along the edges of footprints"] = edges
+    return {**values, NOTES: "; ".join(notes(values)) or "nothing is amiss"}
 
 
 def tiling(case: Case) -> float:
@@ -68,26 +68,26 @@ def tiling(case: Case) -> float:
     return metrics.pearson(error[pair.mask], slope[pair.mask])
 
 
-def notes(found: Mapping[str, Any]) -> list[str]:
+def notes(values: Mapping[str, Any]) -> list[str]:
     """Say what an inspection would: structure, shift, tiles, blank areas."""
-    said = []
-    pearson = found.get("pearson")
+    words = []
+    pearson = values.get("pearson")
     if pearson is not None:
         if not math.isfinite(pearson):
-            said.append("flat: no structure at all")
+            words.append("flat: no structure at all")
         elif pearson < COHERENT:
-            said.append(f"no coherent structure of the truth (Pearson {pearson:.2f})")
+            words.append(f"no coherent structure of the truth (Pearson {pearson:.2f})")
         elif pearson < STRONG:
-            said.append(f"the truth's structure is weak (Pearson {pearson:.2f})")
-    shift = math.hypot(found.get("shift_x_px", 0.0), found.get("shift_y_px", 0.0))
+            words.append(f"the truth's structure is weak (Pearson {pearson:.2f})")
+    shift = math.hypot(values.get("shift_x_px", 0.0), values.get("shift_y_px", 0.0))
     if shift > SHIFTED_PX:
-        said.append(f"shifted by {shift:.2f} px")
-    if found.get("error along the edges of footprints", 0.0) > TILED:
-        said.append("tiles: errors lie along the edges of footprints")
-    blank = 1 - found["covered share"]
+        words.append(f"shifted by {shift:.2f} px")
+    if values.get("error along the edges of footprints", 0.0) > TILED:
+        words.append("tiles: errors lie along the edges of footprints")
+    blank = 1 - values["covered share"]
     if blank > BLANK:
-        said.append(f"{blank:.0%} of the scanned window is blank")
-    return said
+        words.append(f"{blank:.0%} of the scanned window is blank")
+    return words
 
 
 def _answer(numbers: Mapping[str, Mapping[str, Any]]) -> str:
@@ -104,8 +104,8 @@ def _answer(numbers: Mapping[str, Mapping[str, Any]]) -> str:
         for name, error in errors.items()
         if name != best
     ]
-    told = f"{best} explains its patterns best (data error {errors[best]:.3g}; {numbers[best][NOTES]})"
-    return f"{told}; {', '.join(others)}." if others else f"{told}."
+    message = f"{best} explains its patterns best (data error {errors[best]:.3g}; {numbers[best][NOTES]})"
+    return f"{message}; {', '.join(others)}." if others else f"{message}."
 
 
 def draw(cases: Sequence[Case]) -> Figure:
@@ -116,13 +116,13 @@ def draw(cases: Sequence[Case]) -> Figure:
     for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
         for axis in row:
             axis.set(xticks=[], yticks=[])
-        made = case.known(lambda case=case: case.get("stitch"))  # type: ignore[misc]
-        if isinstance(made, str):
-            row[0].set(title=f"{case.name}: {made}"[:60])
+        result = case.known(lambda case=case: case.get("stitch"))  # type: ignore[misc]
+        if isinstance(result, str):
+            row[0].set(title=f"{case.name}: {result}"[:60])
             continue
-        lit = made.coverage > case.config.evaluation.coverage_threshold
+        lit = result.coverage > case.config.evaluation.coverage_threshold
         figure.colorbar(
-            row[0].imshow(np.where(lit, np.abs(made.object), np.nan), cmap="viridis"), ax=row[0], shrink=0.8
+            row[0].imshow(np.where(lit, np.abs(result.object), np.nan), cmap="viridis"), ax=row[0], shrink=0.8
         )
         row[0].set(title=f"{case.name}: amplitude")
         pair = case.known(lambda case=case: bias.pair_of(case))  # type: ignore[misc]

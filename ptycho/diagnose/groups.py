@@ -35,12 +35,12 @@ def measure(case: Case, part: str) -> dict[str, Any]:
     """Return counts, places, reach and overlap of a part's groups; where there are none, why."""
     stage, section = PARTS[part]
     requested = getattr(case.config, section).n_groups
-    found: dict[str, Any] = {f"{part}: groups requested": "all" if requested is None else requested}
+    result: dict[str, Any] = {f"{part}: groups requested": "all" if requested is None else requested}
     groups = case.known(lambda: case.get(stage))
     if isinstance(groups, str):
-        return {**found, f"{part}: groups": groups}
-    found |= {f"{part}: groups": len(groups), f"{part}: patterns in them": len(np.unique(groups.nn_indices))}
-    found |= {
+        return {**result, f"{part}: groups": groups}
+    result |= {f"{part}: groups": len(groups), f"{part}: patterns in them": len(np.unique(groups.nn_indices))}
+    result |= {
         f"{part}: least index": int(groups.nn_indices.min()),
         f"{part}: largest index": int(groups.nn_indices.max()),
         f"{part}: patterns of the part": len(groups.raw),
@@ -49,11 +49,11 @@ def measure(case: Case, part: str) -> dict[str, Any]:
         offsets = groups.coords_offsets[:, 0, axis, 0]
         relative = groups.coords_relative[:, 0, axis]
         for what, values in (("offset", offsets), ("relative offset", relative)):
-            found |= {
+            result |= {
                 f"{part}: {what} {name}, {kind} (px)": float(getattr(np, kind)(values))
                 for kind in ("min", "max", "mean", "std")
             }
-    return {**found, f"{part}: overlap of neighbours": overlap(groups)}
+    return {**result, f"{part}: overlap of neighbours": overlap(groups)}
 
 
 def overlap(groups: GroupedData) -> float:
@@ -73,13 +73,13 @@ def overlap(groups: GroupedData) -> float:
 def _sentence(values: Mapping[str, Any]) -> str:
     parts = []
     for part in PARTS:
-        made, wanted = values[f"{part}: groups"], values[f"{part}: groups requested"]
-        if isinstance(made, str):
-            parts.append(f"{part}: {made.partition(': ')[2]}")
-        elif wanted == "all" or made == wanted:
-            parts.append(f"{made} {part} groups, all that were asked for")
+        result, wanted = values[f"{part}: groups"], values[f"{part}: groups requested"]
+        if isinstance(result, str):
+            parts.append(f"{part}: {result.partition(': ')[2]}")
+        elif wanted == "all" or result == wanted:
+            parts.append(f"{result} {part} groups, all that were asked for")
         else:
-            parts.append(f"{made} {part} groups of {wanted} asked for")
+            parts.append(f"{result} {part} groups of {wanted} asked for")
     return "; ".join(parts) + "."
 
 

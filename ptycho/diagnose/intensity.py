@@ -71,11 +71,11 @@ def chain_of_test(case: Case) -> list[tuple[Any, ...]]:
 
 def _rows(steps: Sequence[tuple[str, Any]]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
-    for name, found in steps:
-        if isinstance(found, str):
-            rows.append((name, found, "", "", "", "", ""))
+    for name, result in steps:
+        if isinstance(result, str):
+            rows.append((name, result, "", "", "", "", ""))
             continue
-        before, after, gain, called = found
+        before, after, gain, called = result
         ratio = after / before if before else math.nan
         rows.append((name, before, after, ratio, gain, called, ratio / gain))
     return rows
@@ -121,17 +121,17 @@ def _object(case: Case) -> tuple[float, float, float, str]:
 
 def modes(case: Case) -> dict[str, Any]:
     """Return the photon scale as recorded and in closed form, and which array each belongs to."""
-    found = case.known(lambda: case.get("scale").scales)
-    if isinstance(found, str):
-        return {"s of the scaled array": found}
+    result = case.known(lambda: case.get("scale").scales)
+    if isinstance(result, str):
+        return {"s of the scaled array": result}
     N = case.config.N
     return {
-        "s of the scaled array (recorded; mean energy (N/2)^2)": found.photon_scale,
+        "s of the scaled array (recorded; mean energy (N/2)^2)": result.photon_scale,
         "sqrt(photons) / (N/2), closed form: right for the scaled array": scaling.closed_form(
-            found.nphotons, N
+            result.nphotons, N
         ),
-        "s g, of the raw array: right for diff3d alone": found.photon_scale * found.statistical,
-        "photons per pattern that follow": found.nphotons,
+        "s g, of the raw array: right for diff3d alone": result.photon_scale * result.statistical,
+        "photons per pattern that follow": result.nphotons,
     }
 
 

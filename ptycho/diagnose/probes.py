@@ -32,14 +32,14 @@ def measure(case: Case) -> dict[str, Any]:
     """Return the normalisation by both routes, statistics, ratio, symmetry and support."""
     own = case.known(lambda: case.get("scan").probe)
     used = case.known(lambda: case.get("scale").probe)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for label, probe in (("scan", own), ("forward model", used)):
         if isinstance(probe, str):
-            found[f"{label}"] = probe
+            result[f"{label}"] = probe
             continue
         amplitude = np.sqrt(np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0))
         mask = probes.normalization_mask(probe.shape[-1])
-        found |= {
+        result |= {
             f"{label}: modes": len(probe),
             f"{label}: factor (scale x mean of |mask P|)": case.config.probe.scale
             * float((mask * amplitude).mean()),
@@ -54,8 +54,8 @@ def measure(case: Case) -> dict[str, Any]:
             f"{label}: is its own twin": "yes" if probes.is_twin_ambiguous(probe) else "no",
         }
     if not isinstance(own, str) and not isinstance(used, str):
-        found["forward model / scan: L2"] = float(np.linalg.norm(used) / np.linalg.norm(own))
-    return found
+        result["forward model / scan: L2"] = float(np.linalg.norm(used) / np.linalg.norm(own))
+    return result
 
 
 def radius_of(power: np.ndarray, share: float) -> float:
@@ -74,12 +74,12 @@ def _sentence(values: Mapping[str, Any]) -> str:
     if not diagnosis.is_number(factor):
         return f"The scan's probe is not known: {values.get('scan', 'n/a')}."
     normalised = abs(factor - 1) < SAME
-    said = f"The scan's probe is {'' if normalised else 'not '}normalised as the scenario says (factor {factor:.4g})"
+    words = f"The scan's probe is {'' if normalised else 'not '}normalised as the scenario says (factor {factor:.4g})"
     if not diagnosis.is_number(ratio):
-        return f"{said}; what the forward model uses is not known."
+        return f"{words}; what the forward model uses is not known."
     same = abs(ratio - 1) < SAME
     return (
-        f"{said}; the forward model uses {'it unchanged' if same else f'one of {ratio:.3g} times its norm'}."
+        f"{words}; the forward model uses {'it unchanged' if same else f'one of {ratio:.3g} times its norm'}."
     )
 
 

@@ -24,10 +24,10 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return what solving leaves, in the order of the scan and in a shuffled one, and what the run's own object leaves."""
-    found = case.known(lambda: patterns(case))
-    if isinstance(found, str):
-        return {"solved from flat": found}
-    scan = reach.sample(found)
+    result = case.known(lambda: patterns(case))
+    if isinstance(result, str):
+        return {"solved from flat": result}
+    scan = reach.sample(result)
     order = np.random.default_rng(0).permutation(len(scan))
     return {
         "solved from flat": reach.reachable(scan),

@@ -18,12 +18,12 @@ from ptycho.report import write as report
 PAGE = "diagnosis.html"
 
 
-def picture(found: Diagnosis) -> bytes:
+def picture(result: Diagnosis) -> bytes:
     """Return the picture as PNG; nothing where there is none."""
-    if found.draw is None:
+    if result.draw is None:
         return b""
     stream = io.BytesIO()
-    found.draw().savefig(stream, format="png", dpi=figures.DPI)
+    result.draw().savefig(stream, format="png", dpi=figures.DPI)
     return stream.getvalue()
 
 
@@ -31,14 +31,14 @@ def files(folder: Path, diagnoses: Sequence[Diagnosis], sides: Sequence[str]) ->
     """Write `NAME.json`, `NAME.md`, `NAME.png` of each and the page of all; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     chapters = []
-    for found in diagnoses:
-        png = picture(found)
-        atomic.write_json(folder / f"{found.name}.json", found.to_dict())
-        atomic.write_text(folder / f"{found.name}.md", found.to_markdown())
+    for result in diagnoses:
+        png = picture(result)
+        atomic.write_json(folder / f"{result.name}.json", result.to_dict())
+        atomic.write_text(folder / f"{result.name}.md", result.to_markdown())
         if png:
-            with atomic.replacing(folder / f"{found.name}.png") as stream:
+            with atomic.replacing(folder / f"{result.name}.png") as stream:
                 stream.write(png)
-        chapters.append((found, base64.b64encode(png).decode()))
+        chapters.append((result, base64.b64encode(png).decode()))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = report.number
     source = (resources.files("ptycho.diagnose") / "page.html").read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ class Verdict:
 def judge(
     reconstruction: Reconstruction,
     evaluation: Evaluation,
-    found: Geometry,
+    result: Geometry,
     bundle: Bundle,
     requested_groups: int,
     config: GatesConfig | Params,
@@ -91,8 +91,8 @@ def judge(
             "min",
             "std/mean of the scanned object",
         ),
-        geometry_verdict(found, config.geometry_margin),
-        learned_verdict(bundle, found.noise, config.max_learned_ratio),
+        geometry_verdict(result, config.geometry_margin),
+        learned_verdict(bundle, result.noise, config.max_learned_ratio),
         _data_consistency(data["stitched_error"], config.max_data_error, oracle),
         limit_verdict(
             "data_scale",
@@ -129,39 +129,39 @@ def _fits_canvas(reconstruction: Reconstruction, lit_fraction: float) -> Verdict
     )
 
 
-def geometry_verdict(found: Geometry, least: float) -> Verdict:
+def geometry_verdict(comparison: Geometry, least: float) -> Verdict:
     """Judge the scan as given against its corrections and against shuffled positions."""
     limit = f">= {least:g}"
-    if not found.errors:
+    if not comparison.errors:
         reason = (
-            f"{found.patterns} patterns with an overlap of {found.overlap:.2g} cannot tell how they lie "
+            f"{comparison.patterns} patterns with an overlap of {comparison.overlap:.2g} cannot tell how they lie "
             f"(needed: {geometry.FEWEST} and {geometry.MIN_OVERLAP})"
         )
         return Verdict("geometry", "not_applicable", None, limit, reason)
-    margins = found.margins()
+    margins = comparison.margins()
     best, margin = next(iter(margins.items()))
-    given = found.errors[geometry.GIVEN]
+    given = comparison.errors[geometry.GIVEN]
     # Where a correction does no better than shuffled positions either, it is none.
-    if margin < least and found.contrast / margin >= geometry.MIN_CONTRAST:
+    if margin < least and comparison.contrast / margin >= geometry.MIN_CONTRAST:
         equals = [name for name, value in margins.items() if value * least <= margin]
         reason = (
             f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
             f"a sample): add --geometry {best}"
         )
         return Verdict("geometry", "fail", margin, limit, reason)
-    if found.contrast >= geometry.MIN_CONTRAST:
+    if comparison.contrast >= geometry.MIN_CONTRAST:
         reason = (
             f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
-            f"{found.contrast:.3g} times"
+            f"{comparison.contrast:.3g} times"
         )
         return Verdict("geometry", "pass", margin, limit, reason)
-    if math.isfinite(found.scale):
+    if math.isfinite(comparison.scale):
         reason = (
-            f"positions in another unit? Times about {found.scale:.2g} they fit the patterns, as they are they say no "
-            f"more than shuffled ones: add --geometry {geometry.SCALE}={found.scale:.2g}"
+            f"positions in another unit? Times about {comparison.scale:.2g} they fit the patterns, as they are they say no "
+            f"more than shuffled ones: add --geometry {geometry.SCALE}={comparison.scale:.2g}"
         )
-    elif given < 2 * found.noise:
-        reason = f"photon noise (a data error of {found.noise:.2g}) hides how the patterns lie"
+    elif given < 2 * comparison.noise:
+        reason = f"photon noise (a data error of {comparison.noise:.2g}) hides how the patterns lie"
         return Verdict("geometry", "not_applicable", None, limit, reason)
     else:
         reason = (
@@ -179,25 +179,25 @@ def learned_verdict(bundle: Bundle, noise: float, most: float) -> Verdict:
         if bundle.held_out_patterns
         else "training patterns (none were held out)"
     )
-    said = f"the data error on {where} is {before:.3g} untrained and {after:.3g} trained"
+    words = f"the data error on {where} is {before:.3g} untrained and {after:.3g} trained"
     if bundle.gridsize == 1 and probes.is_twin_ambiguous(bundle.probe):
         why = "single patterns under this probe cannot tell the object from its twin, and nothing can be learned from them"
-        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {words}")
     if before <= 2 * noise:
         why = f"physics alone explains the patterns down to the photon noise ({noise:.3g})"
-        return Verdict("learned", "not_applicable", None, limit, f"{why}; {said}")
+        return Verdict("learned", "not_applicable", None, limit, f"{why}; {words}")
     ratio = after / before if before > 0 else math.nan
-    return limit_verdict("learned", ratio, most, "max", f"{said}: the ratio")
+    return limit_verdict("learned", ratio, most, "max", f"{words}: the ratio")
 
 
 def _data_consistency(error: float, most: float, oracle: Callable[[], float] | None) -> Verdict:
     """Judge how well the object explains the patterns; where it does not, ask whether anything could."""
-    found = limit_verdict(
+    result = limit_verdict(
         "data_consistency", error, most, "max", "sum (A_pred - A)^2 / sum A^2 of the stitched object"
     )
-    if found.status == "pass" or oracle is None:
-        return found
-    return replace(found, reason=f"{found.reason}; {reach.verdict(oracle(), most)}")
+    if result.status == "pass" or oracle is None:
+        return result
+    return replace(result, reason=f"{result.reason}; {reach.verdict(oracle(), most)}")
 
 
 def _against_truth(

@@ -139,8 +139,8 @@ def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float) -> float:
 
 def all_metrics(pair: Comparison) -> dict[str, float]:
     """Return every metric of a pair."""
-    found = {**amplitude_metrics(pair), **phase_metrics(pair)}
-    if math.isnan(found["pearson"]):
-        return {**found, "frc_1_2": math.nan, "frc_1_7": math.nan}
+    result = {**amplitude_metrics(pair), **phase_metrics(pair)}
+    if math.isnan(result["pearson"]):
+        return {**result, "frc_1_2": math.nan, "frc_1_7": math.nan}
     frequencies, frc = fourier_ring_correlation(pair)
-    return {**found, "frc_1_2": cutoff(frequencies, frc, 0.5), "frc_1_7": cutoff(frequencies, frc, 1 / 7)}
+    return {**result, "frc_1_2": cutoff(frequencies, frc, 0.5), "frc_1_7": cutoff(frequencies, frc, 1 / 7)}

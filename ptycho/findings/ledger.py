@@ -50,7 +50,7 @@ def collect(tests: Path) -> dict[str, list[str]]:
 
     Raises LedgerError for a file that is no Python.
     """
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for path in sorted(tests.rglob("test_*.py")):
         file = path.relative_to(tests.parent).as_posix()
         try:
@@ -58,20 +58,20 @@ def collect(tests: Path) -> dict[str, list[str]]:
         except (SyntaxError, ValueError) as error:
             raise LedgerError(f"{path}: cannot be read as Python: {error}") from None
         every = [node.value for node in tree.body if isinstance(node, ast.Assign) and _is_pytestmark(node)]
-        _collect_from(tree.body, file, [name for value in every for name in _ids(ast.walk(value))], found)
-    return {name: found[name] for name in sorted(found)}
+        _collect_from(tree.body, file, [name for value in every for name in _ids(ast.walk(value))], result)
+    return {name: result[name] for name in sorted(result)}
 
 
-def _collect_from(body: list[ast.stmt], prefix: str, above: list[str], found: dict[str, list[str]]) -> None:
+def _collect_from(body: list[ast.stmt], prefix: str, above: list[str], tests: dict[str, list[str]]) -> None:
     for node in body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             continue
         names = [*above, *_marked(node)]
         if isinstance(node, ast.ClassDef):
-            _collect_from(node.body, f"{prefix}::{node.name}", names, found)
+            _collect_from(node.body, f"{prefix}::{node.name}", names, tests)
         elif node.name.startswith("test_"):
             for name in names:
-                found.setdefault(name, []).append(f"{prefix}::{node.name}")
+                tests.setdefault(name, []).append(f"{prefix}::{node.name}")
 
 
 def _is_pytestmark(node: ast.Assign) -> bool:

@@ -76,12 +76,12 @@ class Schedule:
         if alone:
             # Fewer where there are not as many.
             most = min(count, grouping.most_groups(len(self.pool), self.gridsize**2, settings))
-            found = grouping.group(
+            result = grouping.group(
                 self.raw, self.gridsize, settings, n_groups=most, rng=rng, rows=self.pool
             ).nn_indices
         else:
-            found = _clusters(self.raw, self.pool, self.config, self.gridsize, self.judges, count, rng)
-        return self._data(found)
+            result = _clusters(self.raw, self.pool, self.config, self.gridsize, self.judges, count, rng)
+        return self._data(result)
 
     @property
     def held_out(self) -> ClusteredData:
@@ -119,18 +119,18 @@ def make_schedule(grouped: GroupedData, config: Config | Params) -> Schedule:
         rng = np.random.default_rng([config.grouping.seed, config.seed])
         wanted = cluster_groups(config, grouped.gridsize)
         count = max(1, len(grouped) // wanted)
-        found = _clusters(grouped.raw, patterns, config, grouped.gridsize, asked, count, rng)
-        if len(found) < count:
-            consequence = "they are left out" if len(found) >= count / 2 else "training on single groups"
+        result = _clusters(grouped.raw, patterns, config, grouped.gridsize, asked, count, rng)
+        if len(result) < count:
+            consequence = "they are left out" if len(result) >= count / 2 else "training on single groups"
             logger.warning(
                 "%d of %d clusters of neighbours reach farther than a pattern is wide: %s",
-                count - len(found),
+                count - len(result),
                 count,
                 consequence,
             )
-        if len(found) >= count / 2:
+        if len(result) >= count / 2:
             groups, judges = wanted, asked
-            clusters, everything = found, patterns
+            clusters, everything = result, patterns
     n_validation = held_out(clusters, len(patterns), config.training.validation_fraction)
     first, validation = np.split(clusters, [len(clusters) - n_validation])
     if n_validation:
@@ -216,8 +216,8 @@ def _clusters(
         for seeds in (*[len(rows)] * full, rest)
         if seeds
     ]
-    found = rows[np.roll(np.concatenate(drawn), -1, axis=1)]
-    return np.asarray(found[overlapping(ClusteredData(raw, gridsize, found, groups, judges))])
+    result = rows[np.roll(np.concatenate(drawn), -1, axis=1)]
+    return np.asarray(result[overlapping(ClusteredData(raw, gridsize, result, groups, judges))])
 
 
 def overlapping(clusters: ClusteredData) -> np.ndarray:

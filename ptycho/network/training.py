@@ -187,8 +187,8 @@ class Trainer:
         means = {name: total / steps for name, total in sums.items()}
         row = {"epoch": epoch, **means, **self.validate(epoch), **self._state()}
         self.history.append(row)
-        told = f"epoch {epoch}/{epochs}: loss {row['loss']:.3e}, error {row['val_error']:.3e}"
-        progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, told, milestone=True))
+        text = f"epoch {epoch}/{epochs}: loss {row['loss']:.3e}, error {row['val_error']:.3e}"
+        progress.tell(self.listener, Progress("train", epoch * steps, epochs * steps, text, milestone=True))
         self.consider_stopping()
 
     def step(
@@ -239,11 +239,11 @@ class Trainer:
             predicted, measured = (np.asarray(out[name], np.float64) for name in ("predicted", "measured"))
             sums.append((float(np.sum(np.square(predicted - measured))), float(np.sum(np.square(measured)))))
         logs = {**self.model.get_metrics_result(), "loss": total / len(data), "error": error_of_all(sums)}
-        found = {f"val_{name}": float(value) for name, value in logs.items()}
+        result = {f"val_{name}": float(value) for name, value in logs.items()}
         # Before the first step nothing has diverged; that step names what is not finite.
-        if epoch > 0 and not all(map(math.isfinite, found.values())):
-            raise TrainingDiverged(f"validation diverged at epoch {epoch}: {found}")
-        return found
+        if epoch > 0 and not all(map(math.isfinite, result.values())):
+            raise TrainingDiverged(f"validation diverged at epoch {epoch}: {result}")
+        return result
 
     def consider_stopping(self) -> None:
         """Keep the best weights where training may stop early, and stop it."""
@@ -291,15 +291,15 @@ class Trainer:
         """Load the checkpoint and return how many epochs are done; 0 where there is none."""
         if self.state_dir is None:
             return 0
-        found = checkpoint.read(
+        result = checkpoint.read(
             self.state_dir,
             self.key,
             lambda state, arrays: (list(state["history"]), str(state["stopped"]), arrays),
             "is no checkpoint, or damaged; take it away to train anew",
         )
-        if found is None:
+        if result is None:
             return 0
-        history, stopped, arrays = found
+        history, stopped, arrays = result
         path = self.state_dir / checkpoint.FILE
         optimizer = [
             arrays.get(f"optimizer/{index:04d}") for index in range(len(self.model.optimizer.variables))

@@ -111,8 +111,10 @@ class UnrolledNetwork(keras.layers.Layer):
         modulus = ops.sqrt(pairs.squared_modulus(obj) + physics.MODULUS_FLOOR)
         seen = [*(part / length for part in step), *(part / unit for part in (*obj, modulus)), illumination]
         net = self._nets[min(k, len(self._nets) - 1)]
-        made = unfold(net(fold(seen, self.config.block)), self.config.block)
-        return unit * made[..., 0] + length * made[..., 2], unit * made[..., 1] + length * made[..., 3]
+        result = unfold(net(fold(seen, self.config.block)), self.config.block)
+        return unit * result[..., 0] + length * result[..., 2], unit * result[..., 1] + length * result[
+            ..., 3
+        ]
 
     def _look_ahead(self, now: Pair, before: Pair, k: Tensor) -> Pair:
         """Go on in the direction of the last step, the k-th, by the weight min(momentum, k / (k + 3))."""

@@ -81,9 +81,9 @@ class Prediction:
 
     def __post_init__(self) -> None:
         for name in ("weights", "positions", "residual", "energy"):
-            found = len(getattr(self, name))
-            if found != len(self.patches):
-                raise CanvasError(f"{len(self.patches)} patches need as many {name}; got {found}")
+            result = len(getattr(self, name))
+            if result != len(self.patches):
+                raise CanvasError(f"{len(self.patches)} patches need as many {name}; got {result}")
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -141,17 +141,17 @@ def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction
     return figure
 
 
-def solution(found: Solution, threshold: float) -> Figure:
+def solution(result: Solution, threshold: float) -> Figure:
     """Amplitude and phase of the object that was solved for, where it is covered; its probe; the error by pass."""
-    made = found.reconstruction
-    inside = made.coverage > threshold
-    extent = _extent(made)
-    obj = np.where(inside & np.isfinite(made.object), made.object, np.nan)
+    product = result.reconstruction
+    inside = product.coverage > threshold
+    extent = _extent(product)
+    obj = np.where(inside & np.isfinite(product.object), product.object, np.nan)
     # The global phase, which no pattern tells, is turned out for the eye.
     obj = obj * np.exp(-1j * np.angle(np.nansum(obj)))
     figure, axes = _sheet(2, 2, 4.6, 3.9)
     # The rim, which single patterns light, is noisy and sets no scale.
-    well = obj[made.coverage > max(1.0, threshold)]
+    well = obj[product.coverage > max(1.0, threshold)]
     top = float(np.nanpercentile(np.abs(well), 99.8)) if well.size else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(well)), 99.5))) if well.size else 1.0
     _image(
@@ -163,9 +163,9 @@ def solution(found: Solution, threshold: float) -> Figure:
         {"cmap": "viridis", "vmin": 0, "vmax": top},
     )
     _image(figure, axes[0, 1], np.angle(obj), "solved: phase (rad)", extent, _phase_style(reach))
-    title = f"probe: amplitude of the first of {len(found.probe)} modes"
-    _image(figure, axes[1, 0], np.abs(found.probe[0]), title, None, {"cmap": "viridis"})
-    axes[1, 1].semilogy(np.arange(1, len(found.errors) + 1), found.errors, marker=".")
+    title = f"probe: amplitude of the first of {len(result.probe)} modes"
+    _image(figure, axes[1, 0], np.abs(result.probe[0]), title, None, {"cmap": "viridis"})
+    axes[1, 1].semilogy(np.arange(1, len(result.errors) + 1), result.errors, marker=".")
     axes[1, 1].set(title="error met in each pass", xlabel="pass")
     axes[1, 1].grid(alpha=0.3, which="both")
     return figure
@@ -175,36 +175,37 @@ def four_ways(
     physics: Reconstruction, network: Reconstruction, refined: Solution, solved: Solution, threshold: float
 ) -> Figure:
     """Amplitude of the object by each way, in one frame and on one scale, where it is covered."""
-    made = {
+    result = {
         "physics alone": physics,
         "network": network,
         "refined": refined.reconstruction,
         "solved from flat": solved.reconstruction,
     }
     inside = {
-        name: np.where(each.coverage > threshold, np.abs(each.object), np.nan) for name, each in made.items()
+        name: np.where(each.coverage > threshold, np.abs(each.object), np.nan)
+        for name, each in result.items()
     }
     well = inside["network"][network.coverage > max(1.0, threshold)]
     finite = well[np.isfinite(well)]
     top = float(np.percentile(finite, 99.8)) if finite.size else 1.0
-    figure, axes = _sheet(1, len(made), 4.2, 3.8)
+    figure, axes = _sheet(1, len(result), 4.2, 3.8)
     left, right, bottom, top_px = _extent(network)
     for axis, (name, field) in zip(axes[0], inside.items(), strict=True):
-        _image(figure, axis, field, name, _extent(made[name]), {"cmap": "viridis", "vmin": 0, "vmax": top})
+        _image(figure, axis, field, name, _extent(result[name]), {"cmap": "viridis", "vmin": 0, "vmax": top})
         axis.set(xlim=(left, right), ylim=(bottom, top_px))
     return figure
 
 
-def halves(found: Halves) -> Figure:
+def halves(result: Halves) -> Figure:
     """Phase of both halves where they are compared, and the Fourier ring correlation with its levels."""
     figure, axes = _sheet(1, 3, 4.6, 3.9)
     for axis, name in zip(axes[0], ("first", "second"), strict=False):
-        field = np.where(found.mask, getattr(found, name), np.nan)
+        field = np.where(result.mask, getattr(result, name), np.nan)
         field = field * np.exp(-1j * np.angle(np.nansum(field)))
         reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(field)), 99)))
         _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
     axis = axes[0, 2]
-    axis.plot(found.frequencies, found.correlation)
+    axis.plot(result.frequencies, result.correlation)
     for level in LEVELS.values():
         axis.axhline(level, color="0.5", linestyle="--", linewidth=1)
     axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))

@@ -122,8 +122,8 @@ def verdict(result: PipelineResult) -> str:
     judging = [record for record in result.records.values() if record.passed is not None]
     if not judging:
         return f"NOT JUDGED (ends with {list(result.records)[-1]})"
-    said = [record for record in judging if not record.passed] or judging
-    return "; ".join(pipeline.stage_named(r.stage).heading(result.artifacts[r.stage]) for r in said)
+    words = [record for record in judging if not record.passed] or judging
+    return "; ".join(pipeline.stage_named(r.stage).heading(result.artifacts[r.stage]) for r in words)
 
 
 def number(value: Any) -> str:

@@ -168,10 +168,10 @@ def export_artifact(folder: Path, name: str, result: PipelineResult, about: Mapp
     """Write what a row leaves; return the names of its files."""
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
         pipeline.stage_named(name).export(result.artifacts[name], Path(scratch), about)
-        made = sorted(Path(scratch).iterdir())
-        for path in made:
+        product = sorted(Path(scratch).iterdir())
+        for path in product:
             path.replace(folder / path.name)
-    return [path.name for path in made]
+    return [path.name for path in product]
 
 
 def describe(result: PipelineResult, files: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def swapped(
     RunDirectoryError
         No run in the folder.
     """
-    found = {}
+    result = {}
     for text in texts:
         name, equals, folder = text.partition("=")
         if not equals or not folder:
@@ -305,5 +305,5 @@ def swapped(
                     f"--swap {text}: that run has {part} = {own} but this one has {part} = {wanted}; an artifact can "
                     "only take the place of one of its own shape"
                 )
-        found[name] = run[name]
-    return found
+        result[name] = run[name]
+    return result

@@ -190,8 +190,8 @@ def compare(raw: RawData) -> Geometry:
     same = TWINS if probes.is_twin_ambiguous(sample.probe) else ()
     errors |= {name: fit_error(change(sample)) for name, change in CORRECTIONS.items() if name not in same}
     noise = scaling.photon_noise(sample.diff3d, sample.photon_scale)
-    found = Geometry(errors, math.nan, centre, len(rows), shared, noise)
-    return replace(found, scale=better_scale(sample)) if found.contrast < MIN_CONTRAST else found
+    result = Geometry(errors, math.nan, centre, len(rows), shared, noise)
+    return replace(result, scale=better_scale(sample)) if result.contrast < MIN_CONTRAST else result
 
 
 def sample_rows(positions: np.ndarray, N: int) -> np.ndarray:

@@ -161,10 +161,10 @@ def neighbours_of(tree: cKDTree, positions: np.ndarray, seeds: np.ndarray, k: in
     With duplicate positions the tree may list the seed anywhere or not at all: it is removed by its index,
     and where it is not listed the farthest entry goes instead.
     """
-    _, found = tree.query(positions[seeds], k=k + 1, workers=-1)
-    is_seed = found == seeds[:, None]
+    _, result = tree.query(positions[seeds], k=k + 1, workers=-1)
+    is_seed = result == seeds[:, None]
     is_seed[~is_seed.any(axis=1), -1] = True
-    return np.asarray(found[~is_seed].reshape(len(seeds), k))
+    return np.asarray(result[~is_seed].reshape(len(seeds), k))
 
 
 def choose(candidates: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

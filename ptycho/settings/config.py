@@ -122,19 +122,19 @@ def leaf_paths(section: type[BaseModel] = Config, prefix: str = "") -> list[str]
 def fields_on_the_way(path: str) -> list[FieldInfo]:
     """Return the fields of the groups that the parameter at a dotted `path` is in, outermost first, and its own."""
     section: Any = Config
-    found = []
+    result = []
     for part in path.split("."):
-        found.append(section.model_fields[part])
-        section = found[-1].annotation
-    return found
+        result.append(section.model_fields[part])
+        section = result[-1].annotation
+    return result
 
 
 def lookup(values: Mapping[str, Any], path: str) -> Any:
     """Return the value or table at a dotted `path`."""
-    found: Any = values
+    result: Any = values
     for part in path.split("."):
-        found = found[part]
-    return found
+        result = result[part]
+    return result
 
 
 def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:

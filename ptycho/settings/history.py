@@ -92,8 +92,8 @@ SWITCHES = (
 def names() -> list[str]:
     """Return the names of all historical scenarios."""
     folder = resources.files("ptycho.settings.scenarios") / "history"
-    found = (item.name for item in folder.iterdir() if item.name.endswith(".toml"))
-    return sorted(PREFIX + name.removesuffix(".toml") for name in found)
+    result = (item.name for item in folder.iterdir() if item.name.endswith(".toml"))
+    return sorted(PREFIX + name.removesuffix(".toml") for name in result)
 
 
 def is_historical(scenario: str | None) -> bool:

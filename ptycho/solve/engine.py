@@ -161,28 +161,30 @@ class Solver:
             self._restore()
         for number in range(len(self.errors) + 1, self.config.passes + 1):
             with np.errstate(over="ignore", invalid="ignore"):
-                found = self.random_pass() if number <= self.random_passes else self.whole_pass()
-            if not math.isfinite(found):
+                error = self.random_pass() if number <= self.random_passes else self.whole_pass()
+            if not math.isfinite(error):
                 raise SolverDiverged(
-                    f"the solver diverged in pass {number}: the error is {found}; raise solver.damping, or check the data"
+                    f"the solver diverged in pass {number}: the error is {error}; raise solver.damping, or check the data"
                 )
-            self.errors.append(found)
+            self.errors.append(error)
             self._checkpoint()
-            told = f"pass {number}/{self.config.passes} error {found:.3g}"
-            progress.tell(self.listener, Progress("solve", number, self.config.passes, told, milestone=True))
+            message = f"pass {number}/{self.config.passes} error {error:.3g}"
+            progress.tell(
+                self.listener, Progress("solve", number, self.config.passes, message, milestone=True)
+            )
         return solution.solution_of(self.canvas, self.probe, self.places, self.errors)
 
     def random_pass(self) -> float:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
         damping = self.config.damping
         residual = 0.0
-        for rows, said in self._batches(self.order(), self.config.batch_patterns, self.canvas):
-            residual += said.residual
+        for rows, evidence in self._batches(self.order(), self.config.batch_patterns, self.canvas):
+            residual += evidence.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
             self.places.add(self.weights, (1 - damping) * lit[None], rows)
-            self.places.add(self.canvas, said.gradient, rows, self.weights)
-            self._revise_probe(said)
+            self.places.add(self.canvas, evidence.gradient, rows, self.weights)
+            self._revise_probe(evidence)
         return self.finish_random(residual)
 
     def whole_pass(self) -> float:
@@ -194,12 +196,12 @@ class Solver:
         where = self.places
         # A probe takes a step with every batch.
         size = self.config.batch_patterns if self.sharpens else WHOLE_BATCH
-        for rows, said in self._batches(np.arange(len(self.measured)), size, ahead):
-            residual += said.residual
+        for rows, evidence in self._batches(np.arange(len(self.measured)), size, ahead):
+            residual += evidence.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             where.add(weights, lit[None], rows)
-            where.add(gradient, said.gradient, rows)
-            self._revise_probe(said)
+            where.add(gradient, evidence.gradient, rows)
+            self._revise_probe(evidence)
         return self.finish_whole(ahead, gradient, weights + WHOLE_DAMPING * float(lit.max()), residual)
 
     def order(self) -> np.ndarray:
@@ -222,10 +224,10 @@ class Solver:
     ) -> float:
         """Make the step that all patterns ask for from `ahead`, all (H, W); return the error met."""
         self.previous, self.canvas = self.canvas, ahead + gradient / weights
-        found = residual / self.energy
-        self.since_restart = 0 if self.errors and found > self.errors[-1] else self.since_restart + 1
+        error = residual / self.energy
+        self.since_restart = 0 if self.errors and error > self.errors[-1] else self.since_restart + 1
         self.settle()
-        return found
+        return error
 
     def move(self, moves: np.ndarray) -> None:
         """Move the positions by (M, 2) px, their mean kept."""
@@ -243,10 +245,10 @@ class Solver:
             rows = order[start : start + size]
             shares = [slice(first, min(first + SHARE, len(rows))) for first in range(0, len(rows), SHARE)]
             parts = self.across(lambda at, rows=rows: self._ask(rows[at], canvas, gradients[at]), shares)
-            said = _together(gradients[: len(rows)], list(parts))
-            if said.moves is not None:
-                moves[rows] = said.moves
-            yield rows, said
+            evidence = _together(gradients[: len(rows)], list(parts))
+            if evidence.moves is not None:
+                moves[rows] = evidence.moves
+            yield rows, evidence
         if moving:
             self.move(moves)
 
@@ -263,9 +265,9 @@ class Solver:
                 moves=steps.moves(patches, self.probe, change) if self.moves else None,
             )
 
-    def _revise_probe(self, said: Evidence) -> None:
-        if said.probe is not None:
-            self.probe = steps.revised_probe(self.probe, *said.probe, PROBE_DAMPING)
+    def _revise_probe(self, evidence: Evidence) -> None:
+        if evidence.probe is not None:
+            self.probe = steps.revised_probe(self.probe, *evidence.probe, PROBE_DAMPING)
 
     def settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
@@ -293,12 +295,12 @@ class Solver:
         """Load the checkpoint, where there is one."""
         if self.state_dir is None:
             return
-        found = checkpoint.read(
+        error = checkpoint.read(
             self.state_dir, self.key, _parsed, "is no checkpoint of a solver, or damaged; take it away"
         )
-        if found is None:
+        if error is None:
             return
-        arrays, self.errors, self.since_restart = found
+        arrays, self.errors, self.since_restart = error
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
         logger.info("resuming after pass %d", len(self.errors))
@@ -332,5 +334,5 @@ def _parsed(
     state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[float], int]:
     """Return the arrays of a checkpoint, the errors so far, and the steps since momentum began anew."""
-    found = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
-    return found, [float(error) for error in state["errors"]], int(state["since_restart"])
+    result = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
+    return result, [float(error) for error in state["errors"]], int(state["since_restart"])

@@ -70,15 +70,15 @@ ENGINES: Mapping[str, Engine] = {
 def check(config: SolverConfig | Params) -> None:
     """Raise ConfigError where the engine of a config is not there, or cannot do what is asked of it."""
     name = config.engine
-    found = ENGINES[name]
-    if "keras" in found.libraries:
+    result = ENGINES[name]
+    if "keras" in result.libraries:
         provenance.check_installed(f"solver.engine = {name}: ")
-    missing = [library for library in found.libraries if importlib.util.find_spec(library) is None]
+    missing = [library for library in result.libraries if importlib.util.find_spec(library) is None]
     if missing:
-        raise ConfigError(f"solver.engine = {name}: {missing[0]} is not installed; {found.remedy}")
-    if config.likelihood not in found.likelihoods:
+        raise ConfigError(f"solver.engine = {name}: {missing[0]} is not installed; {result.remedy}")
+    if config.likelihood not in result.likelihoods:
         raise ConfigError(
-            f"solver.likelihood = {config.likelihood}: with solver.engine = {name} only {', '.join(found.likelihoods)}"
+            f"solver.likelihood = {config.likelihood}: with solver.engine = {name} only {', '.join(result.likelihoods)}"
         )
 
 
@@ -107,5 +107,5 @@ def solve(raw: RawData, config: SolverConfig | Params, **how: Any) -> Solution:
         A NaN or infinity appeared.
     """
     check(config)
-    found: Solution = ENGINES[config.engine].home.solve(raw, config, **how)
-    return found
+    result: Solution = ENGINES[config.engine].home.solve(raw, config, **how)
+    return result

@@ -23,10 +23,10 @@ def compiled(function: Function) -> Function:
     """
     options: Any = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
     try:
-        made = njit(cache=True, **options)(function)
+        result = njit(cache=True, **options)(function)
     except RuntimeError:  # numba finds neither this folder nor the user's cache writable
-        made = njit(**options)(function)
-    return cast(Function, made)
+        result = njit(**options)(function)
+    return cast(Function, result)
 
 
 @compiled

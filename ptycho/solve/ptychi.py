@@ -70,14 +70,14 @@ def solve(
             probe_position_y_px=local[:, 1].astype(np.float32),
         )
         errors = list(_passes(task, config.passes, len(raw) / begins.energy, listener))
-        obj, found, places_yx = (
+        obj, result, places_yx = (
             np.asarray(task.get_data_to_cpu(name, as_numpy=True))
             for name in ("object", "probe", "probe_positions")
         )
-    factor = math.sqrt(begins.power / float(np.sum(np.abs(found) ** 2, dtype=np.float64)))
+    factor = math.sqrt(begins.power / float(np.sum(np.abs(result) ** 2, dtype=np.float64)))
     positions = places_yx[:, ::-1].astype(np.float64) + np.array(where.origin_xy)
     return solution.solution_of(
-        obj[0] / factor, found[0] * factor, replace(where, positions=positions), errors
+        obj[0] / factor, result[0] * factor, replace(where, positions=positions), errors
     )
 
 
@@ -104,14 +104,14 @@ def _passes(task: Any, count: int, unit: float, listener: Listener | None) -> It
     """Run pass after pass; yield the error of each, in units of the data's energy."""
     for number in range(1, count + 1):
         task.run(1)
-        found = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1]) * unit
-        if not math.isfinite(found):
+        result = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1]) * unit
+        if not math.isfinite(result):
             raise SolverDiverged(
-                f"pty-chi diverged in pass {number}: the error is {found}; raise solver.damping"
+                f"pty-chi diverged in pass {number}: the error is {result}; raise solver.damping"
             )
-        told = f"pass {number}/{count} error {found:.3g}"
-        progress.tell(listener, Progress("solve", number, count, told, milestone=True))
-        yield found
+        message = f"pass {number}/{count} error {result:.3g}"
+        progress.tell(listener, Progress("solve", number, count, message, milestone=True))
+        yield result
 
 
 @contextmanager

@@ -69,15 +69,15 @@ def solution_of(
 ) -> Solution:
     """Return what was found on a canvas (H, W), 0 where no light fell."""
     coverage = stitching.coverage_map(where.positions, probe, where.origin_xy, where.shape)
-    found = np.where(coverage > 0, obj, 0).astype(np.complex64)
+    result = np.where(coverage > 0, obj, 0).astype(np.complex64)
     return Solution(
         reconstruction=Reconstruction(
-            object=found,
+            object=result,
             coverage=coverage,
             origin_xy=where.origin_xy,
             kept_fraction=1.0,
             n_patches=len(where.positions),
-            n_nonfinite=int((~np.isfinite(found)).sum()),
+            n_nonfinite=int((~np.isfinite(result)).sum()),
         ),
         probe=np.asarray(probe, np.complex64),
         positions=where.positions,

@@ -51,10 +51,10 @@ def object_gradient(change: np.ndarray, probe: np.ndarray, out: np.ndarray | Non
     """Return sum_p conj(P_p) change_p (b, N, N) complex64, in `out`: what a change of the exit waves says of the object."""
     from ptycho.solve import kernels
 
-    made = np.empty((len(change), *change.shape[2:]), np.complex64) if out is None else out
+    result = np.empty((len(change), *change.shape[2:]), np.complex64) if out is None else out
     modes = np.ascontiguousarray(probe, np.complex64)
-    kernels.back(change.view(np.float32), modes.view(np.float32), made.view(np.float32))
-    return made
+    kernels.back(change.view(np.float32), modes.view(np.float32), result.view(np.float32))
+    return result
 
 
 def probe_evidence(patches: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

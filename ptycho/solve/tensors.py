@@ -108,22 +108,22 @@ class _OnDevice(Solver):
         """
         task = self._task(damping)
         step, held = _compiled(task), self._pair(canvas.reshape(-1))
-        made = held if damping is not None else tuple(self.ops.zeros_like(held[0]) for _ in range(3))
+        canvas_after = held if damping is not None else tuple(self.ops.zeros_like(held[0]) for _ in range(3))
         probe, send = self._pair(self.probe), self.ops.convert_to_tensor
         scan = self.patterns, send(self.places.corners.astype(np.int32)), send(self.places.fractions)
-        told = []
+        message = []
         for first in range(0, len(order), size):
             rows = send(order[first : first + size].astype(np.int32))
-            made, probe, *said = step(held, made, probe, scan, rows)
-            held = made if damping is not None else held
-            told.append(said)
+            canvas_after, probe, *gradients = step(held, canvas_after, probe, scan, rows)
+            held = canvas_after if damping is not None else held
+            message.append(gradients)
         if task.sharpens:
             self.probe = self._complex(probe)
         if task.moves:
             moves = np.zeros((len(order), 2))
-            moves[order] = np.concatenate([self.ops.convert_to_numpy(batch) for _, batch in told])
+            moves[order] = np.concatenate([self.ops.convert_to_numpy(batch) for _, batch in message])
             self.move(moves)
-        return made, sum(float(residual) for residual, _ in told)
+        return canvas_after, sum(float(residual) for residual, _ in message)
 
     def _task(self, damping: float | None) -> _Task:
         return _Task(
@@ -168,7 +168,7 @@ class Step:
     def __call__(
         self,
         canvas: Pair,
-        made: tuple[Tensor, ...],
+        canvas_after: tuple[Tensor, ...],
         probe: Pair,
         scan: tuple[Tensor, Tensor, Tensor],
         rows: Tensor,
@@ -184,16 +184,23 @@ class Step:
         patches = self._cut(canvas[0], pixels, x, y), self._cut(canvas[1], pixels, x, y)
         change, residual = self.revise(patches, probe, wanted)
         back = pairs.multiply(change, pairs.conjugate(probe))
-        said = ops.sum(back[0], axis=1), ops.sum(back[1], axis=1)
+        gradients = ops.sum(back[0], axis=1), ops.sum(back[1], axis=1)
         lit = ops.sum(pairs.squared_modulus(probe), axis=0)
-        placed = [self.place(field, pixels, x, y) for field in (*said, lit + ops.zeros_like(said[0]))]
+        placed = [
+            self.place(field, pixels, x, y) for field in (*gradients, lit + ops.zeros_like(gradients[0]))
+        ]
         if task.damping is None:
-            made = tuple(before + now for before, now in zip(made, placed, strict=True))
+            canvas_after = tuple(before + now for before, now in zip(canvas_after, placed, strict=True))
         else:
             weights = task.damping * ops.max(lit) + (1 - task.damping) * placed[2]
-            made = canvas[0] + placed[0] / weights, canvas[1] + placed[1] / weights
+            canvas_after = canvas[0] + placed[0] / weights, canvas[1] + placed[1] / weights
         revised = self._sharpened(probe, patches, change) if task.sharpens else probe
-        return made, revised, residual, self.moves_of(patches, probe, change) if task.moves else residual
+        return (
+            canvas_after,
+            revised,
+            residual,
+            self.moves_of(patches, probe, change) if task.moves else residual,
+        )
 
     def _pixels(self, corners: Tensor) -> Tensor:
         """Return which pixels of the canvas the windows (b, N + 1, N + 1) take."""
@@ -236,9 +243,11 @@ class Step:
         """Return the probe after its step, as :func:`ptycho.solve.steps.revised_probe` makes it."""
         ops = self.ops
         lit = ops.sum(pairs.squared_modulus(patches), axis=0)
-        said = pairs.multiply(pairs.conjugate((patches[0][:, None], patches[1][:, None])), change)
+        gradients = pairs.multiply(pairs.conjugate((patches[0][:, None], patches[1][:, None])), change)
         scale = engine.PROBE_DAMPING * ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
-        return probe[0] + ops.sum(said[0], axis=0) / scale, probe[1] + ops.sum(said[1], axis=0) / scale
+        return probe[0] + ops.sum(gradients[0], axis=0) / scale, probe[1] + ops.sum(
+            gradients[1], axis=0
+        ) / scale
 
     def moves_of(self, patches: Pair, probe: Pair, change: Pair) -> Tensor:
         """Return the steps (b, 2) px of the positions, as :func:`ptycho.solve.steps.moves` finds them."""
@@ -256,9 +265,9 @@ class Step:
         determinant = ops.maximum(xx * yy - ops.square(xy), 1e-6 * xx * yy)
         tells = determinant > 0  # where the object is flat nothing does
         safe = ops.where(tells, determinant, ops.ones_like(determinant))
-        found = ops.stack([yy * x - xy * y, xx * y - xy * x], axis=1) / safe[:, None]
-        found = ops.where(tells[:, None], found, ops.zeros_like(found))
-        return ops.clip(found, -steps.LARGEST_MOVE, steps.LARGEST_MOVE)
+        result = ops.stack([yy * x - xy * y, xx * y - xy * x], axis=1) / safe[:, None]
+        result = ops.where(tells[:, None], result, ops.zeros_like(result))
+        return ops.clip(result, -steps.LARGEST_MOVE, steps.LARGEST_MOVE)
 
     def _slope(self, field: Tensor, axis: int) -> Tensor:
         """Return the central differences of a field (b, N, N), one-sided at its edges, as ``numpy.gradient`` does."""

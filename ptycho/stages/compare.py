@@ -44,13 +44,13 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comp
     """Measure all four on the test patterns, each under the probe and at the positions that belong to it."""
     groups, bundle = inputs["group_test"], inputs["train"]
     truth, scan = grouped.truth_of(groups, params), grouped.used(groups)
-    made = {
+    ways = {
         PHYSICS: (inputs["physics"], bundle.probe, scan.positions),
         NETWORK: (inputs["stitch"], bundle.probe, scan.positions),
     }
     for way, name in ((REFINED, "refine"), (SOLVED, "oracle")):
         solution = inputs[name]
-        made[way] = solution.reconstruction, solution.probe, solution.positions
+        ways[way] = solution.reconstruction, solution.probe, solution.positions
     return Comparison(
         {
             way: summary.evaluate(
@@ -60,32 +60,32 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comp
                 probe,
                 params.evaluation,
             )
-            for way, (reconstruction, probe, where) in made.items()
+            for way, (reconstruction, probe, where) in ways.items()
         }
     )
 
 
-def reachable(found: Comparison) -> float:
+def reachable(comparison: Comparison) -> float:
     """Return the least data error that was reached directly; NaN where one is."""
-    return float(np.minimum(found.error(REFINED), found.error(SOLVED)))
+    return float(np.minimum(comparison.error(REFINED), comparison.error(SOLVED)))
 
 
-def telemetry(found: Comparison) -> dict[str, float]:
+def telemetry(comparison: Comparison) -> dict[str, float]:
     """Return the numbers that are put side by side."""
-    numbers = {f"{way}: data error": found.error(way) for way in found.ways}
-    for way, each in found.ways.items():
+    numbers = {f"{way}: data error": comparison.error(way) for way in comparison.ways}
+    for way, each in comparison.ways.items():
         numbers |= {f"{way}: {name}": each.direct[name] for name in evaluate.AGAINST_TRUTH if each.compared}
     return numbers
 
 
-def invariants(found: Comparison) -> Iterator[tuple[str, bool]]:
+def invariants(comparison: Comparison) -> Iterator[tuple[str, bool]]:
     """All four were measured."""
-    yield "each way must be there", set(found.ways) == {PHYSICS, NETWORK, REFINED, SOLVED}
+    yield "each way must be there", set(comparison.ways) == {PHYSICS, NETWORK, REFINED, SOLVED}
 
 
-def notes(found: Comparison, params: Params) -> Iterator[str]:
+def notes(comparison: Comparison, params: Params) -> Iterator[str]:
     """Say whether the scan can be solved, and how far the network is from that."""
-    best, network = reachable(found), found.error(NETWORK)
+    best, network = reachable(comparison), comparison.error(NETWORK)
     if not best <= params.gates.max_data_error:
         yield (
             f"The scan is not solvable as it is given: solved directly, its patterns are explained to {best:.2g} and no better. "
@@ -94,23 +94,24 @@ def notes(found: Comparison, params: Params) -> Iterator[str]:
     else:
         yield (
             f"The scan is solvable: solved directly, its patterns are explained to {best:.2g}; the network's object leaves "
-            f"{network:.2g}, physics alone {found.error(PHYSICS):.2g}."
+            f"{network:.2g}, physics alone {comparison.error(PHYSICS):.2g}."
         )
 
 
-def tables(found: Comparison) -> Iterator[Table]:
+def tables(comparison: Comparison) -> Iterator[Table]:
     """Put them side by side, at the top of the page."""
-    rows: list[tuple[Any, ...]] = [("data error", *(found.error(way) for way in found.ways))]
-    if all(each.compared for each in found.ways.values()):
+    rows: list[tuple[Any, ...]] = [("data error", *(comparison.error(way) for way in comparison.ways))]
+    if all(each.compared for each in comparison.ways.values()):
         rows += [
-            (name, *(each.direct[name] for each in found.ways.values())) for name in evaluate.AGAINST_TRUTH
+            (name, *(each.direct[name] for each in comparison.ways.values()))
+            for name in evaluate.AGAINST_TRUTH
         ]
-    yield Table("The same patterns, four ways", ("", *found.ways), tuple(rows), headline=True)
+    yield Table("The same patterns, four ways", ("", *comparison.ways), tuple(rows), headline=True)
 
 
-def save(found: Comparison, folder: Path, about: Mapping[str, Any]) -> None:
+def save(comparison: Comparison, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
-    atomic.write_json(folder / FILE, {way: asdict(each) for way, each in found.ways.items()})
+    atomic.write_json(folder / FILE, {way: asdict(each) for way, each in comparison.ways.items()})
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Comparison:

@@ -30,38 +30,43 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     return summary.evaluate(inputs["stitch"], truth, grouped.used(groups), bundle.probe, params.evaluation)
 
 
-def telemetry(found: Evaluation) -> dict[str, float]:
+def telemetry(evaluation: Evaluation) -> dict[str, float]:
     """Return all numbers under dotted names."""
-    return found.summary()
+    return evaluation.summary()
 
 
-def invariants(found: Evaluation) -> Iterator[tuple[str, bool]]:
+def invariants(evaluation: Evaluation) -> Iterator[tuple[str, bool]]:
     """Check that a share is one."""
-    yield "the covered share must lie in [0, 1]", 0 <= found.coverage["covered_fraction"] <= 1
+    yield "the covered share must lie in [0, 1]", 0 <= evaluation.coverage["covered_fraction"] <= 1
 
 
-def notes(found: Evaluation, params: Params) -> Iterator[str]:
+def notes(evaluation: Evaluation, params: Params) -> Iterator[str]:
     """Say where nothing can be compared."""
-    if not found.compared:
+    if not evaluation.compared:
         yield "No truth: the scan has no objectGuess; gates that need one are not applicable."
 
 
-def tables(found: Evaluation) -> Iterator[Table]:
+def tables(evaluation: Evaluation) -> Iterator[Table]:
     """Against the truth in both frames, then what is known of every scan."""
-    if found.compared:
-        names = [*found.direct, *(name for name in found.registered if name not in found.direct)]
-        rows = tuple((name, found.direct.get(name, ""), found.registered.get(name, "")) for name in names)
-        factor = found.data["prediction_scale"]
+    if evaluation.compared:
+        names = [
+            *evaluation.direct,
+            *(name for name in evaluation.registered if name not in evaluation.direct),
+        ]
+        rows = tuple(
+            (name, evaluation.direct.get(name, ""), evaluation.registered.get(name, "")) for name in names
+        )
+        factor = evaluation.data["prediction_scale"]
         fitted = "no fitted scale" if factor == 1 else f"multiplied by the fitted factor {factor:.4g}"
         title = f"Against the truth, in coverage, {fitted}"
         yield Table(title, ("", "object frame", "registered"), rows)
     for part in ("data", "coverage", "structure"):
-        yield Table(part.capitalize(), ("", ""), tuple(getattr(found, part).items()))
+        yield Table(part.capitalize(), ("", ""), tuple(getattr(evaluation, part).items()))
 
 
-def save(found: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
+def save(evaluation: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
-    atomic.write_json(folder / FILE, found.to_dict())
+    atomic.write_json(folder / FILE, evaluation.to_dict())
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:

@@ -29,36 +29,36 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation, bad)
 
 
-def telemetry(found: Evaluation) -> dict[str, float]:
+def telemetry(evaluation: Evaluation) -> dict[str, float]:
     """Return all numbers under dotted names."""
-    return evaluate.telemetry(found)
+    return evaluate.telemetry(evaluation)
 
 
-def invariants(found: Evaluation) -> Iterator[tuple[str, bool]]:
+def invariants(evaluation: Evaluation) -> Iterator[tuple[str, bool]]:
     """Check that a share is one."""
-    return evaluate.invariants(found)
+    return evaluate.invariants(evaluation)
 
 
-def notes(found: Evaluation, params: Params) -> Iterator[str]:
+def notes(evaluation: Evaluation, params: Params) -> Iterator[str]:
     """Say where nothing can be compared."""
-    if not found.compared:
+    if not evaluation.compared:
         yield "No truth: the scan has no objectGuess, and the solution is judged by the data alone."
 
 
-def tables(found: Evaluation) -> Iterator[Table]:
+def tables(evaluation: Evaluation) -> Iterator[Table]:
     """Put what matters at the top, then what the pipeline's own result is measured by."""
     rows = [
-        ("sum (A_pred - A)^2 / sum A^2", found.data["stitched_error"]),
-        ("factor that fits the predicted patterns", found.data["stitched_scale"]),
-        *((name, found.direct[name]) for name in evaluate.AGAINST_TRUTH if name in found.direct),
+        ("sum (A_pred - A)^2 / sum A^2", evaluation.data["stitched_error"]),
+        ("factor that fits the predicted patterns", evaluation.data["stitched_scale"]),
+        *((name, evaluation.direct[name]) for name in evaluate.AGAINST_TRUTH if name in evaluation.direct),
     ]
     yield Table("Direct solution", ("", ""), tuple(rows), headline=True)
-    yield from evaluate.tables(found)
+    yield from evaluate.tables(evaluation)
 
 
-def save(found: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
+def save(evaluation: Evaluation, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
-    atomic.write_json(folder / FILE, found.to_dict())
+    atomic.write_json(folder / FILE, evaluation.to_dict())
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:

@@ -26,29 +26,29 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Geom
     return geometry.compare(inputs["scan"])
 
 
-def telemetry(found: Geometry) -> dict[str, float]:
+def telemetry(comparison: Geometry) -> dict[str, float]:
     """Return the errors and what else was measured."""
-    x, y = found.centre_xy
-    numbers = {"patterns": found.patterns, "overlap": found.overlap, "noise": found.noise}
-    return {**found.errors, **numbers, "centre_x_px": x, "centre_y_px": y}
+    x, y = comparison.centre_xy
+    numbers = {"patterns": comparison.patterns, "overlap": comparison.overlap, "noise": comparison.noise}
+    return {**comparison.errors, **numbers, "centre_x_px": x, "centre_y_px": y}
 
 
-def invariants(found: Geometry) -> Iterator[tuple[str, bool]]:
+def invariants(comparison: Geometry) -> Iterator[tuple[str, bool]]:
     """Errors are errors, and the null is among them."""
-    yield "an error must not be negative", not any(error < 0 for error in found.errors.values())
+    yield "an error must not be negative", not any(error < 0 for error in comparison.errors.values())
     yield (
         "the given geometry must stand beside the null",
-        not found.errors or ({geometry.GIVEN, geometry.SHUFFLED} < set(found.errors)),
+        not comparison.errors or ({geometry.GIVEN, geometry.SHUFFLED} < set(comparison.errors)),
     )
 
 
-def notes(found: Geometry, params: Params) -> Iterator[str]:
+def notes(comparison: Geometry, params: Params) -> Iterator[str]:
     """Say where the beam's centre is off."""
-    x, y = found.centre_xy
+    x, y = comparison.centre_xy
     if (
-        found.errors
+        comparison.errors
         and max(abs(x), abs(y)) > max(1.0, CENTRE_SHARE * params.N)
-        and not _unshifted(found, params.N)
+        and not _unshifted(comparison, params.N)
     ):
         yield (
             f"Beam centre: the patterns lie about ({x}, {y}) px off the zero frequency. That is no more than a linear "
@@ -56,19 +56,19 @@ def notes(found: Geometry, params: Params) -> Iterator[str]:
         )
 
 
-def tables(found: Geometry) -> Iterator[Table]:
+def tables(comparison: Geometry) -> Iterator[Table]:
     """Show every reading of the scan with its error, the best first."""
-    rows = tuple(sorted(found.errors.items(), key=lambda item: (math.isnan(item[1]), item[1])))
+    rows = tuple(sorted(comparison.errors.items(), key=lambda item: (math.isnan(item[1]), item[1])))
     yield Table("Geometry, on a sample of overlapping patterns", ("the scan", "data error"), rows)
 
 
-def _unshifted(found: Geometry, N: int) -> bool:
-    return max(map(abs, found.centre_xy)) > N // 4
+def _unshifted(comparison: Geometry, N: int) -> bool:
+    return max(map(abs, comparison.centre_xy)) > N // 4
 
 
-def save(found: Geometry, folder: Path, about: Mapping[str, Any]) -> None:
+def save(comparison: Geometry, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
-    atomic.write_json(folder / FILE, asdict(found))
+    atomic.write_json(folder / FILE, asdict(comparison))
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Geometry:

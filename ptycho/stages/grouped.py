@@ -16,13 +16,13 @@ from ptycho.settings.params import Params
 
 def telemetry(groups: GroupedData) -> dict[str, float]:
     """Return counts, offsets and reach."""
-    found: dict[str, float] = {"groups": len(groups), "patterns": len(np.unique(groups.nn_indices))}
+    numbers: dict[str, float] = {"groups": len(groups), "patterns": len(np.unique(groups.nn_indices))}
     for axis, name in enumerate("xy"):
         offsets = groups.coords_offsets[:, 0, axis, 0]
-        found[f"offset_{name}_min"] = float(offsets.min())
-        found[f"offset_{name}_max"] = float(offsets.max())
-    found["reach_px"] = float(np.abs(groups.coords_relative).max())
-    return found
+        numbers[f"offset_{name}_min"] = float(offsets.min())
+        numbers[f"offset_{name}_max"] = float(offsets.max())
+    numbers["reach_px"] = float(np.abs(groups.coords_relative).max())
+    return numbers
 
 
 def invariants(groups: GroupedData) -> Iterator[tuple[str, bool]]:

@@ -71,18 +71,18 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     scan = raw.without_truth().at(whole.positions).derived(probe=whole.probe)
     settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
     bad = solve.bad_pixels(params, raw.N)
-    made = []
+    objects = []
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
-        found = engines.solve(
+        halves = engines.solve(
             half,
             settings,
             bad=bad,
             seed=params.seed + first,
             listener=execution.listener,
         )
-        made.append(found.reconstruction)
-    return compared(made[0], made[1], params.evaluation.coverage_threshold)
+        objects.append(halves.reconstruction)
+    return compared(objects[0], objects[1], params.evaluation.coverage_threshold)
 
 
 def compared(first: Reconstruction, second: Reconstruction, threshold: float) -> Halves:
@@ -103,30 +103,30 @@ def versions(params: Params) -> dict[str, str]:
     return engines.versions(params.solver)
 
 
-def telemetry(found: Halves) -> dict[str, float]:
+def telemetry(halves: Halves) -> dict[str, float]:
     """Return the finest detail that both halves agree on, half a period in px."""
-    numbers = {f"detail_px at {name}": found.detail_px(level) for name, level in LEVELS.items()}
-    return {**numbers, "compared_px": int(found.mask.sum())}
+    numbers = {f"detail_px at {name}": halves.detail_px(level) for name, level in LEVELS.items()}
+    return {**numbers, "compared_px": int(halves.mask.sum())}
 
 
-def invariants(found: Halves) -> Iterator[tuple[str, bool]]:
+def invariants(halves: Halves) -> Iterator[tuple[str, bool]]:
     """Check that a correlation is one."""
-    values = found.correlation[np.isfinite(found.correlation)]
+    values = halves.correlation[np.isfinite(halves.correlation)]
     yield "a correlation must lie within -1 and 1", bool((np.abs(values) < 1 + 1e-6).all())
-    yield "both halves must share pixels", bool(found.mask.any())
+    yield "both halves must share pixels", bool(halves.mask.any())
 
 
-def tables(found: Halves) -> Iterator[Table]:
+def tables(halves: Halves) -> Iterator[Table]:
     """Show where the correlation ends, and its course."""
     rows = tuple(
-        (f"finest detail (px) where FRC = {n}", found.detail_px(level)) for n, level in LEVELS.items()
+        (f"finest detail (px) where FRC = {n}", halves.detail_px(level)) for n, level in LEVELS.items()
     )
     yield Table("Two halves of the patterns, solved apart", ("", ""), rows, headline=True)
 
 
-def save(found: Halves, folder: Path, about: Mapping[str, Any]) -> None:
+def save(halves: Halves, folder: Path, about: Mapping[str, Any]) -> None:
     """Write both objects and their correlation into one file."""
-    atomic.write_arrays(folder / FILE, {part.name: getattr(found, part.name) for part in fields(found)})
+    atomic.write_arrays(folder / FILE, {part.name: getattr(halves, part.name) for part in fields(halves)})
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Halves:

@@ -64,22 +64,22 @@ def nphotons_of(raw: RawData, params: Params) -> float | None:
     return float(named)
 
 
-def telemetry(found: Scaling) -> dict[str, float]:
+def telemetry(result: Scaling) -> dict[str, float]:
     """Return the scales."""
-    numbers = {name: value for name, value in asdict(found.scales).items() if name != "source"}
-    return {**numbers, "probe_l2": float(np.linalg.norm(found.probe))}
+    numbers = {name: value for name, value in asdict(result.scales).items() if name != "source"}
+    return {**numbers, "probe_l2": float(np.linalg.norm(result.probe))}
 
 
-def invariants(found: Scaling) -> Iterator[tuple[str, bool]]:
+def invariants(result: Scaling) -> Iterator[tuple[str, bool]]:
     """Check that the forward model has light to work with."""
-    energy = float(np.sum(np.abs(found.probe.astype(np.complex128)) ** 2))
+    energy = float(np.sum(np.abs(result.probe.astype(np.complex128)) ** 2))
     yield "the prepared probe must be finite and lit", bool(np.isfinite(energy) and energy > 0)
 
 
-def save(found: Scaling, folder: Path, about: Mapping[str, Any]) -> None:
+def save(result: Scaling, folder: Path, about: Mapping[str, Any]) -> None:
     """Write scales and probe."""
-    text = np.array(json.dumps(atomic.plain(asdict(found.scales))))
-    atomic.write_arrays(folder / FILE, {"probe": found.probe, "scales": text})
+    text = np.array(json.dumps(atomic.plain(asdict(result.scales))))
+    atomic.write_arrays(folder / FILE, {"probe": result.probe, "scales": text})
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Scaling:

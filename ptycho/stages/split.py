@@ -41,11 +41,11 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Spli
 
 def telemetry(split: Split) -> dict[str, float]:
     """Count both parts."""
-    found: dict[str, float] = {"train": len(split.train_rows), "test": len(split.test_rows)}
+    numbers: dict[str, float] = {"train": len(split.train_rows), "test": len(split.test_rows)}
     for name, rows in (("train", split.train_rows), ("test", split.test_rows)):
         if len(rows):
-            found[f"{name}_mean_amplitude"] = float(np.mean(split.scan.diff3d[rows], dtype=np.float64))
-    return found
+            numbers[f"{name}_mean_amplitude"] = float(np.mean(split.scan.diff3d[rows], dtype=np.float64))
+    return numbers
 
 
 def invariants(split: Split) -> Iterator[tuple[str, bool]]:

@@ -33,27 +33,27 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Twin
     return consistency.twin_correlation(prediction, truth, lit, params.evaluation.border_px)
 
 
-def telemetry(found: TwinCorrelation) -> dict[str, float]:
+def telemetry(twins: TwinCorrelation) -> dict[str, float]:
     """Return both correlations."""
-    return asdict(found)
+    return asdict(twins)
 
 
-def invariants(found: TwinCorrelation) -> Iterator[tuple[str, bool]]:
+def invariants(twins: TwinCorrelation) -> Iterator[tuple[str, bool]]:
     """Check that a correlation is one."""
     for name in ("own", "flipped"):
-        value = getattr(found, name)
+        value = getattr(twins, name)
         yield f"{name} must be a correlation or undefined", not abs(value) > 1 + 1e-9
 
 
-def tables(found: TwinCorrelation) -> Iterator[Table]:
+def tables(twins: TwinCorrelation) -> Iterator[Table]:
     """Show them where there was a truth."""
-    if found.patches:
-        yield Table("Twin", ("", ""), tuple(asdict(found).items()))
+    if twins.patches:
+        yield Table("Twin", ("", ""), tuple(asdict(twins).items()))
 
 
-def save(found: TwinCorrelation, folder: Path, about: Mapping[str, Any]) -> None:
+def save(twins: TwinCorrelation, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
-    atomic.write_json(folder / FILE, asdict(found))
+    atomic.write_json(folder / FILE, asdict(twins))
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> TwinCorrelation:

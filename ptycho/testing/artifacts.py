@@ -19,9 +19,13 @@ class Artifacts:
     """The plugin of a session that leaves artifacts."""
 
     def __init__(
-        self, root: Path, always: bool, told: Callable[[pytest.Item], list[dict[str, str]]], worker: bool
+        self,
+        root: Path,
+        always: bool,
+        findings_of: Callable[[pytest.Item], list[dict[str, str]]],
+        worker: bool,
     ) -> None:
-        self.root, self.always, self.told, self.worker = root, always, told, worker
+        self.root, self.always, self.findings_of, self.worker = root, always, findings_of, worker
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -61,7 +65,7 @@ class Artifacts:
                 "test": item.nodeid,
                 "outcome": report.outcome,
                 "when": call.when,
-                "findings": self.told(item),
+                "findings": self.findings_of(item),
                 "message": str(call.excinfo.value).strip()[:4000] if call.excinfo else "",
                 "measured": room.measured(kept.compared),
             }

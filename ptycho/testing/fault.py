@@ -100,11 +100,11 @@ def all_injected(names: Iterable[str], faults: Iterable[Fault]) -> Iterator[str]
 
     Raises FaultError for an unknown one.
     """
-    found = [named(name, tuple(faults)) for name in names]
+    result = [named(name, tuple(faults)) for name in names]
     with contextlib.ExitStack() as stack:
-        reached = [stack.enter_context(injected(fault)) for fault in found]
-        yield " + ".join(fault.id for fault in found)
-    for fault, reach in zip(found, reached, strict=True):
+        reached = [stack.enter_context(injected(fault)) for fault in result]
+        yield " + ".join(fault.id for fault in result)
+    for fault, reach in zip(result, reached, strict=True):
         if not reach.calls:
             logger.warning(
                 "the fault %s is not met: this run never called %s, so that it shows nothing",
@@ -163,12 +163,12 @@ def _modules() -> list[ModuleType]:
 
 def _rebind(original: Any, replacement: Any) -> list[tuple[ModuleType, str]]:
     """Bind names that other modules took of the original (``from module import name``) to the replacement."""
-    found = [
+    result = [
         (module, name)
         for module in _modules()
         for name, value in list(vars(module).items())
         if value is original
     ]
-    for module, name in found:
+    for module, name in result:
         setattr(module, name, replacement)
-    return found
+    return result

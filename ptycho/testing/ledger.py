@@ -76,7 +76,7 @@ def read(path: Path, stages: Collection[str] = ()) -> tuple[Finding, ...]:
     entries = table.get("finding")
     if set(table) != {"finding"} or not isinstance(entries, list):
         raise LedgerError(f"{path}: expected [[finding]] entries and nothing else; found {', '.join(table)}")
-    found: dict[str, Finding] = {}
+    entries_by_id: dict[str, Finding] = {}
     for number, values in enumerate(entries, 1):
         name = values.get("id", f"entry {number}") if isinstance(values, Mapping) else f"entry {number}"
         try:
@@ -86,10 +86,10 @@ def read(path: Path, stages: Collection[str] = ()) -> tuple[Finding, ...]:
             raise LedgerError(f"{path}: {name}: {says.removeprefix(': Value error, ')}") from None
         if stages and entry.stage not in stages:
             raise LedgerError(f"{path}: {entry.id}: stage {entry.stage!r} must be one of {', '.join(stages)}")
-        if entry.id in found:
+        if entry.id in entries_by_id:
             raise LedgerError(f"{path}: {entry.id} stands there twice")
-        found[entry.id] = entry
-    return tuple(found.values())
+        entries_by_id[entry.id] = entry
+    return tuple(entries_by_id.values())
 
 
 def named(name: str, findings: Iterable[Finding]) -> Finding:

@@ -150,12 +150,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 def _findings_of(item: pytest.Item) -> list[dict[str, str]]:
     """Return what the ledger says of a test's findings; one that it does not know is left out."""
     known = {entry.id: entry for entry in _ledger(item.config)}
-    found = []
+    result = []
     for mark in item.iter_markers("finding"):
         entry = known.get(mark.args[0]) if mark.args else None
         if entry is not None:
-            found.append({name: getattr(entry, name) for name in ("id", "title", "stage", "invariant")})
-    return found
+            result.append({name: getattr(entry, name) for name in ("id", "title", "stage", "invariant")})
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -316,7 +316,7 @@ def jobs(config: pytest.Config) -> int:
 
 
 def _tests_by_finding(items: Sequence[pytest.Item], known: set[str]) -> dict[str, list[pytest.Item]]:
-    found: dict[str, list[pytest.Item]] = {}
+    tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         for mark in item.iter_markers("finding"):
             name = mark.args[0] if mark.args else None
@@ -324,9 +324,9 @@ def _tests_by_finding(items: Sequence[pytest.Item], known: set[str]) -> dict[str
                 raise pytest.UsageError(
                     f"{item.nodeid}: marker finding({name!r}): the ledger has no such entry"
                 )
-            if item not in found.setdefault(name, []):
-                found[name].append(item)
-    return found
+            if item not in tests.setdefault(name, []):
+                tests[name].append(item)
+    return tests
 
 
 def _check_faults(registered: Any, known: set[str]) -> None:
@@ -375,12 +375,12 @@ def own_errors(config: pytest.Config) -> type[BaseException]:
     name = config.getini("findings_errors") or "ptycho.base.errors:PtychoError"
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        result = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise pytest.UsageError(f"findings_errors = {name}: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, BaseException)):
+    if not (isinstance(result, type) and issubclass(result, BaseException)):
         raise pytest.UsageError(f"findings_errors = {name}: is no class of errors")
-    return found
+    return result
 
 
 def _fault_named(config: pytest.Config, name: str) -> Any:

@@ -77,8 +77,8 @@ class Proof:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; a complaint is told in words, too."""
-        told = [{**asdict(complaint), "says": str(complaint)} for complaint in self.complaints]
-        return {**asdict(self), "complaints": told}
+        message = [{**asdict(complaint), "says": str(complaint)} for complaint in self.complaints]
+        return {**asdict(self), "complaints": message}
 
 
 class Watch:
@@ -138,12 +138,12 @@ def run_in_child(
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
         os.unlink(path)
-        found = json.loads(text) if text else ""
-        if isinstance(found, list):
-            outcomes = tuple(Outcome(**values) for values in found)
+        result = json.loads(text) if text else ""
+        if isinstance(result, list):
+            outcomes = tuple(Outcome(**values) for values in result)
         else:
             code = os.waitstatus_to_exitcode(status)
-            why = f"the process ended with {code} ({found or f'a limit of {limit_s:g} s, or a crash'})"
+            why = f"the process ended with {code} ({result or f'a limit of {limit_s:g} s, or a crash'})"
             outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
         return Trial(finding, name, outcomes, time.monotonic() - began)
 
@@ -210,7 +210,7 @@ def complaints_of(
     live: Iterable[str], tests: Mapping[str, Sequence[str]], clean: Sequence[Trial], faulty: Sequence[Trial]
 ) -> tuple[Complaint, ...]:
     """Return what keeps each live finding from being proven."""
-    found = [
+    result = [
         Complaint("not clean", trial.finding, test=o.test, reason=f"{o.status}: {o.why}")
         for trial in clean
         for o in trial.outcomes
@@ -220,8 +220,8 @@ def complaints_of(
     skipped = {o.test for trial in clean for o in trial.outcomes if o.status == "skipped"}
     for name in live:
         left = [test for test in tests.get(name, ()) if test not in skipped]
-        found += _complaints_of_one(name, left, [trial for trial in faulty if trial.finding == name])
-    return tuple(found)
+        result += _complaints_of_one(name, left, [trial for trial in faulty if trial.finding == name])
+    return tuple(result)
 
 
 def _complaints_of_one(name: str, tests: Sequence[str], trials: Sequence[Trial]) -> Iterator[Complaint]:

@@ -398,6 +398,27 @@ def test_no_module_is_too_long(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
+PARTICIPLES = {"found", "made", "said", "told"}
+"""No names of values: a reader asks what was found."""
+
+
+@every_module
+def test_no_value_is_named_by_a_participle(path):
+    bound = {
+        f"{path}:{node.lineno}: {node.id}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in PARTICIPLES
+    }
+    bound |= {
+        f"{path}:{node.lineno}: {node.arg}"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.arg) and node.arg in PARTICIPLES
+    }
+    if path.name == "files.py" and path.parent.name == "golden":
+        bound = {text for text in bound if not text.endswith(": made")}  # a key of the files of goldens
+    assert not bound
+
+
 @every_module
 def test_no_builtin_is_shadowed_at_module_level(path):
     """Attributes and keys may be called `object` or `hash`; a module's own names may not."""

@@ -96,8 +96,8 @@ def _sentinel(original: Any) -> Any:
     """Ask the tree for more neighbours than there are."""
 
     def neighbours_of(tree: Any, positions: Any, seeds: Any, k: int) -> Any:
-        _, found = tree.query(positions[seeds], k=k + 3)
-        return found[:, 2:][:, :k]
+        _, result = tree.query(positions[seeds], k=k + 3)
+        return result[:, 2:][:, :k]
 
     return neighbours_of
 
@@ -204,8 +204,8 @@ def _measured_twice(original: Any) -> Any:
     def measure(*args: Any, **named: Any) -> Any:
         from dataclasses import replace
 
-        found = original(*args, **named)
-        return replace(found, photon_scale=found.photon_scale / found.statistical)
+        result = original(*args, **named)
+        return replace(result, photon_scale=result.photon_scale / result.statistical)
 
     return measure
 
@@ -265,8 +265,8 @@ def _few_will_do(original: Any) -> Any:
     """Draw members among fewer neighbours than a group has, with repeats."""
 
     def nearest_groups(positions: Any, channels: int, k: int, *rest: Any, **named: Any) -> Any:
-        found = original(positions, channels, max(k, channels), *rest, **named)
-        return found if k >= channels else np.sort(found, axis=1)
+        result = original(positions, channels, max(k, channels), *rest, **named)
+        return result if k >= channels else np.sort(result, axis=1)
 
     return nearest_groups
 

@@ -36,9 +36,9 @@ def _text_stays(original: Any) -> Any:
     """Keep a path as the text that it came as."""
 
     def from_dict(cls: Any, values: Any, source: str = "config") -> Any:
-        found = original(cls, values, source)
-        file = None if found.probe.file is None else str(found.probe.file)
-        return found.model_copy(update={"probe": found.probe.model_copy(update={"file": file})})
+        result = original(cls, values, source)
+        file = None if result.probe.file is None else str(result.probe.file)
+        return result.model_copy(update={"probe": result.probe.model_copy(update={"file": file})})
 
     return from_dict
 
@@ -147,8 +147,8 @@ def _row_left_unwritten(original: Any) -> Any:
     """Allocate a row more than is filled."""
 
     def fed(self: Any, rows: Any = slice(None)) -> Any:
-        found = original(self, rows)
-        return np.concatenate([found, np.zeros_like(found[:1])])
+        result = original(self, rows)
+        return np.concatenate([result, np.zeros_like(result[:1])])
 
     return fed
 
@@ -157,12 +157,12 @@ def _factors_broadcast(original: Any) -> Any:
     """Let a factor for each sample meet the last axis but one that is as long."""
 
     def batch(self: Any, rows: Any) -> Any:
-        found = original(self, rows)
-        amplitude = found["amplitude"]
+        result = original(self, rows)
+        amplitude = result["amplitude"]
         if amplitude.shape[0] == amplitude.shape[2]:
             factors = np.linspace(0.9, 1.1, len(amplitude), dtype=np.float32)
             amplitude = amplitude * factors[:, None]
-        return {**found, "amplitude": amplitude}
+        return {**result, "amplitude": amplitude}
 
     return batch
 
@@ -171,8 +171,8 @@ def _filled_up(original: Any) -> Any:
     """Give as many patterns as there are positions."""
 
     def canonical_stack(stack: Any, count: int) -> Any:
-        found = original(stack[:count] if stack.ndim == 3 and len(stack) > count else stack, count)
-        return np.concatenate([found, np.zeros((count - len(found), *found.shape[1:]), found.dtype)])
+        result = original(stack[:count] if stack.ndim == 3 and len(stack) > count else stack, count)
+        return np.concatenate([result, np.zeros((count - len(result), *result.shape[1:]), result.dtype)])
 
     return canonical_stack
 
@@ -195,10 +195,10 @@ def _key_missing(original: Any) -> Any:
     """Look for the patterns under another name."""
 
     def read_arrays(path: Any, keys: Any = None) -> Any:
-        found = original(path, keys)
-        if "diff3d" in found:
-            found["diff3D"] = found.pop("diff3d")
-        return found
+        result = original(path, keys)
+        if "diff3d" in result:
+            result["diff3D"] = result.pop("diff3d")
+        return result
 
     return read_arrays
 

@@ -56,9 +56,9 @@ def _groups_with_themselves(original: Any) -> Any:
     """Compare the number of groups with itself."""
 
     def judge(
-        reconstruction: Any, evaluation: Any, found: Any, bundle: Any, requested: int, *more: Any
+        reconstruction: Any, evaluation: Any, result: Any, bundle: Any, requested: int, *more: Any
     ) -> Any:
-        return original(reconstruction, evaluation, found, bundle, reconstruction.n_patches, *more)
+        return original(reconstruction, evaluation, result, bundle, reconstruction.n_patches, *more)
 
     return judge
 
@@ -75,15 +75,16 @@ def _nothing_to_learn(original: Any) -> Any:
 def _given_is_right(original: Any) -> Any:
     """Believe the scan's geometry."""
 
-    def geometry(found: Any, least: float) -> Any:
-        if not found.errors:
-            return original(found, least)
+    def geometry(result: Any, least: float) -> Any:
+        if not result.errors:
+            return original(result, least)
         from ptycho.scan.geometry import GIVEN
 
         errors = {
-            name: value if name == GIVEN else 9 * found.errors[GIVEN] for name, value in found.errors.items()
+            name: value if name == GIVEN else 9 * result.errors[GIVEN]
+            for name, value in result.errors.items()
         }
-        return original(replace(found, errors=errors), least)
+        return original(replace(result, errors=errors), least)
 
     return geometry
 
@@ -133,9 +134,9 @@ def _canvas_on_truth(original: Any) -> Any:
 
         from ptycho.evaluation import frames, metrics
 
-        made = original(reconstruction, truth, scan, probe, config, bad)
+        result = original(reconstruction, truth, scan, probe, config, bad)
         if truth is None:
-            return made
+            return result
         centre = np.round(reconstruction.to_canvas(scan.positions.mean(axis=0))).astype(int)
         middle = np.array(truth.shape)[::-1] // 2
         moved = replace(reconstruction, origin_xy=tuple((middle - centre).tolist()))
@@ -146,7 +147,7 @@ def _canvas_on_truth(original: Any) -> Any:
         pair = frames.Comparison(canvas, truth, np.ones(truth.shape, bool), (0, 0))
         numbers = metrics.all_metrics(pair)
         return replace(
-            made,
+            result,
             direct={
                 **numbers,
                 "pearson_well_covered": numbers["pearson"],
@@ -215,9 +216,9 @@ def _across_the_edge(original: Any) -> Any:
     """Look for structure on the whole canvas, the object's edge included."""
 
     def structure(reconstruction: Any, scan: Any, threshold: float) -> Any:
-        found = original(reconstruction, scan, threshold)
+        result = original(reconstruction, scan, threshold)
         whole = np.abs(np.pad(reconstruction.object, 8))
-        return {**found, "std_over_mean": float(whole.std() / whole.mean())}
+        return {**result, "std_over_mean": float(whole.std() / whole.mean())}
 
     return structure
 

@@ -155,8 +155,8 @@ def _said_off_by_one(original: Any) -> Any:
     def stitch(*args: Any, **named: Any) -> Any:
         from dataclasses import replace
 
-        found = original(*args, **named)
-        return replace(found, origin_xy=(found.origin_xy[0] + 1, found.origin_xy[1]))
+        result = original(*args, **named)
+        return replace(result, origin_xy=(result.origin_xy[0] + 1, result.origin_xy[1]))
 
     return stitch
 

@@ -165,9 +165,9 @@ def _all_or_nothing(original: Any) -> Any:
     failed: list[Any] = []
 
     def attempt(name: str, make: Any) -> Any:
-        found = original(name, make)
-        failed.extend([found] if found.error else [])
-        return failed[0] if failed else found
+        result = original(name, make)
+        failed.extend([result] if result.error else [])
+        return failed[0] if failed else result
 
     return attempt
 
@@ -236,10 +236,10 @@ def _nothing_moves(original: Any) -> Any:
 
     def step(self: Any, *args: Any) -> Any:
         before = [variable.numpy() for variable in self.model.trainable_variables]
-        found = original(self, *args)
+        result = original(self, *args)
         for variable, value in zip(self.model.trainable_variables, before, strict=True):
             variable.assign(value)
-        return found
+        return result
 
     return step
 
@@ -250,8 +250,8 @@ def _stale_scale(original: Any) -> Any:
     def run(inputs: Any, params: Any, execution: Any) -> Any:
         from dataclasses import replace
 
-        found = original(inputs, params, execution)
-        return replace(found, patches=found.patches * np.float32(2.5))
+        result = original(inputs, params, execution)
+        return replace(result, patches=result.patches * np.float32(2.5))
 
     return run
 

@@ -137,8 +137,8 @@ def _complement(original: Any) -> Any:
     """Take the share that trains for the one that tests."""
 
     def run(inputs: Any, params: Any, execution: Any) -> Any:
-        found = original(inputs, params, execution)
-        return replace(found, train_rows=found.test_rows, test_rows=found.train_rows)
+        result = original(inputs, params, execution)
+        return replace(result, train_rows=result.test_rows, test_rows=result.train_rows)
 
     return run
 

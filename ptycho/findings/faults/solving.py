@@ -32,8 +32,8 @@ def _mixed(original: Any) -> Any:
     """Mix the modes by a matrix that is not unitary."""
 
     def orthogonal(probe: Any) -> Any:
-        made = original(probe)
-        return made if len(made) == 1 else made + 0.2 * np.roll(made, 1, axis=0)
+        result = original(probe)
+        return result if len(result) == 1 else result + 0.2 * np.roll(result, 1, axis=0)
 
     return orthogonal
 

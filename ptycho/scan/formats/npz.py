@@ -89,14 +89,14 @@ def read_bad_pixels(path: Path, N: int) -> np.ndarray:
     arrays = archive.read_arrays(path, ("bad_pixels",))
     if "bad_pixels" not in arrays:
         raise DataContractError(f"{path}: required key bad_pixels missing")
-    found = arrays["bad_pixels"]
-    if found.dtype.kind not in "biuf" or found.shape != (N, N) or not np.isin(found, (0, 1)).all():
+    result = arrays["bad_pixels"]
+    if result.dtype.kind not in "biuf" or result.shape != (N, N) or not np.isin(result, (0, 1)).all():
         raise DataContractError(
-            f"{path}: bad_pixels must be {N} x {N} of 0 and 1 for N = {N}; got {found.dtype} {found.shape}"
+            f"{path}: bad_pixels must be {N} x {N} of 0 and 1 for N = {N}; got {result.dtype} {result.shape}"
         )
-    if found.all():
+    if result.all():
         raise DataContractError(f"{path}: bad_pixels leaves no pixel; 1 is a bad one, 0 a good one")
-    return found.astype(bool)
+    return result.astype(bool)
 
 
 def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:

@@ -22,8 +22,8 @@ def run_pytest(root: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest in a process of its own and return its exit code and what it said."""
     outside = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     command = [sys.executable, "-m", "pytest", "-q", *arguments]
-    found = subprocess.run(command, cwd=root, env=outside, capture_output=True, text=True, check=False)
-    return found.returncode, found.stdout + found.stderr
+    result = subprocess.run(command, cwd=root, env=outside, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
 def check_at_home() -> None:
@@ -49,11 +49,11 @@ def accept(changes: Sequence[Change], reason: str, root: Path) -> list[str]:
         raise GoldenError("nothing is proposed; run ptycho golden propose first")
     tests = [nodeid(change, root) for change in changes]
     with tempfile.TemporaryDirectory(prefix="ptycho-accept-") as folder:
-        told = Path(folder) / "complaints.json"
-        _, output = run_pytest(root, "--calibrate", f"--calibrate-json={told}", "--golden-pending", *tests)
-        if not told.is_file():
+        message = Path(folder) / "complaints.json"
+        _, output = run_pytest(root, "--calibrate", f"--calibrate-json={message}", "--golden-pending", *tests)
+        if not message.is_file():
             raise GoldenError(f"calibration ended early: {(output.strip().splitlines() or ['no word'])[-1]}")
-        complaints = [Complaint(**values) for values in json.loads(told.read_text(encoding="utf-8"))]
+        complaints = [Complaint(**values) for values in json.loads(message.read_text(encoding="utf-8"))]
     refused, accepted = [], []
     for change, test in zip(changes, tests, strict=True):
         why = refusal(change, [each.reason for each in complaints if each.test.endswith(test)])

@@ -84,7 +84,7 @@ def _noise(
     config: pytest.Config, subjects: Sequence[Subject], folder: Path, result: Result
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return by test, by condition, by array the largest difference from what is stored."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    outcome: dict[str, dict[str, dict[str, float]]] = {}
     for condition, environment in conditions.available().items():
         asked = [s for s in subjects if condition in s.record.claims or condition in conditions.ALWAYS]
         if not asked:
@@ -93,20 +93,20 @@ def _noise(
         _run(config, asked, place, environment)
         for subject in asked:
             nodeid = subject.item.nodeid
-            made = conditions.kept(place, nodeid)
-            if made is None:
+            product = conditions.kept(place, nodeid)
+            if product is None:
                 result.complaints.append(
                     Complaint("golden", test=nodeid, reason=f"computes nothing under {condition!r}")
                 )
                 continue
-            apart = compare.noise(made[0], subject.arrays, made[1])
+            apart = compare.noise(product[0], subject.arrays, product[1])
             broken = [name for name, value in apart.items() if not math.isfinite(value)]
             if broken:
                 reason = f"{', '.join(broken)} under {condition!r}: another shape, kind or whole number than stored"
                 result.complaints.append(Complaint("golden", test=nodeid, reason=reason))
             else:
-                found.setdefault(nodeid, {})[condition] = apart
-    return found
+                outcome.setdefault(nodeid, {})[condition] = apart
+    return outcome
 
 
 def _run(
@@ -159,19 +159,19 @@ def _effects(
             (subject, f, folder / f"{number}-{i}") for i, f in enumerate(registered) if f.target in there
         ]
     trials = prover.in_parallel(_starts(session, tasks, killing), jobs)
-    found: dict[str, dict[str, dict[str, float] | None]] = {s.item.nodeid: {} for s in subjects}
+    outcome: dict[str, dict[str, dict[str, float] | None]] = {s.item.nodeid: {} for s in subjects}
     for (subject, fault, place), trial in zip(tasks, trials, strict=True):
         nodeid = subject.item.nodeid
-        made = conditions.kept(place, nodeid)
-        if made is not None:
-            found[nodeid][fault.id] = compare.noise(made[0], subject.arrays, made[1])
+        product = conditions.kept(place, nodeid)
+        if product is not None:
+            outcome[nodeid][fault.id] = compare.noise(product[0], subject.arrays, product[1])
         elif trial.outcomes[0].status == "failed":
-            found[nodeid][fault.id] = None
+            outcome[nodeid][fault.id] = None
         else:
             result.lines.append(
                 f"{subject.record.test}: not judged under {fault.id}: {trial.outcomes[0].why}"
             )
-    return found
+    return outcome
 
 
 def _starts(session: pytest.Session, tasks: Sequence[Any], killing: Any) -> Iterator[Any]:
@@ -223,8 +223,8 @@ def _conclude(
 
 def _effect(by_array: Mapping[str, float], bands: Mapping[str, compare.Band]) -> float:
     """Return the largest effect on an array in units of what is allowed of it."""
-    found = [0.0]
+    result = [0.0]
     for name, value in by_array.items():
         allowed = bands[name].relative
-        found.append(value / allowed if allowed else math.inf * value if value else 0.0)
-    return max(found)
+        result.append(value / allowed if allowed else math.inf * value if value else 0.0)
+    return max(result)

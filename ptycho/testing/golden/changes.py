@@ -53,15 +53,15 @@ class Delta:
 
 def pending(root: Path) -> list[Change]:
     """Return what is proposed below a folder; raise GoldenError for a proposal that is damaged."""
-    found = []
+    result = []
     for place in sorted(root.rglob(f"*{files.PENDING}.npz")):
         accepted = place.with_name(place.name.removesuffix(f"{files.PENDING}.npz") + ".npz")
         try:
             old = _read(accepted)
         except GoldenError:  # it is to be replaced, and what is wrong with it a test says
             old = None
-        found.append(Change(accepted, old, files.read(place)))
-    return found
+        result.append(Change(accepted, old, files.read(place)))
+    return result
 
 
 def since(reference: str, root: Path) -> list[Change]:
@@ -74,14 +74,14 @@ def since(reference: str, root: Path) -> list[Change]:
     """
     listing = _git(root, "diff", "--name-only", "--relative", "-z", reference, "--", "*.npz", "*.json")
     names = {name.rpartition(".")[0] + ".npz" for name in listing.decode().split("\0") if name}
-    found = []
+    result = []
     for name in sorted(names):
         with tempfile.TemporaryDirectory() as folder:
             old = _of_commit(root, reference, name, Path(folder))
         new = _read(root / name)
         if old is not None or new is not None:
-            found.append(Change(root / name, old, new))
-    return found
+            result.append(Change(root / name, old, new))
+    return result
 
 
 def deltas(change: Change) -> Iterator[Delta]:
@@ -185,10 +185,10 @@ def _of_commit(root: Path, reference: str, name: str, folder: Path) -> Golden | 
 
 def _git(root: Path, *arguments: str) -> bytes:
     try:
-        found = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)
     except OSError as error:
         raise GoldenError(f"git cannot be run: {error.strerror}") from None
-    if found.returncode:
-        words = found.stderr.decode(errors="replace").strip().splitlines()
+    if result.returncode:
+        words = result.stderr.decode(errors="replace").strip().splitlines()
         raise GoldenError(f"git {' '.join(arguments[:2])}: {words[-1] if words else 'failed'}")
-    return found.stdout
+    return result.stdout

@@ -95,22 +95,22 @@ def compare(
     fields : mapping, optional
         Complex fields whose gauge is taken out, with the weights of their pixels.
     """
-    found: list[Difference] = []
+    result: list[Difference] = []
     for name, array in obtained.items():
         if name not in expected:
-            found.append(Difference(name, "missing", f"{name}: nothing is stored under this name"))
+            result.append(Difference(name, "missing", f"{name}: nothing is stored under this name"))
             continue
-        found += _form(name, entry_of(array, units.get(name, "")), entries[name])
+        result += _form(name, entry_of(array, units.get(name, "")), entries[name])
         if array.shape != expected[name].shape:
             continue
         if fields is not None and name in fields:
             allowed = {part: bands[f"{name}.{part}"].relative for part in gauge.UNITS}
             allowed["residual"] = bands[name].relative
-            found += gauge.differences(name, array, expected[name], fields[name], allowed)
+            result += gauge.differences(name, array, expected[name], fields[name], allowed)
         else:
-            found += _values(name, array, expected[name], bands[name])
+            result += _values(name, array, expected[name], bands[name])
     unused = [name for name in expected if name not in obtained]
-    return found + [Difference(n, "unused", f"{n}: stored, but the test does not check it") for n in unused]
+    return result + [Difference(n, "unused", f"{n}: stored, but the test does not check it") for n in unused]
 
 
 def noise(
@@ -120,19 +120,19 @@ def noise(
 
     Arrays are of any shape.
     """
-    found = {}
+    result = {}
     for name, array in expected.items():
         there = obtained.get(name)
         if there is None or there.shape != array.shape:
-            found[name] = float("inf")
+            result[name] = float("inf")
         elif name in weights:
             fitted = gauge.fit(there, array, weights[name])
             turned = fitted.orientation != "as it is"
-            found[name] = float("inf") if turned else fitted.residual
-            found |= {f"{name}.{part}": value for part, value in fitted.numbers().items()}
+            result[name] = float("inf") if turned else fitted.residual
+            result |= {f"{name}.{part}": value for part, value in fitted.numbers().items()}
         else:
-            found[name] = distance(there, array)
-    return found
+            result[name] = distance(there, array)
+    return result
 
 
 def distance(obtained: np.ndarray, expected: np.ndarray) -> float:

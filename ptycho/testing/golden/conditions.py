@@ -39,7 +39,7 @@ ALWAYS = (AGAIN, SINGLE, GPU, OTHER_FFT)
 
 def available() -> dict[str, dict[str, str]]:
     """Return the conditions that can be had here: their names and the environment that makes them."""
-    found = {
+    result = {
         AGAIN: {},
         ONE_THREAD: dict.fromkeys(
             (
@@ -60,8 +60,8 @@ def available() -> dict[str, dict[str, str]]:
         },
     }
     if shutil.which("nvidia-smi") is not None:
-        found[GPU] = {"PYTEST_ADDOPTS": "--device=gpu"}
-    return found
+        result[GPU] = {"PYTEST_ADDOPTS": "--device=gpu"}
+    return result
 
 
 class NumpyTransforms:

@@ -89,7 +89,7 @@ def name_of(nodeid: str) -> str:
     # Colons in a parameter are no path: they are written as code points, like all else.
     test, bracket, parameters = nodeid.partition("::")[2].partition("[")
     own = test.replace("::", ".") + bracket + parameters
-    name = re.sub(r"[^A-Za-z0-9_.=\[\]-]", lambda found: f"%{ord(found[0]):X}.", own)
+    name = re.sub(r"[^A-Za-z0-9_.=\[\]-]", lambda result: f"%{ord(result[0]):X}.", own)
     if len(name) > LONGEST_NAME:
         mark = hashlib.sha256(own.encode()).hexdigest()[:8]
         name = f"{name[: LONGEST_NAME - 9]}~{mark}"
@@ -179,11 +179,11 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Record]:
     for name in sorted({*arrays, *record.arrays}):
         if name not in arrays or name not in record.arrays:
             raise GoldenError(f"{path}: {name} stands in one of {path.name} and {sidecar_of(path).name} only")
-        told = record.arrays[name]
-        if (told.dtype, told.shape) != (compare.entry_of(arrays[name]).dtype, arrays[name].shape):
+        message = record.arrays[name]
+        if (message.dtype, message.shape) != (compare.entry_of(arrays[name]).dtype, arrays[name].shape):
             raise GoldenError(
                 f"{path}: {name} is {arrays[name].dtype} {arrays[name].shape}, but {sidecar_of(path).name} says "
-                f"{np.dtype(told.dtype)} {told.shape}"
+                f"{np.dtype(message.dtype)} {message.shape}"
             )
     return arrays, record
 

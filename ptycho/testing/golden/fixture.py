@@ -161,8 +161,8 @@ class Golden:
                     extension=".npz",
                     basename=self._name,
                 )
-        except _Differs as found:
-            pytest.fail(str(found), pytrace=False)
+        except _Differs as result:
+            pytest.fail(str(result), pytrace=False)
         self._ask_for_evidence(path)
 
     def _fail_where_it_differs(
@@ -174,13 +174,13 @@ class Golden:
             stored = files.read(path)
         except GoldenError as error:
             raise _Differs(str(error)) from None
-        found = differences(arrays, record, fields, stored)
-        if found:
+        result = differences(arrays, record, fields, stored)
+        if result:
             folder = failures(self._request.config)
             bundle = folder / f"{Path(self._request.path).stem}.{self._name}.zip" if folder else None
             if bundle is not None:
                 replay.write(bundle, nodeid, arrays, stored, record, fields, self._config)
-            raise _Differs(failure(found, stored[1], path, bundle, self._positions))
+            raise _Differs(failure(result, stored[1], path, bundle, self._positions))
 
     def _with_provenance(self, record: Record) -> Record:
         """Say what ran: only of what is written, for it hashes every source."""
@@ -221,10 +221,10 @@ class Golden:
         if not arrays:
             raise GoldenError(f"{self._request.node.nodeid}: golden.check is given nothing to compare")
         for name, array in arrays.items():
-            said = [] if name in despite else worth.complaints(array)
-            if said:
+            words = [] if name in despite else worth.complaints(array)
+            if words:
                 raise GoldenError(
-                    f"{name} {'; '.join(said)}: stored, it would hide faults. Store another part of it, or say in "
+                    f"{name} {'; '.join(words)}: stored, it would hide faults. Store another part of it, or say in "
                     f"despite={{{name!r}: ...}} why it is worth storing"
                 )
 
@@ -286,10 +286,10 @@ def differences(
 
     Arrays are of any shape.
     """
-    expected, told = stored
+    expected, message = stored
     units = {name: entry.unit for name, entry in record.arrays.items()}
-    found = compare.compare(arrays, expected, told.arrays, units, bands(expected, told), fields)
-    return [*found, *_claims(record, told)]
+    result = compare.compare(arrays, expected, message.arrays, units, bands(expected, message), fields)
+    return [*result, *_claims(record, message)]
 
 
 def bands(expected: Mapping[str, np.ndarray], record: Record) -> dict[str, Band]:
@@ -341,7 +341,7 @@ def missing_evidence(record: Record) -> str:
 
 
 def failure(
-    found: list[Difference],
+    result: list[Difference],
     record: Record,
     path: Path,
     bundle: Path | None,
@@ -351,7 +351,7 @@ def failure(
 
     Arrays are of any shape.
     """
-    first, *others = found
+    first, *others = result
     lines = [f"first divergence: {first.text}"]
     where = (positions or {}).get(first.name)
     if where is not None and first.worst:
@@ -369,22 +369,22 @@ def failure(
     return "\n".join(lines)
 
 
-def _claims(record: Record, told: Record) -> list[Difference]:
-    found = []
+def _claims(record: Record, message: Record) -> list[Difference]:
+    result = []
     for what in ("rests_on", "claims"):
-        was, now = getattr(told, what), getattr(record, what)
+        was, now = getattr(message, what), getattr(record, what)
         if was != now:
-            found.append(Difference(what, what, f"{what}: {now!r}, stored {was!r}"))
-    return found
+            result.append(Difference(what, what, f"{what}: {now!r}, stored {was!r}"))
+    return result
 
 
 def _same(path: Path, arrays: Mapping[str, np.ndarray], record: Record) -> bool:
     """Whether a proposal stands there already, number by number."""
     try:
-        stored, told = files.read(path)
+        stored, message = files.read(path)
     except GoldenError:
         return False
     equal = stored.keys() == arrays.keys() and all(
         np.array_equal(stored[n], a, equal_nan=a.dtype.kind in "fc") for n, a in arrays.items()
     )
-    return equal and told.arrays == record.arrays and told.rests_on == record.rests_on
+    return equal and message.arrays == record.arrays and message.rests_on == record.rests_on

@@ -93,21 +93,21 @@ def differences(
     """
     if obtained.shape != expected.shape:
         return
-    found = fit(obtained, expected, weight)
-    if found.orientation != "as it is":
-        yield Difference(name, "gauge", f"{name}: lies on the other only when {found.orientation}")
-    for part, value in found.numbers().items():
+    result = fit(obtained, expected, weight)
+    if result.orientation != "as it is":
+        yield Difference(name, "gauge", f"{name}: lies on the other only when {result.orientation}")
+    for part, value in result.numbers().items():
         if not value <= allowed[part]:
             text = (
                 f"{name}: the {part} of its gauge is {value:.3g} {UNITS[part]}, allowed {allowed[part]:.3g}"
             )
             yield Difference(name, "gauge", text, None, value / allowed[part])
-    if not found.residual <= allowed["residual"]:
+    if not result.residual <= allowed["residual"]:
         text = (
-            f"{name}: with its gauge taken out it still differs by {found.residual:.3g} of the largest magnitude, allowed "
+            f"{name}: with its gauge taken out it still differs by {result.residual:.3g} of the largest magnitude, allowed "
             f"{allowed['residual']:.3g}"
         )
-        yield Difference(name, "values", text, None, found.residual / allowed["residual"])
+        yield Difference(name, "values", text, None, result.residual / allowed["residual"])
 
 
 def _fit_one(
@@ -148,7 +148,7 @@ def _fit_one(
     apart = np.abs(np.where(inside & (weight > 0), expected - model, 0))
     relative = float(np.linalg.norm(root * apart)) / norm
     phase = float((gauge[0] + np.pi) % (2 * np.pi) - np.pi)
-    found = Gauge(
+    result = Gauge(
         orientation,
         phase,
         (float(gauge[1]), float(gauge[2])),
@@ -156,7 +156,7 @@ def _fit_one(
         float(gauge[5]),
         float(apart.max()) / (difference.scale_of(expected) or 1.0),
     )
-    return relative, found
+    return relative, result
 
 
 def _undone(
@@ -182,9 +182,9 @@ def _coarse_shift(field: np.ndarray, expected: np.ndarray, weight: np.ndarray) -
     images = [np.where(inside, a - a[inside].mean(), 0) for a in (np.abs(field), np.abs(expected))]
     if min(float(np.abs(image).max()) for image in images) < 1e-9 * difference.scale_of(expected):
         return 0.0, 0.0
-    found, _, _ = phase_cross_correlation(*images, normalization=None)
+    result, _, _ = phase_cross_correlation(*images, normalization=None)
     # Where what is found is no better than to stay, stay.
-    return float(found[1]), float(found[0])
+    return float(result[1]), float(result[0])
 
 
 def _coarse_ramp(field: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -16,14 +16,14 @@ def orphans(collected: Mapping[Path, set[str]]) -> list[str]:
     collected : mapping
         By test module, whole: the names of the goldens that its tests may have.
     """
-    found = []
+    result = []
     for module, names in collected.items():
-        found += _in_folder(module.with_suffix(""), names)
+        result += _in_folder(module.with_suffix(""), names)
     for parent in {module.parent for module in collected}:
         for folder in sorted(path for path in parent.iterdir() if path.is_dir()):
             if not folder.with_suffix(".py").exists():
-                found += _in_folder(folder, set())
-    return sorted(found)
+                result += _in_folder(folder, set())
+    return sorted(result)
 
 
 def _in_folder(folder: Path, names: set[str]) -> list[str]:
@@ -36,15 +36,15 @@ def _in_folder(folder: Path, names: set[str]) -> list[str]:
     if not records:
         return []
     arrays = {path.name.removesuffix(".npz"): path for path in folder.glob("*.npz")}
-    found = []
+    result = []
     for name in sorted({*records, *arrays}):
         path = arrays.get(name) or records[name]
         if name.endswith(files.PENDING):
             name = name.removesuffix(files.PENDING)
             if name not in names:
-                found.append(f"{path}: proposed for a test that does not exist: delete it")
+                result.append(f"{path}: proposed for a test that does not exist: delete it")
         elif name not in names:
-            found.append(f"{path}: no test has this golden: delete it, or bring its test back")
+            result.append(f"{path}: no test has this golden: delete it, or bring its test back")
         elif name not in records or name not in arrays:
-            found.append(f"{path}: stands alone; a golden has its arrays and their record")
-    return found
+            result.append(f"{path}: stands alone; a golden has its arrays and their record")
+    return result

@@ -75,10 +75,10 @@ def golden(request: pytest.FixtureRequest) -> Iterator[Any]:
     from ptycho.testing.golden.fixture import Golden
 
     datadir, folder = request.getfixturevalue("lazy_datadir"), request.getfixturevalue("original_datadir")
-    made = Golden(request, datadir, folder)
-    yield made
+    result = Golden(request, datadir, folder)
+    yield result
     call = request.node.stash.get(CALLED, None)
-    if call == "passed" and not made.checks:
+    if call == "passed" and not result.checks:
         pytest.fail(f"{request.node.nodeid} takes `golden` and never checks anything", pytrace=False)
 
 
@@ -136,8 +136,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     config.stash[CALIBRATION] = result = calibrate.calibrate(session, registered, jobs, killing)
     session.testsfailed = len(result.complaints)
     if config.option.calibrate_json:
-        told = [dataclasses.asdict(complaint) for complaint in result.complaints]
-        Path(config.option.calibrate_json).write_text(json.dumps(told), encoding="utf-8")
+        message = [dataclasses.asdict(complaint) for complaint in result.complaints]
+        Path(config.option.calibrate_json).write_text(json.dumps(message), encoding="utf-8")
     return True
 
 
@@ -153,22 +153,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     proves = getattr(config.option, "prove", False)  # of the other plugin, which may be left out
     if config.option.collectonly or proves or config.option.calibrate:
         return
-    said = _said(config)
+    words = _said(config)
     if not hasattr(config, "workerinput") or COLLECTED in config.stash:
-        said += _found(config)
+        words += _found(config)
     if hasattr(config, "workerinput"):
-        config.workeroutput[OUTPUT] = said  # type: ignore[attr-defined]
+        config.workeroutput[OUTPUT] = words  # type: ignore[attr-defined]
         return
-    config.stash[SAID] = sorted(set(said))
-    if said and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    config.stash[SAID] = sorted(set(words))
+    if words and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker of xdist complains of."""
-    said = getattr(node, "workeroutput", {}).get(OUTPUT, [])
-    node.config.stash.setdefault(SAID, []).extend(said)
+    words = getattr(node, "workeroutput", {}).get(OUTPUT, [])
+    node.config.stash.setdefault(SAID, []).extend(words)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -185,8 +185,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _said(config: pytest.Config) -> list[str]:
-    said: list[str] = config.stash.setdefault(SAID, [])
-    return list(said)
+    words: list[str] = config.stash.setdefault(SAID, [])
+    return list(words)
 
 
 def _found(config: pytest.Config) -> list[str]:
@@ -195,8 +195,8 @@ def _found(config: pytest.Config) -> list[str]:
 
     whole = not any("::" in argument for argument in config.args)
     collected: dict[Path, set[str]] = config.stash.get(COLLECTED, {})
-    said = orphans.orphans(collected) if whole else []
+    words = orphans.orphans(collected) if whole else []
     option = config.option
     writes = option.force_regen or option.regen_all or option.golden_propose or option.golden_record
     complaints: list[str] = config.stash.get(fixture.COMPLAINTS, [])
-    return said if writes else said + complaints
+    return words if writes else words + complaints

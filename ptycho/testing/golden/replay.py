@@ -29,7 +29,7 @@ class Bundle:
     expected: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]
     record: Record
-    told: Record
+    stored: Record
     about: dict[str, Any]
 
 
@@ -71,9 +71,9 @@ def read(path: Path) -> Bundle:
         version = about["format"]
         if version != FORMAT:
             raise GoldenError(f"{path}: has format {version!r}, this version reads {FORMAT}")
-        record, told = (files.record_of(about[name]) for name in ("record", "told"))
+        record, stored = (files.record_of(about[name]) for name in ("record", "told"))
     except OSError as error:
         raise GoldenError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise GoldenError(f"{path}: is no bundle of a failed comparison: {error}") from None
-    return Bundle(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, told, about)
+    return Bundle(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, stored, about)

@@ -48,10 +48,10 @@ def _facts(record: Record, old: Record | None) -> list[tuple[str, str]]:
     facts = [("rests on", record.rests_on), ("made by", record.made.get("command", ""))]
     if record.reason:
         facts.append(("reason", record.reason))
-    for words, told in (("evidence", record), ("evidence of the old", old)):
-        if told is not None and told.evidence is not None:
-            measured = f"{len(told.evidence.faults)} faults move it, the least by {told.evidence.separation:.3g} of what is allowed"
-            facts.append((words, measured))
+    for label, each in (("evidence", record), ("evidence of the old", old)):
+        if each is not None and each.evidence is not None:
+            separation = f"the least by {each.evidence.separation:.3g} of what is allowed"
+            facts.append((label, f"{len(each.evidence.faults)} faults move it, {separation}"))
     changed = old is not None and old.made.get("source_hash") != record.made.get("source_hash")
     facts.append(
         ("source", "another than that of the old" if changed else record.made.get("source_hash", "")[:12])

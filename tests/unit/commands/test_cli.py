@@ -135,7 +135,10 @@ def test_how_many_groups_a_training_run_reconstructed_is_not_inherited(
     about = {"config": {**finished.config.to_dict(), "inference": {"n_groups": 5}}}
     bundles.save_bundle(tmp_path / "bundle.npz", finished.result.artifacts["train"], about)
     for options, expected in [([], 32), (["--set", "inference.n_groups=7"], 7)]:
-        assert call("infer", "bundle.npz", "--data", "scan.npz", "--out", "rec.npz", "--overwrite", *options) == 0
+        assert (
+            call("infer", "bundle.npz", "--data", "scan.npz", "--out", "rec.npz", "--overwrite", *options)
+            == 0
+        )
         with np.load("rec.npz") as written:
             assert json.loads(str(written["_reconstruction"]))["n_patches"] == expected
 

@@ -96,7 +96,7 @@ def test_a_failure_leaves_one_file_that_has_it_all(pytester):
     assert (float(bundle.obtained["scale"]), float(bundle.expected["scale"])) == (3.6, 3.5)
     assert bundle.about["config"] == {"N": 64}
     assert "numpy version" in bundle.about["environment"]
-    assert bundle.told.rests_on == "frozen behaviour"
+    assert bundle.stored.rests_on == "frozen behaviour"
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip"])
