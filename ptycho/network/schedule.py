@@ -81,7 +81,8 @@ class Schedule:
             ).nn_indices
         else:
             result = _clusters(self.raw, self.pool, self.config, self.gridsize, self.judges, count, rng)
-        return self._data(result)
+        # A sparse scan may give none in an epoch: then those of the first train again.
+        return self._data(result if len(result) else self.first)
 
     @property
     def held_out(self) -> ClusteredData:

@@ -228,17 +228,13 @@ class Trainer:
 
         data = PtychoDataContainer(self.schedule.held_out, self.scales)
         self.model.reset_metrics()
-        total, sums = 0.0, []
-        for number, some in enumerate(_full_batches(len(data), self.batch)):
+        outputs = [
             # The function that predicts: tracing another one, with a loss in it, takes longer than most validations.
-            out = self.model.predict_on_batch(network.model_inputs(data.batch(some), self.probe))
-            # The last batch is filled up with clusters that have been counted.
-            new = min(self.batch, len(data) - number * self.batch)
-            out = {name: value[:new] for name, value in out.items()}
-            total += new * float(self.model.compute_loss(y_pred=out))
-            predicted, measured = (np.asarray(out[name], np.float64) for name in ("predicted", "measured"))
-            sums.append((float(np.sum(np.square(predicted - measured))), float(np.sum(np.square(measured)))))
-        logs = {**self.model.get_metrics_result(), "loss": total / len(data), "error": error_of_all(sums)}
+            self.model.predict_on_batch(network.model_inputs(data.batch(some), self.probe))
+            for some in _full_batches(len(data), self.batch)
+        ]
+        loss = float(self.model.compute_loss(y_pred=together(outputs, len(data))))
+        logs = {**self.model.get_metrics_result(), "loss": loss}
         result = {f"val_{name}": float(value) for name, value in logs.items()}
         # Before the first step nothing has diverged; that step names what is not finite.
         if epoch > 0 and not all(map(math.isfinite, result.values())):
@@ -314,9 +310,12 @@ class Trainer:
         return len(history) - 1
 
 
-def error_of_all(sums: Sequence[tuple[float, float]]) -> float:
-    """Return the data error of several batches from (sum (A_pred - A)^2, sum A^2) of each."""
-    return sum(residual for residual, _ in sums) / sum(energy for _, energy in sums)
+def together(outputs: Sequence[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    """Return the outputs of several batches as one, of any shape along further axes, for `count` clusters.
+
+    The last batch was filled up with clusters of the first; they count once.
+    """
+    return {name: np.concatenate([np.asarray(each[name]) for each in outputs])[:count] for name in outputs[0]}
 
 
 def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

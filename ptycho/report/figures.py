@@ -110,7 +110,8 @@ def probe(bundle: Bundle) -> Figure:
 def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction) -> Figure:
     """Draw a few measured patterns beside those that the reconstruction predicts."""
     scan = groups.raw
-    rows = np.linspace(0, len(scan) - 1, min(3, len(scan))).astype(int)
+    used = np.unique(groups.nn_indices)
+    rows = used[np.linspace(0, len(used) - 1, min(3, len(used))).astype(int)]
     cut = coords.extract_patches(
         reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N
     )

@@ -108,9 +108,20 @@ class Places:
 
     def moved(self, steps: np.ndarray) -> Places:
         """Return the places `steps` (M, 2) px further on; what would leave the canvas stays at its edge."""
+        positions = np.clip(self.positions + steps, *self._bounds)
+        return Places(positions, self.size, self.origin_xy, self.shape)
+
+    @property
+    def at_edge(self) -> np.ndarray:
+        """Which positions (M,) bool lie at the edge of what the canvas holds, and may have wanted to move on."""
+        lowest, highest = self._bounds
+        return np.asarray(((self.positions <= lowest) | (self.positions >= highest)).any(axis=1))
+
+    @property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest [x, y] of a position, px."""
         lowest = np.array(self.origin_xy) + self.size // 2
-        highest = lowest + self._last_corner
-        return Places(np.clip(self.positions + steps, lowest, highest), self.size, self.origin_xy, self.shape)
+        return lowest, lowest + self._last_corner
 
 
 def _parts(array: np.ndarray) -> int:

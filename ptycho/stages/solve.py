@@ -13,7 +13,7 @@ from ptycho.base import identity, layout
 from ptycho.scan.formats import npz
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
-from ptycho.solve import engines
+from ptycho.solve import engines, places
 from ptycho.solve.solution import Solution
 from ptycho.stages import solutions, stitch
 
@@ -56,6 +56,19 @@ def bad_pixels(params: Params, N: int) -> np.ndarray | None:
     """Read the pixels (N, N) bool that are not to be believed, where they are told."""
     path = params.solver.bad_pixels
     return None if path is None else npz.read_bad_pixels(path, N)
+
+
+def notes(solution: Solution, params: Params) -> Iterator[str]:
+    """Say where positions could not move as far as they would have."""
+    where = solution.reconstruction
+    edge = places.Places(
+        solution.positions, solution.probe.shape[-1], where.origin_xy, where.object.shape
+    ).at_edge
+    if params.solver.positions == "refine" and edge.any():
+        yield (
+            f"{int(edge.sum())} of {len(edge)} positions moved as far as the solver lets them ({places.MARGIN} px beyond the "
+            f"scan), first in row {int(np.argmax(edge))}: they may lie farther off still."
+        )
 
 
 def tables(solution: Solution) -> Iterator[Table]:

@@ -315,3 +315,11 @@ def test_members_are_drawn_among_as_many_neighbours_as_groups_in_use_would_have(
     settings = {"cluster_patterns": patterns, "cluster_judges": judges}
     config = Config.from_dict({"gridsize": gridsize, "grouping": {"neighbor_count": 7}, "training": settings})
     assert schedule._neighbours(config, gridsize, judges) == among
+
+
+def test_an_epoch_in_which_no_cluster_is_drawn_trains_on_those_of_the_first(monkeypatch):
+    """Six patterns in three far pairs gave 2, 1, 0, 0, ... clusters."""
+    found = schedule.make_schedule(fours(lattice(6, 6)), config(2, validation_fraction=0.0))
+    assert len(found.first)
+    monkeypatch.setattr(schedule, "_clusters", lambda *_: found.first[:0])
+    np.testing.assert_array_equal(found.clusters(2).nn_indices, found.first)

@@ -96,3 +96,13 @@ def test_the_last_pixels_of_a_canvas_may_be_cut(canvas, to):
     some = Places(np.add([to], (13, 5)), N, (5, -3), (60, 71))
     x, y = to
     np.testing.assert_allclose(some.cut(canvas, np.arange(1))[0], canvas[y : y + N, x : x + N], atol=2e-6)
+
+
+def test_who_would_leave_the_canvas_is_known():
+    some = where()
+    assert not some.at_edge.any()
+    steps = np.zeros((5, 2))
+    steps[1], steps[3] = (1000, 0), (0, -1000)
+    moved = some.moved(steps)
+    assert moved.at_edge.tolist() == [False, True, False, True, False]
+    assert np.isfinite(moved.cut(np.ones((60, 71), np.complex64), np.arange(5))).all()

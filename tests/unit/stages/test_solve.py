@@ -273,3 +273,18 @@ def test_the_solution_of_one_backend_is_not_taken_for_anothers(tiny_config, tmp_
         execution = Execution(cache=Store(tmp_path))
         seen.append(pipeline.run_pipeline(config, execution, until="solve").records["solve"].how)
     assert seen == ["computed", "computed", "loaded"]
+
+
+def test_positions_that_could_not_move_on_are_told(every_artifact, tiny_config):
+    solution = every_artifact["solve"]
+    stage = pipeline.stage_named("solve")
+    refined = Params(tiny_config("solver.positions=refine"), stage.reads, "solve")
+    assert stage.notes(solution, refined) == []
+    positions = solution.positions.copy()
+    positions[4] = np.array(solution.reconstruction.origin_xy) + solution.probe.shape[-1] // 2
+    pinned = dataclasses.replace(solution, positions=positions)
+    (note,) = stage.notes(pinned, refined)
+    assert note.startswith(
+        "1 of 64 positions moved as far as the solver lets them (8 px beyond the scan), first in row 4"
+    )
+    assert stage.notes(pinned, Params(tiny_config(), stage.reads, "solve")) == []
