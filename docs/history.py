@@ -22,14 +22,14 @@ import numpy as np
 from ptycho.artifacts.stage import Execution
 from ptycho.base import atomic
 from ptycho.findings import faults
-from ptycho.settings import history
+from ptycho.settings import past
 from ptycho.stages import pipeline
 from ptycho.testing import fault
 
 HERE = Path(__file__).parent
 ROWS, PAGE = HERE / "history.json", HERE / "history.md"
 SEEDS = range(5)
-ALL = tuple(switch.name for switch in history.SWITCHES)
+ALL = tuple(switch.name for switch in past.SWITCHES)
 END = "<!-- end -->"
 NUMBERS = (
     "bias",
@@ -65,9 +65,9 @@ def measured(scenario: str, overrides: tuple[str, ...]) -> dict[str, float]:
 
     *Rescaled* are those of the same object times the factor that fits it to the truth under the same metric.
     """
-    on = history.switched_on(scenario, overrides)
-    config = history.load(scenario, None, overrides)
-    with fault.all_injected(history.bugs(on), faults.FAULTS) as names:
+    on = past.switched_on(scenario, overrides)
+    config = past.load(scenario, None, overrides)
+    with fault.all_injected(past.bugs(on), faults.FAULTS) as names:
         execution = Execution(fault=names)
         result = pipeline.run_pipeline(config, execution)
         direct, made = result.artifacts["evaluate"].direct, result.artifacts["stitch"]
@@ -94,7 +94,7 @@ def run(scenarios: list[str]) -> None:
     """Run whatever the record lacks; it is written after every run."""
     rows = known()
     for label, overrides in variants():
-        for scenario in scenarios or history.names():
+        for scenario in scenarios or past.names():
             if label in rows.setdefault(scenario, {}):
                 continue
             rows[scenario][label] = measured(scenario, overrides)

@@ -1,4 +1,4 @@
-"""Reading the arrays of an NPZ archive safely: no pickle, no bomb, and one true sentence for whatever is wrong."""
+"""Reads the arrays of an NPZ archive safely: without pickle, within memory, and with one clear error for each kind of damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of what takes long, kept in a folder so that it can be gone on with: its key, its numbers, its arrays."""
+"""Keeps the state of a long computation in a folder, so that it can continue later: its key, its numbers, its arrays."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def hint(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 class PtychoError(Exception):
-    """Base of all errors of this package; a message is one line, whatever stood in the input that it quotes."""
+    """Base of all errors of this package. A message is always one line, even where it quotes input with line breaks."""
 
     def __str__(self) -> str:
         return " ".join(super().__str__().splitlines())
@@ -68,7 +68,7 @@ class FaultError(PtychoError):
 
 
 class InvariantError(PtychoError):
-    """A stage computed what must not be: a bug of ours, whatever the input was."""
+    """A stage computed a result that breaks an invariant. That is a bug in this package."""
 
 
 class StageError(PtychoError):

@@ -1,4 +1,4 @@
-"""How far a stage has come, told to whoever listens. Stages never print."""
+"""Reports to a listener how far a stage has come. Stages never print."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code_of(arguments: list[str] | None) -> int:
-    """Run a command and return its exit code; what goes wrong is told in one line."""
+    """Run a command and return its exit code. An error becomes one line."""
     from ptycho.commands import terminal
 
     try:
@@ -88,7 +88,7 @@ def _bug(error: Exception) -> int:
 def scenarios() -> int:
     """List the scenarios and their profiles, and those of the past, whose bugs are put back for a run."""
     from ptycho.commands import terminal
-    from ptycho.settings import history, layers
+    from ptycho.settings import layers, past
     from ptycho.settings import scenarios as room
 
     rows = []
@@ -96,7 +96,7 @@ def scenarios() -> int:
         values, _ = room.scenario_table(name)
         profiles = ", ".join(sorted({*values.get("profiles", {}), *layers.PROFILES}))
         rows.append((name, str(values.get("gridsize", 1)), profiles, values.get("description", "")))
-    rows += [(name, str(history.load(name).gridsize), "", history.describe(name)) for name in history.names()]
+    rows += [(name, str(past.load(name).gridsize), "", past.describe(name)) for name in past.names()]
     terminal.grid(("scenario", "gridsize", "profiles", "what"), rows)
     return 0
 

@@ -66,7 +66,7 @@ def run(
     from ptycho.commands import terminal
     from ptycho.report import write as report
     from ptycho.runs import directory
-    from ptycho.settings import history
+    from ptycho.settings import past
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
     request = Request(
@@ -86,15 +86,15 @@ def run(
     config, given = prepare.asked(request)
     prepare.check_ends(request, given)
     folder = out or shared.run_folder(config, profile)
-    past = history.switched_on(scenario, set_)
-    for switch in past:
+    switches = past.switched_on(scenario, set_)
+    for switch in switches:
         terminal.say(f"history.{switch.name} is on: {switch.says}", "red")
-    bugs = [*history.bugs(past), *([fault] if fault else [])]
+    bugs = [*past.bugs(switches), *([fault] if fault else [])]
     with prepare.about(data), _bugs_put_in(bugs) as name, terminal.Bars() as listen:
         execution = replace(shared.execution(how, listen, resume), fault=name)
         given = prepare.with_solved_probe(config, reading, given, execution)
         given |= directory.swapped(request.swaps, config, execution, given)
-        overrides = history.plain(request.overrides)
+        overrides = past.plain(request.overrides)
         prepare.say_what_is_idle(config, overrides, given, also=[*request.also, *reading.stages])
         result = directory.execute(
             config, folder, execution, given=given, until=until, also=request.also, request=request

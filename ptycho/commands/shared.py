@@ -1,4 +1,4 @@
-"""What several commands share: how they run, where results go, what is told of them."""
+"""What several commands share: how they run, where results go, what they print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def execution(how: How, listener: Any, resume: bool = False) -> Any:
 
 
 def run_folder(config: Config, *parts: str | None) -> Path:
-    """Return the run directory of who names none: the config's name and whatever tells its runs apart."""
+    """Return the default run directory: the name of the config, and the parts that tell its runs apart."""
     return Path("runs") / "_".join(filter(None, (config.name, *parts)))
 
 

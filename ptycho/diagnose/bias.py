@@ -1,4 +1,4 @@
-"""The object against its truth, number by number: bias, percentiles, ratio, what one factor would mend, in coverage and out."""
+"""Compares the object with its truth: bias, percentiles, ratio, best factor, inside and outside of the coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A side of a diagnosis: a config and what there is of its artifacts."""
+"""A side of a diagnosis: a config and the artifacts that exist for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photon scale that a network was given, and the one that it has."""
+"""Compares the photon scale before and after training."""
 
 from __future__ import annotations
 

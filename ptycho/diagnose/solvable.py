@@ -11,7 +11,7 @@ from ptycho.diagnose import diagnosis
 from ptycho.diagnose.case import Case, Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
 from ptycho.scan.raw import RawData
-from ptycho.solve import reach
+from ptycho.solve import explain
 from ptycho.stages import grouped
 
 QUESTION = "Can the scan be solved at all, and what is the best data consistency to be had?"
@@ -27,11 +27,11 @@ def measure(case: Case) -> dict[str, Any]:
     result = case.known(lambda: patterns(case))
     if isinstance(result, str):
         return {"solved from flat": result}
-    scan = reach.sample(result)
+    scan = explain.sample(result)
     order = np.random.default_rng(0).permutation(len(scan))
     return {
-        "solved from flat": reach.reachable(scan),
-        "the same, positions in a shuffled order": reach.reachable(scan.at(scan.positions[order])),
+        "solved from flat": explain.best_error(scan),
+        "the same, positions in a shuffled order": explain.best_error(scan.at(scan.positions[order])),
         "the run's object": case.known(lambda: case.get("evaluate").data["stitched_error"]),
         "allowed (gates.max_data_error)": case.config.gates.max_data_error,
         "patterns solved": len(scan),

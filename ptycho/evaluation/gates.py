@@ -22,7 +22,7 @@ from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
-from ptycho.solve import reach
+from ptycho.solve import explain
 
 Status = Literal["pass", "fail", "not_applicable"]
 
@@ -197,7 +197,7 @@ def _data_consistency(error: float, most: float, oracle: Callable[[], float] | N
     )
     if result.status == "pass" or oracle is None:
         return result
-    return replace(result, reason=f"{result.reason}; {reach.verdict(oracle(), most)}")
+    return replace(result, reason=f"{result.reason}; {explain.verdict(oracle(), most)}")
 
 
 def _against_truth(

@@ -21,7 +21,7 @@ def backend() -> str:
 
 
 def compiles(name: str) -> bool:
-    """Return whether a model for this backend is to be compiled by XLA.
+    """Return whether XLA should compile a model for this backend.
 
     Without it JAX runs operation by operation. The graphs of TensorFlow run without: on a CPU compiling costs more than it saves at
     the sizes of a scan.

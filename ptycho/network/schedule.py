@@ -235,7 +235,7 @@ def _neighbours(config: Config | Params, gridsize: int, judges: int) -> int:
 
 
 def _possible(grouped: GroupedData, config: Config | Params, judges: int, patterns: int) -> bool:
-    """Whether there are to be clusters of more than a group, and patterns enough for them."""
+    """Whether the config asks for clusters of several groups, and the scan has enough patterns for them."""
     several = cluster_groups(config, grouped.gridsize) + judges > 1
     return (
         several

@@ -279,7 +279,7 @@ class Trainer:
         self.write_history()
 
     def write_history(self) -> None:
-        """Write the course of the training so far, where it is to be kept."""
+        """Write the history of the training so far, if there is a folder for it."""
         if self.state_dir is not None:
             atomic.write_json(self.state_dir / HISTORY, {"epochs": self.history, "stopped": self.stopped})
 

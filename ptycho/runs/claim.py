@@ -1,4 +1,4 @@
-"""Whose a place for output is: nothing that somebody may still want is written over."""
+"""Claims a place for output: a run never replaces files that somebody may still want."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _check_name(place: Path) -> None:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is something at a path, were it a broken link; raise RunDirectoryError where that cannot be told."""
+    """Whether something exists at a path, even a broken link; raise RunDirectoryError where the system does not say."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

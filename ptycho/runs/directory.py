@@ -1,4 +1,4 @@
-"""A run and what it leaves behind in a folder, as the rows of the stage table say."""
+"""Runs the stage table into a folder, and reads the artifacts of a finished run."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _what_is_kept(folder: Path) -> str:
 
 
 class _Writer:
-    """Writes a run directory: from the first costly artifact on whatever there is, so that no failure costs it."""
+    """Writes a run directory. From the first costly artifact on, it writes each artifact at once, so that a later failure loses none."""
 
     def __init__(self, folder: Path, config: Config, cache: Store | None, request: Request) -> None:
         self.folder, self.cache, self.config, self.request = folder, cache, config, request

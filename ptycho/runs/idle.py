@@ -1,4 +1,4 @@
-"""Parameters that were set and cannot act: said, since whoever set them expects something of it."""
+"""Finds parameters that somebody set and that have no effect in this run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def overrides_without_effect(
     given, until, also
         As for :func:`ptycho.stages.pipeline.run_pipeline`.
     """
-    rows = [stage for stage in pipeline.needed_rows(given, until, also) if stage.name not in given]
+    rows = [stage for stage in pipeline.needed_stages(given, until, also) if stage.name not in given]
     read = {path for stage in rows for path in stage.reads}
     for path in dict.fromkeys(layers.parse_override(text)[0] for text in overrides):
         if path in ALWAYS:

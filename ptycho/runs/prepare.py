@@ -1,4 +1,4 @@
-"""From a request to a config, what is given, and how it is executed."""
+"""Makes a config, the given artifacts and the execution out of a request."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def say_what_is_idle(
 
 
 def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
-    """Return the bundle with the scan's own probe; warn where it is not the one that the bundle was trained with.
+    """Return the bundle with the scan's own probe; warn where it differs from the probe of the training.
 
     The physics of a scan is that of its own probe: the network's gradient steps take it as they take the patterns.
     """
@@ -178,9 +178,9 @@ def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
 
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:
     """Return the config of a scenario; raise ConfigError for a historical one, whose bugs only `ptycho run` puts back."""
-    from ptycho.settings import history, scenarios
+    from ptycho.settings import past, scenarios
 
-    if history.is_historical(scenario):
+    if past.is_historical(scenario):
         raise ConfigError(
             f"{scenario}: only ptycho run puts its bugs back; run it, then give the run directory"
         )
@@ -218,15 +218,15 @@ def asked(request: Request) -> tuple[Config, dict[str, Any]]:
     DataContractError
         The scan cannot be worked with.
     """
-    from ptycho.settings import history
+    from ptycho.settings import past
 
     runs = request.command == "run"
     if not runs:
         _refuse_solving(request.reading)
     overrides = [*request.overrides, *([] if request.seed is None else [f"seed={request.seed}"])]
-    past = history.is_historical(request.scenario)
+    historical = past.is_historical(request.scenario)
     if request.data is not None:
-        if past:
+        if historical:
             raise ConfigError(f"{request.scenario}: a state of the past has a scan of its own; leave --data out")
         data = Path(request.data.path)
         scan = read_scan(data, request.reading)
@@ -236,7 +236,7 @@ def asked(request: Request) -> tuple[Config, dict[str, Any]]:
     if request.scenario is None:
         raise ConfigError("give a scenario (see 'ptycho scenarios') or a scan with --data")
     requests.check_alone(request)
-    load = history.load if runs and past else of_scenario
+    load = past.load if runs and historical else of_scenario
     config = load(request.scenario, request.profile, overrides)
     check_truth(config)
     return config, {}
@@ -276,13 +276,13 @@ def check_ends(request: Request, given: Iterable[str] = ()) -> None:
     for name in (*swaps.values(), *([request.until] if request.until else [])):
         pipeline.stage_named(name)
     for name in request.also:
-        before = {stage.name for stage in pipeline.needed_rows({}, name)}
+        before = {stage.name for stage in pipeline.needed_stages({}, name)}
         if request.until in before:
             raise ConfigError(
                 f"--until {request.until}: {name} comes after it, and was asked for, too; leave one of them out"
             )
     known = dict.fromkeys([*swaps.values(), *given])
-    needed = {stage.name for stage in pipeline.needed_rows(known, request.until, request.also)}
+    needed = {stage.name for stage in pipeline.needed_stages(known, request.until, request.also)}
     for text, name in swaps.items():
         if name not in needed:
             raise ConfigError(f"--swap {text}: no stage of this run takes the {name}; leave it out")

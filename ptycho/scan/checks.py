@@ -1,4 +1,4 @@
-"""What a scan that a user brings is checked for, before any work: shapes, values, positions.
+"""Checks a user's scan before any work: shapes, values, positions.
 
 Each message names the array, what it holds, what is expected and the remedy.
 """
@@ -137,7 +137,7 @@ def check_positions(raw: RawData) -> None:
 
 
 def check_canvas(raw: RawData) -> None:
-    """Refuse positions whose canvas no machine holds, naming the one that lies farthest out."""
+    """Raise DataContractError where the canvas of the positions exceeds the memory; the message names the farthest position."""
     width, height = (float(span) + raw.N for span in np.ptp(raw.positions, axis=0))
     row = int(np.argmax(np.abs(raw.positions - np.median(raw.positions, axis=0)).max(axis=1)))
     machine.check_memory(

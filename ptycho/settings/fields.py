@@ -1,4 +1,4 @@
-"""What a parameter says of itself beside its default and its bounds: its unit, and when it acts."""
+"""The unit of a parameter, and the conditions on which it has an effect."""
 
 from __future__ import annotations
 

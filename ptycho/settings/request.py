@@ -1,4 +1,4 @@
-"""What was asked for: one frozen value that the command line makes, a run's record keeps, and its page shows."""
+"""The request: one frozen value that the command line makes, the record of a run keeps, and its page shows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Request:
-    """What a command was asked to do; how it is executed is no part of it.
+    """Everything that a command was asked to do. How it is executed is not part of it.
 
     Attributes
     ----------

@@ -178,13 +178,13 @@ class Solver:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
         damping = self.config.damping
         residual = 0.0
-        for rows, evidence in self._batches(self.order(), self.config.batch_patterns, self.canvas):
-            residual += evidence.residual
+        for rows, update in self._batches(self.order(), self.config.batch_patterns, self.canvas):
+            residual += update.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
             self.places.add(self.weights, (1 - damping) * lit[None], rows)
-            self.places.add(self.canvas, evidence.gradient, rows, self.weights)
-            self._revise_probe(evidence)
+            self.places.add(self.canvas, update.gradient, rows, self.weights)
+            self._revise_probe(update)
         return self.finish_random(residual)
 
     def whole_pass(self) -> float:
@@ -196,12 +196,12 @@ class Solver:
         where = self.places
         # A probe takes a step with every batch.
         size = self.config.batch_patterns if self.sharpens else WHOLE_BATCH
-        for rows, evidence in self._batches(np.arange(len(self.measured)), size, ahead):
-            residual += evidence.residual
+        for rows, update in self._batches(np.arange(len(self.measured)), size, ahead):
+            residual += update.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             where.add(weights, lit[None], rows)
-            where.add(gradient, evidence.gradient, rows)
-            self._revise_probe(evidence)
+            where.add(gradient, update.gradient, rows)
+            self._revise_probe(update)
         return self.finish_whole(ahead, gradient, weights + WHOLE_DAMPING * float(lit.max()), residual)
 
     def order(self) -> np.ndarray:
@@ -235,7 +235,7 @@ class Solver:
 
     def _batches(
         self, order: np.ndarray, size: int, canvas: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, Evidence]]:
+    ) -> Iterator[tuple[np.ndarray, Update]]:
         """Yield for each batch its rows and what its patterns say of the canvas as it then is, good until the next one."""
         moves = np.zeros((len(order), 2))
         moving = self.moves
@@ -245,29 +245,29 @@ class Solver:
             rows = order[start : start + size]
             shares = [slice(first, min(first + SHARE, len(rows))) for first in range(0, len(rows), SHARE)]
             parts = self.across(lambda at, rows=rows: self._ask(rows[at], canvas, gradients[at]), shares)
-            evidence = _together(gradients[: len(rows)], list(parts))
-            if evidence.moves is not None:
-                moves[rows] = evidence.moves
-            yield rows, evidence
+            update = _together(gradients[: len(rows)], list(parts))
+            if update.moves is not None:
+                moves[rows] = update.moves
+            yield rows, update
         if moving:
             self.move(moves)
 
-    def _ask(self, rows: np.ndarray, canvas: np.ndarray, gradient: np.ndarray) -> Evidence:
+    def _ask(self, rows: np.ndarray, canvas: np.ndarray, gradient: np.ndarray) -> Update:
         """Return what a few patterns say, their gradient written to `gradient`; runs in threads side by side."""
         # What is no number ends the pass, in words of ours.
         with np.errstate(over="ignore", invalid="ignore"):
             patches = self.places.cut(canvas, rows)
             change, residual = steps.revise(patches, self.probe, self.measured[rows], self.background)
-            return Evidence(
+            return Update(
                 gradient=steps.object_gradient(change, self.probe, gradient),
                 residual=residual,
                 probe=steps.probe_evidence(patches, change) if self.sharpens else None,
                 moves=steps.moves(patches, self.probe, change) if self.moves else None,
             )
 
-    def _revise_probe(self, evidence: Evidence) -> None:
-        if evidence.probe is not None:
-            self.probe = steps.revised_probe(self.probe, *evidence.probe, PROBE_DAMPING)
+    def _revise_probe(self, update: Update) -> None:
+        if update.probe is not None:
+            self.probe = steps.revised_probe(self.probe, *update.probe, PROBE_DAMPING)
 
     def settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
@@ -307,8 +307,8 @@ class Solver:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What some patterns say: gradient (b, N, N), residual, and where asked for the probe's evidence and the moves (b, 2)."""
+class Update:
+    """What some patterns say: gradient (b, N, N), residual, and where asked for the probe's update and the moves (b, 2)."""
 
     gradient: np.ndarray
     residual: float
@@ -316,11 +316,11 @@ class Evidence:
     moves: np.ndarray | None
 
 
-def _together(gradient: np.ndarray, parts: Sequence[Evidence]) -> Evidence:
+def _together(gradient: np.ndarray, parts: Sequence[Update]) -> Update:
     """Return what the patterns of all parts say, in their order."""
     probes = [part.probe for part in parts if part.probe is not None]
     moves = [part.moves for part in parts if part.moves is not None]
-    return Evidence(
+    return Update(
         gradient=gradient,
         residual=sum(part.residual for part in parts),
         probe=(np.sum([lit for lit, _ in probes], axis=0), np.sum([step for _, step in probes], axis=0))

@@ -109,7 +109,7 @@ def add(
 def compare(
     waves: np.ndarray, measured: np.ndarray, background: float, poisson: bool
 ) -> float:  # pragma: no cover - compiled
-    """Turn waves (b, P, N, 2 N) into what they lack of the measured amplitudes (b, N, N), in place; see :func:`steps.revise`.
+    """Replace waves (b, P, N, 2 N) by their difference to the measured amplitudes (b, N, N), in place; see :func:`steps.revise`.
 
     Return sum (|wave| - A)^2. An amplitude below zero is none: nothing is lacking there.
     """

@@ -1,4 +1,4 @@
-"""Physics alone, network, refined, solved from flat: the same patterns four ways, and what that says of scan and network."""
+"""Compares four reconstructions of the same patterns: physics alone, network, network refined, solved from a flat object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PHYSICS, NETWORK, REFINED, SOLVED = "physics alone", "network", "refined", "solv
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FourWays:
     """Each way's numbers, by its name."""
 
     ways: Mapping[str, Evaluation]
@@ -37,10 +37,10 @@ class Comparison:
         return self.ways[way].data["stitched_error"]
 
 
-KIND = Comparison
+KIND = FourWays
 
 
-def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comparison:
+def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> FourWays:
     """Measure all four on the test patterns, each under the probe and at the positions that belong to it."""
     groups, bundle = inputs["group_test"], inputs["train"]
     truth, scan = grouped.truth_of(groups, params), grouped.used(groups)
@@ -51,7 +51,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comp
     for way, name in ((REFINED, "refine"), (SOLVED, "oracle")):
         solution = inputs[name]
         ways[way] = solution.reconstruction, solution.probe, solution.positions
-    return Comparison(
+    return FourWays(
         {
             way: summary.evaluate(
                 reconstruction,
@@ -65,12 +65,12 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Comp
     )
 
 
-def reachable(comparison: Comparison) -> float:
+def best_error(comparison: FourWays) -> float:
     """Return the least data error that was reached directly; NaN where one is."""
     return float(np.minimum(comparison.error(REFINED), comparison.error(SOLVED)))
 
 
-def telemetry(comparison: Comparison) -> dict[str, float]:
+def telemetry(comparison: FourWays) -> dict[str, float]:
     """Return the numbers that are put side by side."""
     numbers = {f"{way}: data error": comparison.error(way) for way in comparison.ways}
     for way, each in comparison.ways.items():
@@ -78,14 +78,14 @@ def telemetry(comparison: Comparison) -> dict[str, float]:
     return numbers
 
 
-def invariants(comparison: Comparison) -> Iterator[tuple[str, bool]]:
+def invariants(comparison: FourWays) -> Iterator[tuple[str, bool]]:
     """All four were measured."""
     yield "each way must be there", set(comparison.ways) == {PHYSICS, NETWORK, REFINED, SOLVED}
 
 
-def notes(comparison: Comparison, params: Params) -> Iterator[str]:
+def notes(comparison: FourWays, params: Params) -> Iterator[str]:
     """Say whether the scan can be solved, and how far the network is from that."""
-    best, network = reachable(comparison), comparison.error(NETWORK)
+    best, network = best_error(comparison), comparison.error(NETWORK)
     if not best <= params.gates.max_data_error:
         yield (
             f"The scan is not solvable as it is given: solved directly, its patterns are explained to {best:.2g} and no better. "
@@ -98,7 +98,7 @@ def notes(comparison: Comparison, params: Params) -> Iterator[str]:
         )
 
 
-def tables(comparison: Comparison) -> Iterator[Table]:
+def tables(comparison: FourWays) -> Iterator[Table]:
     """Put them side by side, at the top of the page."""
     rows: list[tuple[Any, ...]] = [("data error", *(comparison.error(way) for way in comparison.ways))]
     if all(each.compared for each in comparison.ways.values()):
@@ -109,12 +109,12 @@ def tables(comparison: Comparison) -> Iterator[Table]:
     yield Table("The same patterns, four ways", ("", *comparison.ways), tuple(rows), headline=True)
 
 
-def save(comparison: Comparison, folder: Path, about: Mapping[str, Any]) -> None:
+def save(comparison: FourWays, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the numbers."""
     atomic.write_json(folder / FILE, {way: asdict(each) for way, each in comparison.ways.items()})
 
 
-def load(folder: Path, inputs: Mapping[str, Any]) -> Comparison:
+def load(folder: Path, inputs: Mapping[str, Any]) -> FourWays:
     """Read them back."""
     stored = atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8")))
-    return Comparison({way: Evaluation(**numbers) for way, numbers in stored.items()})
+    return FourWays({way: Evaluation(**numbers) for way, numbers in stored.items()})

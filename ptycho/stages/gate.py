@@ -15,7 +15,7 @@ from ptycho.evaluation import gates
 from ptycho.evaluation.gates import Verdict
 from ptycho.scan.groups import GroupedData
 from ptycho.settings.params import Params
-from ptycho.solve import reach
+from ptycho.solve import explain
 from ptycho.stages import grouped
 
 KIND: type = tuple
@@ -32,7 +32,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         inputs["train"],
         requested_groups(groups, params),
         params.gates,
-        lambda: reach.reachable(grouped.under(groups, inputs["train"])),
+        lambda: explain.best_error(grouped.under(groups, inputs["train"])),
     )
 
 

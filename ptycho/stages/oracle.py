@@ -1,4 +1,4 @@
-"""The same patterns solved directly from a flat object: what is to be had of them, whatever the network makes."""
+"""The same patterns, solved directly from a flat object: the best that they allow, without the network."""
 
 from __future__ import annotations
 

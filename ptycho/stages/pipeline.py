@@ -143,7 +143,7 @@ def run_pipeline(
         stage_named(name)
     for name, artifact in given.items():
         _check_given(stage_named(name), artifact, config)
-    return _Run(config, execution or Execution(), given).through(needed_rows(given, until, also), settled)
+    return _Run(config, execution or Execution(), given).through(needed_stages(given, until, also), settled)
 
 
 def about_run(config: Config) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def about_run(config: Config) -> dict[str, Any]:
     return {"config": config.to_dict(), "provenance": provenance.provenance()}
 
 
-def needed_rows(given: Mapping[str, Any], until: str | None, also: Iterable[str] = ()) -> list[Stage]:
+def needed_stages(given: Mapping[str, Any], until: str | None, also: Iterable[str] = ()) -> list[Stage]:
     """Return the rows that `until`, or else every row that is not optional, and those in `also` need.
 
     Nothing above what is given.

@@ -1,4 +1,4 @@
-"""The family of the rows that solve patterns directly: what is told of a solution, and its file."""
+"""The family of the rows that solve patterns directly: their telemetry, invariants and files."""
 
 from __future__ import annotations
 

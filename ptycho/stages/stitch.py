@@ -106,7 +106,7 @@ def telemetry(result: Reconstruction) -> dict[str, float]:
 
 
 def invariants(result: Reconstruction) -> Iterator[tuple[str, bool]]:
-    """Whatever the object is, where it was lit is known."""
+    """Check that object and coverage belong together."""
     yield "object and coverage must have one shape", result.object.shape == result.coverage.shape
     lit = bool(np.isfinite(result.coverage).all() and (result.coverage >= 0).all())
     yield "the coverage must be finite and not negative", lit

@@ -47,10 +47,10 @@ class Fault:
 
 
 @dataclass
-class Reach:
+class Calls:
     """How often the replacement was called."""
 
-    calls: int = field(default=0)
+    count: int = field(default=0)
 
 
 def named(name: str, faults: Iterable[Fault]) -> Fault:
@@ -67,7 +67,7 @@ def named(name: str, faults: Iterable[Fault]) -> Fault:
 
 
 @contextlib.contextmanager
-def injected(fault: Fault) -> Iterator[Reach]:
+def injected(fault: Fault) -> Iterator[Calls]:
     """Put a fault in as long as the block lasts; every name that is bound to the original is bound to the replacement.
 
     Raises
@@ -78,8 +78,8 @@ def injected(fault: Fault) -> Iterator[Reach]:
     holder, attribute = find_target(fault)
     raw = vars(holder)[attribute]
     original = _function_in(raw)
-    reach = Reach()
-    replacement = _counted(fault.make(original), original, reach)
+    calls = Calls()
+    replacement = _counted(fault.make(original), original, calls)
     kinds = (property, staticmethod, classmethod, functools.cached_property)
     wrapped: Any = type(raw)(replacement) if isinstance(raw, kinds) else replacement
     if isinstance(wrapped, functools.cached_property):
@@ -87,7 +87,7 @@ def injected(fault: Fault) -> Iterator[Reach]:
     setattr(holder, attribute, wrapped)
     others = _rebind(raw, wrapped)
     try:
-        yield reach
+        yield calls
     finally:
         setattr(holder, attribute, raw)
         for module, name in others:
@@ -96,7 +96,9 @@ def injected(fault: Fault) -> Iterator[Reach]:
 
 @contextlib.contextmanager
 def all_injected(names: Iterable[str], faults: Iterable[Fault]) -> Iterator[str]:
-    """Put several faults in as long as the block lasts, by their IDs; give the IDs in one text, and warn of any that is never met.
+    """Put several faults in, by their IDs, as long as the block lasts; yield the IDs as one text.
+
+    A fault that was never called is named in a warning.
 
     Raises FaultError for an unknown one.
     """
@@ -104,8 +106,8 @@ def all_injected(names: Iterable[str], faults: Iterable[Fault]) -> Iterator[str]
     with contextlib.ExitStack() as stack:
         reached = [stack.enter_context(injected(fault)) for fault in result]
         yield " + ".join(fault.id for fault in result)
-    for fault, reach in zip(result, reached, strict=True):
-        if not reach.calls:
+    for fault, calls in zip(result, reached, strict=True):
+        if not calls.count:
             logger.warning(
                 "the fault %s is not met: this run never called %s, so that it shows nothing",
                 fault.id,
@@ -142,11 +144,11 @@ def _function_in(raw: Any) -> Any:
 
 
 def _counted(
-    replacement: Callable[..., Any], original: Callable[..., Any], reach: Reach
+    replacement: Callable[..., Any], original: Callable[..., Any], calls: Calls
 ) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        reach.calls += 1
+        calls.count += 1
         return replacement(*args, **kwargs)
 
     with contextlib.suppress(ValueError, TypeError):  # some built-in functions have none

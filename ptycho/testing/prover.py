@@ -76,7 +76,7 @@ class Proof:
     complaints: tuple[Complaint, ...] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; a complaint is told in words, too."""
+        """Return JSON values; each complaint has its words, too."""
         message = [{**asdict(complaint), "says": str(complaint)} for complaint in self.complaints]
         return {**asdict(self), "complaints": message}
 
@@ -84,8 +84,8 @@ class Proof:
 class Watch:
     """A pytest plugin of a child: notes each test's outcome, and how often the fault was reached in it."""
 
-    def __init__(self, reach: faults.Reach, killing: tuple[type[BaseException], ...]) -> None:
-        self.reach, self.killing = reach, killing
+    def __init__(self, calls: faults.Calls, killing: tuple[type[BaseException], ...]) -> None:
+        self.calls, self.killing = calls, killing
         self.outcomes: list[Outcome] = []
         self.trouble: dict[str, tuple[str, str]] = {}
 
@@ -107,10 +107,10 @@ class Watch:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Count the calls of the fault within one test, its fixtures included."""
-        before = self.reach.calls
+        before = self.calls.count
         result = yield
         status, why = self.trouble.get(item.nodeid, ("passed", ""))
-        self.outcomes.append(Outcome(item.nodeid, status, why, self.reach.calls - before))
+        self.outcomes.append(Outcome(item.nodeid, status, why, self.calls.count - before))
         return result
 
 
@@ -170,9 +170,9 @@ def _be_the_child(
             if plugin is not None:
                 manager.unregister(plugin)
         session.config.stash[ACTIVE] = fault.id if fault else ""
-        put = faults.injected(fault) if fault else contextlib.nullcontext(faults.Reach())
-        with put as reach:
-            watch = Watch(reach, killing)
+        put = faults.injected(fault) if fault else contextlib.nullcontext(faults.Calls())
+        with put as calls:
+            watch = Watch(calls, killing)
             manager.register(watch)
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -248,7 +248,7 @@ def _complaints_of_one(name: str, tests: Sequence[str], trials: Sequence[Trial])
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
-    """Return the errors of a group, or the one that there is."""
+    """Return the errors of a group, or the single error."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
     return [error]

@@ -120,8 +120,8 @@ FAULTS = (
     Fault(
         "UNSOLVABLE-SCAN-001",
         "always",
-        "ptycho.stages.compare:reachable",
+        "ptycho.stages.compare:best_error",
         _always_solvable,
     ),
-    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.reach:reachable", _always_solvable),
+    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.explain:best_error", _always_solvable),
 )

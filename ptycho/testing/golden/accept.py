@@ -33,7 +33,7 @@ def check_at_home() -> None:
 
 
 def accept(changes: Sequence[Change], reason: str, root: Path) -> list[str]:
-    """Calibrate proposals, and put those that pass in the place of the accepted goldens; return what is said of each.
+    """Calibrate proposals, replace the accepted goldens by those that pass, and return a line for each.
 
     A proposal that is refused stays, and so does the accepted golden. Interrupted, it is done again by the same command.
 

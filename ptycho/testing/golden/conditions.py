@@ -1,4 +1,4 @@
-"""Under what a golden is computed again to see how much of it is noise: settings of the process, nothing of the program's own."""
+"""The conditions under which calibration computes a golden again to measure its noise: threads, backends, transforms."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def kept(folder: Path, nodeid: str) -> tuple[dict[str, np.ndarray], dict[str, np
 
 def keep_reached(folder: Path, counts: Mapping[str, Any]) -> None:
     """Write which functions were called while a test computed."""
-    atomic.write_json(folder / "reached.json", [target for target, reach in counts.items() if reach.calls])
+    atomic.write_json(folder / "reached.json", [target for target, calls in counts.items() if calls.count])
 
 
 def reached(folder: Path) -> set[str]:

@@ -29,7 +29,7 @@ UNITS = {"phase": "rad", "ramp": "rad/px", "shift": "px", "scale": "(logarithm)"
 
 @dataclass(frozen=True)
 class Gauge:
-    """What has to be done to a field so that it lies on another.
+    """The transformation that aligns one field with another.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ OBTAINED, EXPECTED, WEIGHTS, ABOUT = "obtained.npz", "expected.npz", "weights.np
 
 
 @dataclass(frozen=True)
-class Bundle:
+class FailedCheck:
     """A comparison that failed."""
 
     obtained: dict[str, np.ndarray]
@@ -62,7 +62,7 @@ def write(
         bundle.writestr(ABOUT, json.dumps(atomic.plain(about), indent=1))
 
 
-def read(path: Path) -> Bundle:
+def read(path: Path) -> FailedCheck:
     """Read a comparison that failed; raise GoldenError for what is none."""
     try:
         with zipfile.ZipFile(path) as bundle:
@@ -76,4 +76,4 @@ def read(path: Path) -> Bundle:
         raise GoldenError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise GoldenError(f"{path}: is no bundle of a failed comparison: {error}") from None
-    return Bundle(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, stored, about)
+    return FailedCheck(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, stored, about)

@@ -256,7 +256,7 @@ class TestSolvable:
         assert one(solvable, broken)[1].startswith("It cannot")
 
     def test_patterns_that_do_not_overlap_are_told(self, run, monkeypatch):
-        monkeypatch.setattr(solvable.reach, "reachable", lambda scan: 1e-6)
+        monkeypatch.setattr(solvable.explain, "best_error", lambda scan: 1e-6)
         assert "their places say nothing" in one(solvable, run)[1]
 
 

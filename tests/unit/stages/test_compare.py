@@ -29,7 +29,7 @@ def with_errors(found, **errors):
     for short, error in errors.items():
         way = ways[names[short]]
         ways[names[short]] = dataclasses.replace(way, data={**way.data, "stitched_error": error})
-    return compare.Comparison(ways)
+    return compare.FourWays(ways)
 
 
 class TestTheNullOfTraining:
@@ -114,8 +114,8 @@ class TestVerdict:
         assert "not at the network" in note
 
     def test_the_better_of_the_two_ways_counts(self, found):
-        assert compare.reachable(with_errors(found, refined=0.3, solved=0.01)) == 0.01
-        assert compare.reachable(with_errors(found, refined=0.01, solved=0.3)) == 0.01
+        assert compare.best_error(with_errors(found, refined=0.3, solved=0.01)) == 0.01
+        assert compare.best_error(with_errors(found, refined=0.01, solved=0.3)) == 0.01
 
 
 def params():
@@ -135,9 +135,9 @@ def test_the_table_has_a_column_for_each_way_and_stands_at_the_top(found):
 
 def test_without_a_truth_the_data_alone_are_compared(found):
     ways = {way: dataclasses.replace(each, direct={}, registered={}) for way, each in found.ways.items()}
-    (table,) = compare.tables(compare.Comparison(ways))
+    (table,) = compare.tables(compare.FourWays(ways))
     assert [row[0] for row in table.rows] == ["data error"]
-    assert len(compare.telemetry(compare.Comparison(ways))) == 4
+    assert len(compare.telemetry(compare.FourWays(ways))) == 4
 
 
 def test_it_is_stored_and_read(found, tmp_path):

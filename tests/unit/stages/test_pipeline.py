@@ -109,7 +109,7 @@ class TestArtifacts:
     @pytest.mark.parametrize("until", [None, "evaluate_solution"])
     def test_no_two_stages_of_a_run_leave_the_same_file(self, until, every_artifact, tmp_path):
         seen = set()
-        for stage in pipeline.needed_rows({}, until):
+        for stage in pipeline.needed_stages({}, until):
             for write in (stage.save, stage.export):
                 folder = tmp_path / f"{stage.name}-{write.__name__}"
                 folder.mkdir()

@@ -432,11 +432,11 @@ class TestInjection:
 
         before = vars(RawData)["positions"]
         fault = Fault("A", "b", "ptycho.scan.raw:RawData.positions", lambda f: lambda self: f(self) + 1)
-        with faults.injected(fault) as reach:
+        with faults.injected(fault) as calls:
             raw = oracles.make_scan(4)
             np.testing.assert_array_equal(raw.positions[:, 0], raw.xcoords + 1)
             assert raw.positions is raw.positions
-            assert reach.calls == 1
+            assert calls.count == 1
         assert vars(RawData)["positions"] is before
         np.testing.assert_array_equal(oracles.make_scan(4).positions[:, 0], raw.xcoords)
 
@@ -446,10 +446,10 @@ class TestInjection:
 
         globals()["elsewhere"] = by_name
         fault = Fault("A", "b", "ptycho.physics.coords:translate", lambda f: lambda *_: "replaced")
-        with faults.injected(fault) as reach:
+        with faults.injected(fault) as calls:
             assert coords.translate(1, 2) == "replaced"
             assert globals()["elsewhere"](1, 2) == "replaced"
-            assert reach.calls == 2
+            assert calls.count == 2
         assert coords.translate is by_name
         assert globals().pop("elsewhere") is by_name
 

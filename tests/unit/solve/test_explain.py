@@ -8,7 +8,7 @@ import pytest
 
 from ptycho.base.errors import SolverDiverged
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import engine, reach
+from ptycho.solve import engine, explain
 from ptycho.stages import pipeline
 
 N = 32
@@ -26,13 +26,13 @@ def shuffled(raw):
 
 def test_it_is_what_solving_leaves(scan):
     asked = SolverConfig(passes=4, batch_patterns=8)
-    assert reach.reachable(scan, asked) == engine.solve(scan, asked).errors[-1]
+    assert explain.best_error(scan, asked) == engine.solve(scan, asked).errors[-1]
 
 
 @pytest.mark.finding("UNSOLVABLE-SCAN-001")
 def test_positions_of_other_patterns_leave_much(scan):
-    assert reach.reachable(scan) < 1e-3
-    assert reach.reachable(shuffled(scan)) > 0.05
+    assert explain.best_error(scan) < 1e-3
+    assert explain.best_error(shuffled(scan)) > 0.05
 
 
 def test_where_solving_diverges_nothing_can_be_had(scan, monkeypatch):
@@ -40,18 +40,18 @@ def test_where_solving_diverges_nothing_can_be_had(scan, monkeypatch):
         raise SolverDiverged("in pass 1")
 
     monkeypatch.setattr(engine, "solve", diverge)
-    assert reach.reachable(scan) == np.inf
+    assert explain.best_error(scan) == np.inf
 
 
 def test_of_a_large_scan_the_patterns_about_its_middle_are_asked(scan, monkeypatch):
-    monkeypatch.setattr(reach, "MOST", 30)
-    some = reach.sample(scan)
+    monkeypatch.setattr(explain, "MOST", 30)
+    some = explain.sample(scan)
     middle = np.median(scan.positions, axis=0)
     away = np.linalg.norm(scan.positions - middle, axis=1)
     assert np.linalg.norm(some.positions - middle, axis=1).max() == np.sort(away)[29]
     assert len(some) == 30
-    monkeypatch.setattr(reach, "MOST", 120)
-    assert reach.sample(scan) is scan
+    monkeypatch.setattr(explain, "MOST", 120)
+    assert explain.sample(scan) is scan
 
 
 def allowing(config, error):

@@ -11,12 +11,12 @@ from ptycho.artifacts.stage import Execution
 from ptycho.base.errors import ConfigError
 from ptycho.findings import faults
 from ptycho.physics import coords, stitching
-from ptycho.settings import history, scenarios
+from ptycho.settings import past, scenarios
 from ptycho.stages import pipeline
 from ptycho.testing import fault
 
 NAME = "history/gs1_ideal_2026_01"
-ALL = [switch.name for switch in history.SWITCHES]
+ALL = [switch.name for switch in past.SWITCHES]
 
 
 def off(names):
@@ -30,32 +30,30 @@ def flat(table, above=""):
 
 class TestSwitches:
     def test_the_states_that_were_recorded_are_there(self):
-        assert history.names() == [
+        assert past.names() == [
             f"history/{name}_2026_01" for name in ("dose_legacy_gs2", "gs1_custom", "gs1_ideal", "gs2_ideal")
         ]
 
-    @pytest.mark.parametrize("name", history.names())
+    @pytest.mark.parametrize("name", past.names())
     def test_all_are_on_and_each_puts_a_registered_bug_back_or_sets_something(self, name):
-        on = history.switched_on(name)
+        on = past.switched_on(name)
         assert [switch.name for switch in on] == ALL
         known = {each.id for each in faults.FAULTS}
         for switch in on:
             assert bool(switch.settings) != bool(switch.fault)
             assert not switch.fault or switch.fault in known
 
-    @pytest.mark.parametrize("switch", history.SWITCHES, ids=ALL)
+    @pytest.mark.parametrize("switch", past.SWITCHES, ids=ALL)
     def test_one_turned_off_takes_its_settings_and_its_bug_away_and_nothing_else(self, switch):
-        rest = history.switched_on(NAME, off([switch.name]))
+        rest = past.switched_on(NAME, off([switch.name]))
         assert [other.name for other in rest] == [name for name in ALL if name != switch.name]
-        then, now = (
-            dict(flat(history.load(NAME, None, texts).to_dict())) for texts in ((), off([switch.name]))
-        )
+        then, now = (dict(flat(past.load(NAME, None, texts).to_dict())) for texts in ((), off([switch.name])))
         changed = {path for path in then if then[path] != now[path]}
         assert changed <= {text.partition("=")[0] for text in switch.settings}
         assert bool(changed) == bool(switch.settings)
 
     def test_with_all_off_it_is_the_scenario_of_today_but_for_how_it_was_trained(self):
-        config = history.load(NAME, None, off(ALL)).to_dict()
+        config = past.load(NAME, None, off(ALL)).to_dict()
         today = scenarios.load_scenario("gs1_ideal", "stable").to_dict()
         for section in (
             "simulation",
@@ -72,11 +70,11 @@ class TestSwitches:
         assert config["training"]["epochs"] == 20
 
     def test_other_parameters_can_be_set_beside_them(self):
-        config = history.load(NAME, None, ["training.epochs=2", "history.five_epochs=true", "seed=3"])
+        config = past.load(NAME, None, ["training.epochs=2", "history.five_epochs=true", "seed=3"])
         assert (config.training.epochs, config.seed) == (2, 3)
 
     def test_a_scenario_of_today_has_none(self):
-        assert history.switched_on("gs1_ideal") == history.switched_on(None) == ()
+        assert past.switched_on("gs1_ideal") == past.switched_on(None) == ()
 
 
 class TestErrors:
@@ -90,14 +88,14 @@ class TestErrors:
     )
     def test_a_switch_that_there_is_not_is_named_before_any_work(self, text, says, capsys, tmp_path):
         with pytest.raises(ConfigError, match=says):
-            history.switched_on(NAME, [text])
+            past.switched_on(NAME, [text])
         assert call("run", NAME, "--set", text, "--out", str(tmp_path / "out")) == 2
         assert text in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
     def test_a_state_that_there_is_not(self):
         with pytest.raises(ConfigError, match=r"no scenario 'history/gs1_ideal'.*history/gs1_ideal_2026_01"):
-            history.load("history/gs1_ideal")
+            past.load("history/gs1_ideal")
 
     def test_a_scenario_of_today_has_no_switches(self, capsys, tmp_path):
         said = call("run", "gs1_ideal", "--set", "history.sigmoid_head=false", "--out", str(tmp_path / "o"))
@@ -121,10 +119,10 @@ def test_the_command_says_in_red_what_is_on_and_the_run_what_it_was_made_with(ca
     where = ("--out", str(tmp_path / "run"), "--cache", "none", "--until", "scan")
     assert call("run", NAME, *where, *tiny_options, "--set", "history.sigmoid_head=false") == 0
     said = " ".join(capsys.readouterr().out.split())
-    for switch in history.SWITCHES:
+    for switch in past.SWITCHES:
         assert (f"history.{switch.name} is on: {switch.says}" in said) == (switch.name != "sigmoid_head")
     about = json.loads((tmp_path / "run" / "run_metadata.json").read_text())
-    bugs = [s.fault for s in history.SWITCHES if s.fault and s.name != "sigmoid_head"]
+    bugs = [s.fault for s in past.SWITCHES if s.fault and s.name != "sigmoid_head"]
     assert about["fault"] == " + ".join(bugs)
     assert about["config"]["name"] == NAME
     assert f"made with the fault {about['fault']}" in said
@@ -133,14 +131,14 @@ def test_the_command_says_in_red_what_is_on_and_the_run_what_it_was_made_with(ca
 @pytest.fixture(scope="module")
 def scored():
     """True patches, placed and judged as then, and as today."""
-    config = history.load(NAME)
+    config = past.load(NAME)
     made = pipeline.run_pipeline(config, until="group_test").artifacts
     groups = made["group_test"]
     truth = groups.raw.object_guess
     centres = groups.coords_offsets[:, 0, :, 0]
     patches = coords.extract_patches(truth, centres, config.N)
     prediction = stitching.from_arrays(patches, np.ones(patches.shape, np.float32), centres)
-    bugs = [s.fault for s in history.SWITCHES if s.name in ("placement_20", "whole_canvas_metric")]
+    bugs = [s.fault for s in past.SWITCHES if s.name in ("placement_20", "whole_canvas_metric")]
 
     def score(bugs):
         from ptycho.evaluation import summary
@@ -175,11 +173,9 @@ class TestTheMetricOfThen:
 @pytest.mark.slow
 class TestTheStateOfThen:
     def run(self, *overrides):
-        bugs = history.bugs(history.switched_on(NAME, overrides))
+        bugs = past.bugs(past.switched_on(NAME, overrides))
         with fault.all_injected(bugs, faults.FAULTS) as names:
-            return pipeline.run_pipeline(
-                history.load(NAME, None, overrides), Execution(fault=names)
-            ).artifacts
+            return pipeline.run_pipeline(past.load(NAME, None, overrides), Execution(fault=names)).artifacts
 
     def test_the_published_numbers_come_out(self):
         """Pearson 0.10 to 0.14, bias -2.47, least-squares factor 1.71 to 2.06, a phase of 1.07 or 1.13 rad where there is none.

@@ -1,4 +1,4 @@
-"""How well a scan can be explained at all: asked of the solver wherever a network's failure is to be told from a bad scan."""
+"""Asks the solver how well any object can explain a scan. This tells a failed network from a bad scan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 2048
 """Patterns that are asked: of a larger scan, those about its middle."""
 
 
-def reachable(raw: RawData, config: SolverConfig | None = None) -> float:
+def best_error(raw: RawData, config: SolverConfig | None = None) -> float:
     """Return the data error that solving the scan from flat leaves, under its own probe; infinity where that diverges.
 
     That is sum (A_pred - A)^2 / sum A^2 met in the last pass.

@@ -1,4 +1,4 @@
-"""The time machine: failing states of the past, put together from registered faults and old settings.
+"""The time machine: failing states of the past, rebuilt from registered faults and old settings.
 
 A historical scenario (``history/NAME``) is an ordinary one with switches: settings that the product has, and known bugs that
 are put back for the run. Each can be turned off alone: ``--set history.SWITCH=false``.
