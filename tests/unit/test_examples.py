@@ -196,6 +196,13 @@ def test_every_file_that_is_named_is_there(page):
         assert (REPOSITORY / name).exists(), name
 
 
+def test_every_path_of_the_settings_is_there():
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    paths = [path.replace("/*.py", "") for path in re.findall(r'"((?:ptycho|tests)/[^"*]+(?:/\*\.py)?)"', text)]
+    assert len(paths) > 5
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+
+
 def test_what_python_needs_can_be_had_from_the_package():
     """Names that the documentation uses without a module."""
     for name in ("Config", "Execution", "RawData", "Store", "load_scenario", "read_npz", "run_pipeline"):

@@ -92,6 +92,17 @@ class TestRoundTrip:
         assert store.info() == {}
         assert found(store) is None
 
+    def test_clearing_removes_the_locks_that_nobody_holds(self, store):
+        locks = store.folder / "locks"
+        for key in ("free", "held"):
+            with store.lock(key, lambda: None):
+                put(store)
+        with Store(store.folder).lock("held", lambda: None):
+            assert store.clear() == 1
+            assert [path.name for path in locks.iterdir()] == ["held.lock"]
+        store.clear()
+        assert list(locks.iterdir()) == []
+
     def test_an_empty_store_is_no_error(self, store):
         assert store.info() == {}
         assert store.clear() == 0

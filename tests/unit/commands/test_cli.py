@@ -73,6 +73,30 @@ def test_a_full_disk_under_the_output_is_told_in_a_line():
     assert done.stderr == "ptycho: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.slow
+def test_a_run_without_a_fault_loads_no_faults(tmp_path, tiny_options):
+    """The command line loads what a command needs: all faults, and the tools of the tests, took most of a second."""
+    arguments = [
+        "run",
+        "gs1_ideal",
+        "--until",
+        "split",
+        "--cache",
+        "none",
+        "--out",
+        str(tmp_path / "r"),
+        *tiny_options,
+    ]
+    code = (
+        "import sys\nfrom ptycho.commands import cli\n"
+        f"try:\n    cli.main({arguments!r})\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "loaded = [name for name in sys.modules if name.startswith(('ptycho.findings.', 'ptycho.testing.golden.', 'pytest'))]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_run_leaves_a_complete_directory_and_can_be_taken_apart(tmp_path, monkeypatch, tiny_options):
     monkeypatch.chdir(tmp_path)
     assert call("run", "gs1_ideal", "--out", "whole", *tiny_options) == 0
