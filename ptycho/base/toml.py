@@ -14,7 +14,9 @@ def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise ConfigError naming the file if it is missing or malformed."""
     machine.check_file(path, ConfigError)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(
+            path.read_text(encoding="utf-8-sig")
+        )  # some editors begin with a byte order mark
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,14 +101,17 @@ def prepared() -> Iterator[None]:
     handler = _Lines(logging.WARNING)
     logging.getLogger().addHandler(handler)
     usual_warnings, warnings.showwarning = warnings.showwarning, _show_warning
-    usual_signal = signal.signal(signal.SIGTERM, _terminate)
+    # Only the main thread may say what a signal does; in another one they do what they did.
+    main = threading.current_thread() is threading.main_thread()
+    usual_signal = signal.signal(signal.SIGTERM, _terminate) if main else None
     quiet = _QuietImport("tensorflow")
     sys.meta_path.insert(0, quiet)
     try:
         yield
     finally:
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not quiet]
-        signal.signal(signal.SIGTERM, usual_signal)
+        if main:
+            signal.signal(signal.SIGTERM, usual_signal)
         warnings.showwarning = usual_warnings
         logging.getLogger().removeHandler(handler)
 

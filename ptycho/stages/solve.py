@@ -35,7 +35,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
     solution = engines.solve(
         raw,
         params.solver,
-        start=None if params.solver.start is None else stitch.read(params.solver.start),
+        start=None if params.solver.start is None else stitch.read_start(params.solver.start),
         bad=bad_pixels(params, raw.N),
         seed=params.seed,
         key=execution.key,

@@ -25,6 +25,8 @@ from ptycho.stages import grouped
 KIND = Reconstruction
 FILE = layout.RECONSTRUCTION
 ARRAYS = ("object", "coverage", "origin_xy")
+DESCRIPTION = "_reconstruction"
+"""Name of the JSON text beside the arrays."""
 NUMBERS: Mapping[str, type] = {
     "kept_fraction": float,
     "n_patches": int,
@@ -124,7 +126,7 @@ def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | N
             "object": result.object.astype(np.complex64),
             "coverage": result.coverage.astype(np.float32),
             "origin_xy": np.array(result.origin_xy, np.int64),
-            "_reconstruction": np.array(json.dumps(atomic.plain(known))),
+            DESCRIPTION: np.array(json.dumps(atomic.plain(known))),
             **(more or {}),
         },
     )
@@ -133,13 +135,32 @@ def write(path: Path, result: Reconstruction, more: Mapping[str, np.ndarray] | N
 def read(path: Path, inputs: Any = None) -> Reconstruction:
     """Read what :func:`write` wrote; raise DataContractError for another file or a damaged one."""
     arrays = archive.read_arrays(path)
-    missing = {*ARRAYS, "_reconstruction"} - set(arrays)
+    if DESCRIPTION not in arrays:
+        missing = sorted({*ARRAYS, DESCRIPTION} - set(arrays))
+        raise DataContractError(f"{path}: not a reconstruction: {', '.join(missing)} missing")
+    return _reconstruction(path, arrays)
+
+
+def read_start(path: Path) -> Reconstruction:
+    """Read an object to start from: `object`, `coverage` and `origin_xy` of any NPZ, whoever wrote it.
+
+    Raises DataContractError where one of them is missing or is none.
+    """
+    return _reconstruction(path, archive.read_arrays(path))
+
+
+def _reconstruction(path: Path, arrays: Mapping[str, np.ndarray]) -> Reconstruction:
+    """Return the reconstruction that arrays hold, with what their description tells where there is one."""
+    missing = sorted(set(ARRAYS) - set(arrays))
     if missing:
-        raise DataContractError(f"{path}: not a reconstruction: {', '.join(sorted(missing))} missing")
+        raise DataContractError(f"{path}: not a reconstruction: {', '.join(missing)} missing")
+    made_from: dict[str, str] = {}
+    numbers: dict[str, Any] = {"kept_fraction": 1.0, "n_patches": 0}
     try:
-        known = json.loads(str(arrays["_reconstruction"]))
-        made_from = {str(name): str(value) for name, value in known.pop("made_from").items()}
-        numbers = {name: kind(atomic.with_nan(known.pop(name))) for name, kind in NUMBERS.items()}
+        if DESCRIPTION in arrays:
+            known = json.loads(str(arrays[DESCRIPTION]))
+            made_from = {str(name): str(value) for name, value in known.pop("made_from").items()}
+            numbers = {name: kind(atomic.with_nan(known.pop(name))) for name, kind in NUMBERS.items()}
         x, y = (int(value) for value in arrays["origin_xy"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DataContractError(

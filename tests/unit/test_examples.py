@@ -198,7 +198,9 @@ def test_every_file_that_is_named_is_there(page):
 
 def test_every_path_of_the_settings_is_there():
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    paths = [path.replace("/*.py", "") for path in re.findall(r'"((?:ptycho|tests)/[^"*]+(?:/\*\.py)?)"', text)]
+    paths = [
+        path.replace("/*.py", "") for path in re.findall(r'"((?:ptycho|tests)/[^"*]+(?:/\*\.py)?)"', text)
+    ]
     assert len(paths) > 5
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
 

@@ -111,6 +111,9 @@ def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any],
             raise DataContractError(f"{name} must be real; got dtype {arrays[name].dtype}")
     count = arrays["xcoords"].size
     for name in ("xcoords", "ycoords", "scan_index", "xcoords_start", "ycoords_start"):
+        # A column (M, 1) or a row (1, M), as MATLAB writes a list, is one.
+        if name in arrays and arrays[name].ndim == 2 and 1 in arrays[name].shape:
+            arrays[name] = arrays[name].reshape(-1)
         if name in arrays and arrays[name].shape != (count,):
             raise DataContractError(f"{name} has shape {arrays[name].shape} but xcoords has {count} entries")
     patterns = canonical_stack(arrays["diff3d"], count)

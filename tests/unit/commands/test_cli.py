@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -71,6 +72,15 @@ def test_a_full_disk_under_the_output_is_told_in_a_line():
         )
     assert done.returncode == 2
     assert done.stderr == "ptycho: cannot write to standard output: No space left on device\n"
+
+
+def test_it_can_be_called_from_a_thread(capsys):
+    """Only the main thread may set what a signal does."""
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(call("cache", "info", "--cache", "nowhere")))
+    thread.start()
+    thread.join(60)
+    assert codes == [0], capsys.readouterr().err
 
 
 @pytest.mark.slow

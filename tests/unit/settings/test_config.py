@@ -457,3 +457,8 @@ class TestEveryField:
     def test_three_blocks_divide_no_side(self):
         with pytest.raises(ConfigError, match="block = 3: no N is divisible by it; use 1, 2 or 4"):
             resolve({}, None, ["model.block=3"])
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "s.toml").write_bytes(b"\xef\xbb\xbfgridsize = 2\n")
+    assert toml.load_toml(tmp_path / "s.toml") == {"gridsize": 2}

@@ -288,3 +288,18 @@ def test_positions_that_could_not_move_on_are_told(every_artifact, tiny_config):
         "1 of 64 positions moved as far as the solver lets them (8 px beyond the scan), first in row 4"
     )
     assert stage.notes(pinned, Params(tiny_config(), stage.reads, "solve")) == []
+
+
+def test_it_starts_from_an_object_that_anybody_wrote(tmp_path, scan_file, capsys):
+    """The three arrays that the help names, and nothing else in the file."""
+    options = ("solve", "--data", str(scan_file), *SHORT)
+    assert call(*options, "--out", str(tmp_path / "first")) == 0
+    made = archive.read_arrays(tmp_path / "first" / "reconstruction.npz")
+    np.savez(tmp_path / "own.npz", **{name: made[name] for name in ("object", "coverage", "origin_xy")})
+    assert call(*options, "--start", str(tmp_path / "own.npz"), "--out", str(tmp_path / "second")) == 0
+    errors = archive.read_arrays(tmp_path / "second" / "reconstruction.npz")["errors"]
+    assert errors[0] < made["errors"][0] / 2
+    np.savez(tmp_path / "less.npz", object=made["object"])
+    capsys.readouterr()
+    assert call(*options, "--start", str(tmp_path / "less.npz"), "--out", str(tmp_path / "third")) == 2
+    assert "not a reconstruction: coverage, origin_xy missing" in capsys.readouterr().err

@@ -84,6 +84,13 @@ class TestRead:
         probe = oracles.lopsided_probe(N, 3).astype(np.complex64)
         np.testing.assert_array_equal(npz.read_npz(save(probeGuess=probe)).probe, probe)
 
+    @pytest.mark.parametrize("shape", [(-1, 1), (1, -1)])
+    def test_positions_in_a_column_or_a_row_are_a_list(self, shape, save):
+        """As MATLAB writes them."""
+        plain = npz.read_npz(save())
+        columns = {name: getattr(plain, name).reshape(shape) for name in ("xcoords", "ycoords")}
+        np.testing.assert_array_equal(npz.read_npz(save(**columns)).positions, plain.positions)
+
     def test_a_placeholder_object_is_no_truth(self, save, caplog):
         raw = npz.read_npz(save(objectGuess=np.full((80, 90), 1j)))
         assert raw.object_guess is None
