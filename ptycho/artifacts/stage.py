@@ -153,7 +153,7 @@ class Stage:
         """Describe an artifact in numbers."""
         return dict(self.function("telemetry")(artifact))
 
-    def broken(self, artifact: Any) -> list[str]:
+    def broken_invariants(self, artifact: Any) -> list[str]:
         """Return the invariants that an artifact breaks."""
         return [says for says, holds in self.function("invariants")(artifact) if not holds]
 

@@ -33,7 +33,7 @@ def simulate(
     from ptycho.scan.formats import npz
 
     claim.file(out, [], overwrite)
-    config, _ = prepare.asked(Request("simulate", scenario, profile, overrides=tuple(set_), seed=seed))
+    config, _ = prepare.resolve(Request("simulate", scenario, profile, overrides=tuple(set_), seed=seed))
     prepare.say_what_is_idle(config, set_, {}, "scan")
     npz.write_npz(out, _run(config, {}, "scan", how))
     return shared.wrote(out)
@@ -66,7 +66,7 @@ def train(
         seed=seed,
         until="train",
     )
-    config, given = prepare.asked(request)
+    config, given = prepare.resolve(request)
     with prepare.about(data), terminal.Bars() as listen:
         prepare.say_what_is_idle(config, set_, given)  # the bundle hands the whole config on
         execution = shared.execution(how, listen, resume)

@@ -83,7 +83,7 @@ def run(
         until=until,
         also=("compare",) if refine else (),
     )
-    config, given = prepare.asked(request)
+    config, given = prepare.resolve(request)
     prepare.check_ends(request, given)
     folder = out or shared.run_folder(config, profile)
     switches = past.switched_on(scenario, set_)
@@ -168,7 +168,7 @@ def solve(
         until="evaluate_solution",
         also=("halves",) if halves else (),
     )
-    config, given = prepare.asked(request)
+    config, given = prepare.resolve(request)
     folder = out or shared.run_folder(config, profile, "solved")
     until, also = request.until, request.also
     with prepare.about(data), terminal.Bars() as listen:

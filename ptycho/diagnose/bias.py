@@ -49,7 +49,7 @@ def pair_of(case: Case) -> Comparison:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return the numbers in coverage, registered, and over the whole truth with zero where nothing was reconstructed."""
-    pair = case.known(lambda: pair_of(case))
+    pair = case.measure(lambda: pair_of(case))
     if isinstance(pair, str):
         return {"in coverage": pair}
     shift = frames.find_shift(pair)
@@ -128,7 +128,7 @@ def draw(cases: Sequence[Case]) -> Figure:
 
     figure = Figure(figsize=(8.0, 3.6 * len(cases)), layout="constrained")
     for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
-        pair = case.known(lambda case=case: pair_of(case))  # type: ignore[misc]
+        pair = case.measure(lambda case=case: pair_of(case))  # type: ignore[misc]
         if isinstance(pair, str):
             row[0].text(0.5, 0.5, pair, ha="center", wrap=True)
             continue

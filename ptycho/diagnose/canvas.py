@@ -37,7 +37,7 @@ def legacy_side(N: int, gridsize: int) -> int:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return the sides that are needed, made and once were, and the share of the light that each holds."""
-    groups = case.known(lambda: case.get("group_test"))
+    groups = case.measure(lambda: case.get("group_test"))
     if isinstance(groups, str):
         return {"needed (px)": groups}
     legacy = legacy_side(groups.N, groups.gridsize)
@@ -47,10 +47,10 @@ def measure(case: Case) -> dict[str, Any]:
         "positions": len(grouped.used(groups)),
         "needed (px)": needed,
         "the original's group canvas (px)": legacy,
-        "share of the light on the needed canvas": kept(lit, centre, 2 * needed),
-        "share on the original's": kept(lit, centre, legacy),
+        "share of the light on the needed canvas": share_within(lit, centre, 2 * needed),
+        "share on the original's": share_within(lit, centre, legacy),
     }
-    product = case.known(lambda: case.get("stitch"))
+    product = case.measure(lambda: case.get("stitch"))
     if isinstance(product, str):
         return {**result, "made (px)": product}
     return {
@@ -62,14 +62,14 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def _of_training(case: Case) -> dict[str, Any]:
-    result = case.known(lambda: placed(case, "group_train"))
+    result = case.measure(lambda: placed(case, "group_train"))
     if isinstance(result, str):
         return {"train: needed (px)": result}
     lit, centre = result
     legacy = legacy_side(case.config.N, case.config.gridsize)
     return {
         "train: needed (px)": max(lit.shape),
-        "train: share on the original's": kept(lit, centre, legacy),
+        "train: share on the original's": share_within(lit, centre, legacy),
     }
 
 
@@ -82,7 +82,7 @@ def placed(case: Case, stage: str = "group_test") -> tuple[np.ndarray, np.ndarra
     ) - np.array(origin)
 
 
-def kept(lit: np.ndarray, centre: np.ndarray, side: int) -> float:
+def share_within(lit: np.ndarray, centre: np.ndarray, side: int) -> float:
     """Return the share of the light (H, W) within a square of a side (px) about a centre [x, y]."""
     low = np.maximum(np.round(centre - side / 2).astype(int), 0)
     high = np.maximum(np.round(centre + side / 2).astype(int), 0)
@@ -115,7 +115,7 @@ def draw(cases: Sequence[Case]) -> Figure:
         row[0].add_patch(Rectangle(tuple(centre - legacy / 2), legacy, legacy, fill=False, edgecolor="cyan"))
         row[0].set(title=f"{case.name}: coverage; cyan: {legacy} px", xticks=[], yticks=[])
         sides = np.linspace(1, 2 * max(lit.shape), 80)
-        row[1].plot(sides, [kept(lit, centre, int(side)) for side in sides])
+        row[1].plot(sides, [share_within(lit, centre, int(side)) for side in sides])
         row[1].axvline(legacy, color="tab:cyan")
         row[1].set(title="share of the light", xlabel="side of a square canvas (px)", ylim=(0, 1.05))
         row[1].grid(alpha=0.3)

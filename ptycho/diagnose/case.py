@@ -36,10 +36,10 @@ class Case:
             raise Unknown(str(error)) from None
 
     @staticmethod
-    def known(measure: Callable[[], Any]) -> Any:
+    def measure(quantity: Callable[[], Any]) -> Any:
         """Return what is measured, or the reason why it cannot be."""
         try:
-            return measure()
+            return quantity()
         except Unknown as reason:
             return f"n/a: {reason}"
         except PtychoError as error:

@@ -37,10 +37,10 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return data error, what there is against a truth, and notes."""
-    evaluation = case.known(lambda: case.get("evaluate"))
+    evaluation = case.measure(lambda: case.get("evaluate"))
     if isinstance(evaluation, str):
         return {"data error": evaluation}
-    gates = case.known(lambda: case.get("gate"))
+    gates = case.measure(lambda: case.get("gate"))
     failed = [] if isinstance(gates, str) else [verdict.name for verdict in gates if verdict.status == "fail"]
     values: dict[str, Any] = {
         "data error": evaluation.data["stitched_error"],
@@ -54,7 +54,7 @@ def measure(case: Case) -> dict[str, Any]:
         **{name: evaluation.registered[name] for name in ("shift_x_px", "shift_y_px") if evaluation.compared},
         "gates that fail": ", ".join(failed) or "none",
     }
-    edges = case.known(lambda: tiling(case))
+    edges = case.measure(lambda: tiling(case))
     if diagnosis.is_number(edges):
         values["error along the edges of footprints"] = edges
     return {**values, NOTES: "; ".join(notes(values)) or "nothing is amiss"}
@@ -116,7 +116,7 @@ def draw(cases: Sequence[Case]) -> Figure:
     for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
         for axis in row:
             axis.set(xticks=[], yticks=[])
-        result = case.known(lambda case=case: case.get("stitch"))  # type: ignore[misc]
+        result = case.measure(lambda case=case: case.get("stitch"))  # type: ignore[misc]
         if isinstance(result, str):
             row[0].set(title=f"{case.name}: {result}"[:60])
             continue
@@ -125,7 +125,7 @@ def draw(cases: Sequence[Case]) -> Figure:
             row[0].imshow(np.where(lit, np.abs(result.object), np.nan), cmap="viridis"), ax=row[0], shrink=0.8
         )
         row[0].set(title=f"{case.name}: amplitude")
-        pair = case.known(lambda case=case: bias.pair_of(case))  # type: ignore[misc]
+        pair = case.measure(lambda case=case: bias.pair_of(case))  # type: ignore[misc]
         if isinstance(pair, str):
             row[1].set(title=pair[:60])
             continue

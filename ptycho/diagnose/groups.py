@@ -36,7 +36,7 @@ def measure(case: Case, part: str) -> dict[str, Any]:
     stage, section = PARTS[part]
     requested = getattr(case.config, section).n_groups
     result: dict[str, Any] = {f"{part}: groups requested": "all" if requested is None else requested}
-    groups = case.known(lambda: case.get(stage))
+    groups = case.measure(lambda: case.get(stage))
     if isinstance(groups, str):
         return {**result, f"{part}: groups": groups}
     result |= {f"{part}: groups": len(groups), f"{part}: patterns in them": len(np.unique(groups.nn_indices))}

@@ -25,7 +25,7 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return first, best and last errors, and the first NaN."""
-    bundle = case.known(lambda: case.get("train"))
+    bundle = case.measure(lambda: case.get("train"))
     if isinstance(bundle, str):
         return {"epochs": bundle}
     rows = bundle.history
@@ -63,7 +63,7 @@ def _sentence(values: Mapping[str, Any]) -> str:
 
 
 def _course(case: Case) -> list[Table]:
-    bundle = case.known(lambda: case.get("train"))
+    bundle = case.measure(lambda: case.get("train"))
     if isinstance(bundle, str):
         return []
     names = list(dict.fromkeys(name for row in bundle.history for name in row))

@@ -50,11 +50,11 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 def chain(case: Case) -> list[tuple[Any, ...]]:
     """Return a row for each step that is known: name, means of amplitude before and after, ratio, gain, its name, the rest."""
     steps: list[tuple[str, Any]] = [
-        ("raw -> grouped", case.known(lambda: _grouped(case, "group_train"))),
-        ("grouped -> scaled", case.known(lambda: _scaled(case, "group_train"))),
-        ("scaled -> network input", case.known(lambda: _network_input(case))),
-        ("measured -> predicted patterns", case.known(lambda: _predicted(case))),
-        ("truth -> object", case.known(lambda: _object(case))),
+        ("raw -> grouped", case.measure(lambda: _grouped(case, "group_train"))),
+        ("grouped -> scaled", case.measure(lambda: _scaled(case, "group_train"))),
+        ("scaled -> network input", case.measure(lambda: _network_input(case))),
+        ("measured -> predicted patterns", case.measure(lambda: _predicted(case))),
+        ("truth -> object", case.measure(lambda: _object(case))),
     ]
     return _rows(steps)
 
@@ -63,8 +63,8 @@ def chain_of_test(case: Case) -> list[tuple[Any, ...]]:
     """Return the rows of the test part until the network: its gain is that of the training part."""
     return _rows(
         [
-            ("raw -> grouped", case.known(lambda: _grouped(case, "group_test"))),
-            ("grouped -> scaled", case.known(lambda: _scaled(case, "group_test"))),
+            ("raw -> grouped", case.measure(lambda: _grouped(case, "group_test"))),
+            ("grouped -> scaled", case.measure(lambda: _scaled(case, "group_test"))),
         ]
     )
 
@@ -121,7 +121,7 @@ def _object(case: Case) -> tuple[float, float, float, str]:
 
 def modes(case: Case) -> dict[str, Any]:
     """Return the photon scale as recorded and in closed form, and which array each belongs to."""
-    result = case.known(lambda: case.get("scale").scales)
+    result = case.measure(lambda: case.get("scale").scales)
     if isinstance(result, str):
         return {"s of the scaled array": result}
     N = case.config.N

@@ -30,8 +30,8 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return the normalisation by both routes, statistics, ratio, symmetry and support."""
-    own = case.known(lambda: case.get("scan").probe)
-    used = case.known(lambda: case.get("scale").probe)
+    own = case.measure(lambda: case.get("scan").probe)
+    used = case.measure(lambda: case.get("scale").probe)
     result: dict[str, Any] = {}
     for label, probe in (("scan", own), ("forward model", used)):
         if isinstance(probe, str):

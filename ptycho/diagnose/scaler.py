@@ -21,7 +21,7 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return recorded and trained photon scale, their ratio, and what each gain does to the object."""
-    bundle = case.known(lambda: case.get("train"))
+    bundle = case.measure(lambda: case.get("train"))
     if isinstance(bundle, str):
         return {"recorded photon scale s": bundle}
     scales = bundle.scales

@@ -24,7 +24,7 @@ def ask(cases: Sequence[Case]) -> Diagnosis:
 
 def measure(case: Case) -> dict[str, Any]:
     """Return what solving leaves, in the order of the scan and in a shuffled one, and what the run's own object leaves."""
-    result = case.known(lambda: patterns(case))
+    result = case.measure(lambda: patterns(case))
     if isinstance(result, str):
         return {"solved from flat": result}
     scan = explain.sample(result)
@@ -32,7 +32,7 @@ def measure(case: Case) -> dict[str, Any]:
     return {
         "solved from flat": explain.best_error(scan),
         "the same, positions in a shuffled order": explain.best_error(scan.at(scan.positions[order])),
-        "the run's object": case.known(lambda: case.get("evaluate").data["stitched_error"]),
+        "the run's object": case.measure(lambda: case.get("evaluate").data["stitched_error"]),
         "allowed (gates.max_data_error)": case.config.gates.max_data_error,
         "patterns solved": len(scan),
     }

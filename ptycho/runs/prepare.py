@@ -208,7 +208,7 @@ def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: boo
     return layers.resolve(layers.merge(about.get("config", {}), own), None, [*overrides, *extra], source)
 
 
-def asked(request: Request) -> tuple[Config, dict[str, Any]]:
+def resolve(request: Request) -> tuple[Config, dict[str, Any]]:
     """Return the config that a request comes to, and what is given: the measured scan, where there is one.
 
     Raises

@@ -252,7 +252,7 @@ class _Run:
 
 def _computed(stage: Stage, inputs: Inputs, part: Params, execution: Execution) -> Any:
     artifact = stage.run(inputs, part, execution)
-    for says in stage.broken(artifact):
+    for says in stage.broken_invariants(artifact):
         raise InvariantError(f"stage {stage.name}: {says}")
     return artifact
 
@@ -281,5 +281,5 @@ def _check_given(stage: Stage, artifact: Any, config: Config) -> None:
                 f"the {stage.name} that was given has {name} = {own} but the config says {name} = {wanted}; "
                 f"add --set {name}={own}, or give another {stage.name}"
             )
-    for says in stage.broken(artifact):
+    for says in stage.broken_invariants(artifact):
         raise StageError(f"the {stage.name} that was given is no good: {says}")

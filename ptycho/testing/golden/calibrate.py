@@ -93,7 +93,7 @@ def _noise(
         _run(config, asked, place, environment)
         for subject in asked:
             nodeid = subject.item.nodeid
-            product = conditions.kept(place, nodeid)
+            product = conditions.read_kept(place, nodeid)
             if product is None:
                 result.complaints.append(
                     Complaint("golden", test=nodeid, reason=f"computes nothing under {condition!r}")
@@ -162,7 +162,7 @@ def _effects(
     outcome: dict[str, dict[str, dict[str, float] | None]] = {s.item.nodeid: {} for s in subjects}
     for (subject, fault, place), trial in zip(tasks, trials, strict=True):
         nodeid = subject.item.nodeid
-        product = conditions.kept(place, nodeid)
+        product = conditions.read_kept(place, nodeid)
         if product is not None:
             outcome[nodeid][fault.id] = compare.noise(product[0], subject.arrays, product[1])
         elif trial.outcomes[0].status == "failed":

@@ -104,7 +104,7 @@ def keep(
     atomic.write_arrays(place(folder, nodeid), {**arrays, **weights})
 
 
-def kept(folder: Path, nodeid: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
+def read_kept(folder: Path, nodeid: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """Return what a test computed, and the weights of its fields; None where it got nowhere.
 
     Arrays are of any shape.

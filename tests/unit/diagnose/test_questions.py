@@ -168,9 +168,9 @@ class TestCanvas:
     def test_the_share_within_a_square(self):
         lit = np.ones((40, 60), np.float32)
         middle = np.array([30.0, 20.0])
-        assert canvas.kept(lit, middle, 20) == pytest.approx(400 / 2400)
-        assert canvas.kept(lit, np.array([0.0, 0.0]), 20) == pytest.approx(100 / 2400)
-        assert canvas.kept(lit, middle, 200) == 1
+        assert canvas.share_within(lit, middle, 20) == pytest.approx(400 / 2400)
+        assert canvas.share_within(lit, np.array([0.0, 0.0]), 20) == pytest.approx(100 / 2400)
+        assert canvas.share_within(lit, middle, 200) == 1
 
     def test_the_needed_canvas_holds_everything_and_the_originals_little(self, run):
         numbers, answer = one(canvas, run)

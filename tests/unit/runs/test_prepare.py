@@ -132,7 +132,7 @@ class TestProbeFrom:
         assert found.digest != own.digest
 
     def test_what_is_solved_at_once_is_the_same(self, place):
-        config, given = prepare.asked(
+        config, given = prepare.resolve(
             Request(
                 "run",
                 data=source_file(place / "scan.npz"),

@@ -10,8 +10,8 @@ from ptycho.stages import pipeline
 
 def broken(finished, name, **changes):
     stage, artifact = pipeline.stage_named(name), finished.result.artifacts[name]
-    assert stage.broken(artifact) == []
-    return stage.broken(dataclasses.replace(artifact, **changes))
+    assert stage.broken_invariants(artifact) == []
+    return stage.broken_invariants(dataclasses.replace(artifact, **changes))
 
 
 class Bad:
@@ -23,13 +23,15 @@ class Bad:
 
 def test_a_scan_with_an_infinite_amplitude(finished):
     bad = Bad(diff3d=np.array([[[1.0, np.inf]]]))
-    assert pipeline.stage_named("scan").broken(bad) == ["amplitudes must be finite"]
+    assert pipeline.stage_named("scan").broken_invariants(bad) == ["amplitudes must be finite"]
 
 
 @pytest.mark.parametrize("name", ["group_train", "group_test"])
 def test_groups_whose_offsets_are_not_relative(name):
     bad = Bad(coords_relative=np.full((3, 1, 2, 4), 0.5))
-    assert pipeline.stage_named(name).broken(bad) == ["relative offsets must sum to zero in each group"]
+    assert pipeline.stage_named(name).broken_invariants(bad) == [
+        "relative offsets must sum to zero in each group"
+    ]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
@@ -78,4 +80,4 @@ def test_a_share_above_one(finished):
 def test_gates_that_speak_twice_or_not_at_all(finished):
     stage, verdicts = pipeline.stage_named("gate"), finished.result.artifacts["gate"]
     for bad in ((), (*verdicts, verdicts[0])):
-        assert stage.broken(bad) == ["every gate must give one verdict"]
+        assert stage.broken_invariants(bad) == ["every gate must give one verdict"]

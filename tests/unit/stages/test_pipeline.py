@@ -103,7 +103,7 @@ class TestArtifacts:
         again = stage.load(tmp_path, Inputs(stage.name, stage.inputs, artifacts))
         assert isinstance(again, stage.kind)
         assert identity.digest(again) == identity.digest(artifacts[stage.name])
-        assert stage.broken(again) == []
+        assert stage.broken_invariants(again) == []
         assert stage.telemetry(again) == pytest.approx(stage.telemetry(artifacts[stage.name]), nan_ok=True)
 
     @pytest.mark.parametrize("until", [None, "evaluate_solution"])
