@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ptycho.base.errors import RunDirectoryError
 from ptycho.base import atomic, layout
+from ptycho.base.errors import RunDirectoryError
 
 LOCK = layout.LOCK
 LONGEST_NAME = 255

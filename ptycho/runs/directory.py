@@ -11,19 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ptycho.runs import claim
-from ptycho.base import layout, identity
-from ptycho.stages import pipeline
-from ptycho.settings import config as configs
-from ptycho.settings.config import Config
-from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError, StageError
-from ptycho.base import atomic, checkpoint
-from ptycho.settings.params import Params
-from ptycho.settings.request import Request
-from ptycho.stages.pipeline import PipelineResult
-from ptycho.report import write as report
 from ptycho.artifacts.stage import Execution, Inputs, Stage
 from ptycho.artifacts.store import Store
+from ptycho.base import atomic, checkpoint, identity, layout
+from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError, StageError
+from ptycho.report import write as report
+from ptycho.runs import claim
+from ptycho.settings import config as configs
+from ptycho.settings.config import Config
+from ptycho.settings.params import Params
+from ptycho.settings.request import Request
+from ptycho.stages import pipeline
+from ptycho.stages.pipeline import PipelineResult
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +127,7 @@ def _what_is_kept(folder: Path) -> str:
 
 
 class _Writer:
-    """Writes a run directory. From the first costly artifact on, it writes each artifact at once, so that a later failure loses none."""
+    """Writes a run directory: from the first costly artifact on each at once, so that a later failure loses none."""
 
     def __init__(self, folder: Path, config: Config, cache: Store | None, request: Request) -> None:
         self.folder, self.cache, self.config, self.request = folder, cache, config, request
@@ -159,7 +158,12 @@ class _Writer:
         for name in result.records:
             if name not in self.files:
                 self.files[name] = export_artifact(self.folder, name, result, self.about)
-        metadata = {**describe(result, self.files), "finished": False, "request": self.request.to_dict(), **self.about}
+        metadata = {
+            **describe(result, self.files),
+            "finished": False,
+            "request": self.request.to_dict(),
+            **self.about,
+        }
         atomic.write_json(self.folder / METADATA, metadata)
         return metadata
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from ptycho.settings import config as configs
 from ptycho.settings import fields, layers
-from ptycho.stages import pipeline
 from ptycho.settings.config import Config
+from ptycho.stages import pipeline
 
 ALWAYS = ("name", "description")
 """Read by people."""
+
 
 def overrides_without_effect(
     config: Config,

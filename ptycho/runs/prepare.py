@@ -14,8 +14,8 @@ from ptycho.settings import request as requests
 from ptycho.settings.request import SOLVE, Reading, Request
 
 if TYPE_CHECKING:
-    from ptycho.settings.config import Config
     from ptycho.scan.raw import RawData
+    from ptycho.settings.config import Config
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +227,9 @@ def resolve(request: Request) -> tuple[Config, dict[str, Any]]:
     historical = past.is_historical(request.scenario)
     if request.data is not None:
         if historical:
-            raise ConfigError(f"{request.scenario}: a state of the past has a scan of its own; leave --data out")
+            raise ConfigError(
+                f"{request.scenario}: a state of the past has a scan of its own; leave --data out"
+            )
         data = Path(request.data.path)
         scan = read_scan(data, request.reading)
         config = of_scan(scan, data, request.scenario, request.profile, overrides)

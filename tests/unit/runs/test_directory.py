@@ -6,14 +6,13 @@ import shutil
 
 import pytest
 
-from ptycho.runs import claim, directory
-from ptycho.base import identity, layout
-from ptycho.settings import layers
-from ptycho.stages import pipeline
-from ptycho.base.errors import RunDirectoryError, StageError
 from ptycho.artifacts.stage import Execution
-from ptycho.stages import evaluate, scale
 from ptycho.artifacts.store import Store
+from ptycho.base import identity, layout
+from ptycho.base.errors import RunDirectoryError, StageError
+from ptycho.runs import claim, directory
+from ptycho.settings import layers
+from ptycho.stages import evaluate, pipeline, scale
 
 NAMES = [stage.name for stage in pipeline.STAGES if not stage.optional]
 

@@ -3,11 +3,11 @@
 import pytest
 from command import call
 
-from ptycho.settings import config as configs
 from ptycho.runs import idle
+from ptycho.scan.formats import npz
+from ptycho.settings import config as configs
 from ptycho.settings import layers
 from ptycho.stages import pipeline
-from ptycho.scan.formats import npz
 
 
 def lines(*overrides, given=(), until=None):

@@ -8,14 +8,14 @@ import oracles
 import pytest
 from command import call
 
-from ptycho.network import inference
-from ptycho.stages import pipeline
-from ptycho.runs import prepare
-from ptycho.settings.sections import ModelConfig
+from ptycho.artifacts.stage import Execution
 from ptycho.base.errors import DataContractError
+from ptycho.network import inference
+from ptycho.runs import prepare
 from ptycho.scan.formats import npz
 from ptycho.settings.request import Reading, Request, source_file
-from ptycho.artifacts.stage import Execution
+from ptycho.settings.sections import ModelConfig
+from ptycho.stages import pipeline
 
 
 def rolled(probe, modes=1):
@@ -155,7 +155,9 @@ class TestProbeFrom:
         npz.write_npz(tmp_path / "moved.npz", scan.derived(xcoords=scan.xcoords + 50, object_guess=None))
         npz.write_npz(tmp_path / "other.npz", scan.derived(diff3d=scan.diff3d[::-1]))
         for name in ("moved.npz", "other.npz"):
-            with pytest.raises(DataContractError, match="is of another scan, or of this one read in another way"):
+            with pytest.raises(
+                DataContractError, match="is of another scan, or of this one read in another way"
+            ):
                 prepare.read_scan(tmp_path / name, self.reading(place))
 
     @pytest.mark.finding("OTHER-SOLUTION-001")
