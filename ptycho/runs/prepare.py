@@ -80,7 +80,8 @@ def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
             f"{scan.N} x {scan.N} px; give the solution of this scan"
         )
     farthest = float(abs(solution.positions - scan.positions).max())
-    of_this = solution.reconstruction.made_from.get(solve.SCAN, solve.origin(scan)) == solve.origin(scan)
+    own = solve.origin(scan)
+    of_this = solution.reconstruction.made_from.get(solve.SCAN, own) == own
     if not of_this or farthest > scan.N / 4:
         raise DataContractError(
             f"--probe-from {source}: is of another scan, or of this one read in another way (its positions are up to "
