@@ -8,6 +8,7 @@ CHECKPOINT = "checkpoint.npz"
 PAGE = "report.html"
 LOCK = ".lock"
 SCAN, TRUTH = "scan.npz", "truth.npz"
+INSPECTION, LEFT_OUT = "inspection.json", "left_out.npz"
 GEOMETRY = "geometry.json"
 SPLIT = "split.npz"
 GROUPS_TRAIN, GROUPS_TEST = "groups_train.npz", "groups_test.npz"
@@ -29,6 +30,8 @@ FILES = {
     PAGE: "the page: pictures, verdicts, numbers, in one file",
     SCAN: "the simulated scan, in the cache alone",
     TRUTH: "the object of the scan",
+    INSPECTION: "what was noticed of the scan's frames and pixels: which, how it shows, the remedy",
+    LEFT_OUT: "the frames that are kept, and the pixels that are masked",
     GEOMETRY: "errors of the scan as given and of its corrections",
     SPLIT: "which patterns train and which test",
     GROUPS_TRAIN: "the groups that train",

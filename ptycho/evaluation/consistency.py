@@ -30,10 +30,8 @@ class TwinCorrelation:
     patches: int = 0
 
 
-def data_error(
-    reconstruction: Reconstruction, scan: RawData, probe: np.ndarray, bad: np.ndarray | None = None
-) -> dict[str, float]:
-    """Predict a scan's patterns from the stitched object and compare; `bad` (N, N) bool are pixels that do not count.
+def data_error(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray) -> dict[str, float]:
+    """Predict a scan's patterns from the stitched object under a probe (P, N, N) and compare; bad pixels do not count.
 
     Returns
     -------
@@ -42,12 +40,12 @@ def data_error(
         sum (c A_pred - A)^2; ``network_error``: the same error before stitching; ``prediction_scale``: the fitted
         factor that the object was multiplied by, 1 for none.
     """
-    good = 1.0 if bad is None else ~bad
+    good = 1.0 if scan.bad_pixels is None else ~scan.bad_pixels
     residual = energy = cross = power = 0.0
     for rows, predicted in forward.scan_amplitudes(
         reconstruction.object, reconstruction.to_canvas(scan.positions), probe
     ):
-        measured = scan.diff3d[rows].astype(float) * good
+        measured = scan.diff3d[rows].astype(float)
         predicted = predicted.astype(float) * good
         residual += float(np.sum((predicted - measured) ** 2))
         energy += float(np.sum(measured**2))

@@ -19,6 +19,7 @@ from ptycho.network.bundle import Bundle
 from ptycho.physics import probes, stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan import geometry
+from ptycho.scan.damage import Damage
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
@@ -46,6 +47,7 @@ def judge(
     requested_groups: int,
     config: GatesConfig | Params,
     oracle: Callable[[], float] | None = None,
+    wrong: Sequence[Damage] = (),
 ) -> tuple[Verdict, ...]:
     """Judge a reconstruction.
 
@@ -54,7 +56,7 @@ def judge(
     reconstruction : Reconstruction
     evaluation : Evaluation
         Of that reconstruction.
-    found : Geometry
+    result : Geometry
         Of the scan.
     bundle : Bundle
         That made it.
@@ -63,6 +65,8 @@ def judge(
     config : GatesConfig
     oracle : callable, optional
         Gives the data error that solving the same patterns directly leaves; asked only where the object's own is too large.
+    wrong : sequence of Damage, optional
+        What makes all that comes of the scan doubtful.
     """
     data, structure = evaluation.data, evaluation.structure
     # A fitted factor is a diagnostic: what is judged is the object before it.
@@ -91,6 +95,7 @@ def judge(
             "min",
             "std/mean of the scanned object",
         ),
+        inspection_verdict(wrong),
         geometry_verdict(result, config.geometry_margin),
         learned_verdict(bundle, result.noise, config.max_learned_ratio),
         _data_consistency(data["stitched_error"], config.max_data_error, oracle),
@@ -127,6 +132,15 @@ def _fits_canvas(reconstruction: Reconstruction, lit_fraction: float) -> Verdict
         "== 1",
         f"the canvas holds {kept:.6%} of the patches' weight; {reconstruction.n_outside} patches reach beyond it",
     )
+
+
+def inspection_verdict(wrong: Sequence[Damage]) -> Verdict:
+    """Judge whether the patterns are what they are read as; `wrong` is what the inspection of the scan says against it."""
+    if wrong:
+        lines = "; ".join(damage.line() for damage in wrong)
+        return Verdict("inspection", "fail", len(wrong), "<= 0", f"the patterns are {lines}")
+    reason = "what was noticed of frames and pixels is left out, or named beside the verdict"
+    return Verdict("inspection", "pass", 0, "<= 0", reason)
 
 
 def geometry_verdict(comparison: Geometry, least: float) -> Verdict:

@@ -67,7 +67,6 @@ def evaluate(
     scan: RawData,
     probe: np.ndarray,
     config: EvaluationConfig | Params,
-    bad: np.ndarray | None = None,
 ) -> Evaluation:
     """Evaluate a reconstruction of `scan`, against `truth` (H, W) where there is one.
 
@@ -80,8 +79,6 @@ def evaluate(
         The patterns that it was made from.
     probe : (P, N, N) complex
     config : EvaluationConfig
-    bad : (N, N) bool, optional
-        Pixels of the detector that do not count.
     """
     threshold = config.coverage_threshold
     shape = reconstruction.object.shape
@@ -91,7 +88,7 @@ def evaluate(
     inside = reconstruction.coverage > threshold
     box = inside[scanned_window(reconstruction, scan)]
     common = Evaluation(
-        data=consistency.data_error(reconstruction, scan, probe, bad),
+        data=consistency.data_error(reconstruction, scan, probe),
         coverage={
             "threshold": threshold,
             "covered_px": int(inside.sum()),

@@ -42,6 +42,7 @@ class ClassicNetwork(keras.layers.Layer):
         energy = ops.sqrt(ops.sum(physics.probe_intensity(probe)))
         # A typical pixel of a pattern has amplitude (unit * |P|) / N; the root compresses the dynamic range.
         relative = physics.shift_detector(amplitude) * placement.size / (self.object_unit * energy)
+        relative = ops.maximum(relative, 0.0)  # a pixel that is not to be believed is dark to this network
         # Dark pixels are exactly 0, where the gradient of a bare root is infinite.
         relative = ops.sqrt(relative + physics.MODULUS_FLOOR)
         features = self._net(ops.transpose(relative, (0, 2, 3, 1)))

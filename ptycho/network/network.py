@@ -49,7 +49,8 @@ class PhotonScale(keras.layers.Layer):
 class PtychoModel(keras.Model):
     """A network with the physics around it.
 
-    Inputs: a dict of ``amplitude`` (B, N, N, L), square roots of counts, zero frequency at [N/2, N/2],
+    Inputs: a dict of ``amplitude`` (B, N, N, L), square roots of counts, zero frequency at [N/2, N/2], below zero where a
+    pixel is not to be believed (``predicted`` and ``measured`` are both 0 there),
     ``positions`` (B, 1, 2, L), px from the canvas's centre, and ``probe`` (1, P, N, N, 2), real and imaginary part, shared by
     the batch.
     L is `channels`, a group; or that of a cluster, ``groups * channels + judges``: then the groups are reconstructed
@@ -128,12 +129,13 @@ class PtychoModel(keras.Model):
             obj, illumination = self._merge_groups(measured, positions, probe)
         intensity = physics.predict_intensity(obj, placement, probe)
         predicted = self.photon_scale.undo(ops.sqrt(intensity + physics.MODULUS_FLOOR))
+        believed = measured >= 0
         return {
             "real": obj[0],
             "imaginary": obj[1],
             "weight": illumination,
-            "predicted": predicted,
-            "measured": measured,
+            "predicted": ops.where(believed, predicted, 0.0),
+            "measured": ops.where(believed, measured, 0.0),
         }
 
     def _reconstruct(

@@ -147,7 +147,7 @@ def gradient_step(
     ----------
     obj : pair of (B, M, M)
     amplitude : (B, C, N, N)
-        Measured, unshifted, in units in which patterns hold (N/2)^2.
+        Measured, unshifted, in units in which patterns hold (N/2)^2; below zero where none was measured: that moves nothing.
     placement : Placement
     probe : pair of (P, N, N)
     illumination : (B, M, M)
@@ -158,6 +158,7 @@ def gradient_step(
     patches = placement.extract(obj[0]), placement.extract(obj[1])
     waves = far_fields(patches, probe)
     excess = over_background(ops.square(amplitude)) / over_background(summed_intensity(waves)) - 1.0
+    excess = ops.where(amplitude < 0, 0.0, excess)
     # The factor N of the inverse of a unitary transform goes to the probe too.
     size, peak = amplitude.shape[-1], ops.max(probe_intensity(probe))
     real, imaginary = 0.0, 0.0

@@ -23,6 +23,9 @@ import numpy as np
 
 from ptycho.base.errors import ScaleError
 
+LEAST_SEEN = 0.05
+"""Smallest share of the light that is believed to be seen: behind a beam stop the probe's far field says little."""
+
 
 @dataclass(frozen=True)
 class Scales:
@@ -104,6 +107,21 @@ def mean_energy(diffraction: np.ndarray, rows: np.ndarray | None = None) -> floa
     return float(np.mean(energies))
 
 
+def seen_share(probe: np.ndarray, bad: np.ndarray | None) -> float:
+    """Return the share of a probe's far field that falls on good pixels: 1 without bad ones, and never below `LEAST_SEEN`.
+
+    `probe` is (P, N, N) complex; `bad` (N, N) bool, zero frequency at [N/2, N/2].
+
+    An object scatters light out of the probe's own far field, so this is an estimate, good enough for a scale to
+    begin with.
+    """
+    if bad is None:
+        return 1.0
+    field = np.fft.fft2(probe.astype(np.complex128))
+    light = np.fft.fftshift(np.sum(np.abs(field) ** 2, axis=0))
+    return max(LEAST_SEEN, float(light[~bad].sum() / light.sum()))
+
+
 def statistical_scale(energy: float, N: int) -> float:
     """Return g = (N/2) / sqrt(energy), which gives patterns of mean `energy` the mean energy (N/2)^2.
 
@@ -133,6 +151,7 @@ def measure(
     photon_scale: float,
     nphotons: float | None = None,
     rows: np.ndarray | None = None,
+    bad: np.ndarray | None = None,
 ) -> Scales:
     """Measure all scales on the training patterns.
 
@@ -147,9 +166,11 @@ def measure(
         Mean counts per pattern, to be believed instead of `photon_scale`.
     rows : (m,) int, optional
         The patterns to measure, each once for every group that it is a member of; default all.
+    bad : (N, N) bool, optional
+        Pixels that see nothing; the light that falls there is added as :func:`seen_share` estimates it.
     """
     N = diffraction.shape[-1]
-    energy = mean_energy(diffraction, rows)
+    energy = mean_energy(diffraction, rows) / seen_share(probe, bad)
     g = statistical_scale(energy, N)
     fed_energy = g**2 * energy
     s = photon_scale / g if nphotons is None else closed_form(nphotons, N)

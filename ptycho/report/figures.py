@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.network.bundle import Bundle
-from ptycho.physics import coords, forward
+from ptycho.physics import coords, forward, scaling
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.groups import GroupedData
+from ptycho.scan.inspection import Inspection
+from ptycho.scan.raw import RawData
 from ptycho.solve.solution import Solution
 from ptycho.stages.halves import LEVELS, Halves
 
@@ -54,6 +56,38 @@ def side_by_side(
     _image(figure, axes[0, -1], reconstruction.coverage, "coverage (probe peaks)", extent, {"cmap": "magma"})
     axes[1, -1].scatter(scan.xcoords, scan.ycoords, s=3, color="tab:blue")
     axes[1, -1].set(title=f"{len(scan)} test positions", xlim=extent[:2], ylim=extent[2:], aspect="equal")
+    return figure
+
+
+def inspection(scan: RawData, inspected: Inspection) -> Figure:
+    """Draw the light of every frame, the mean pattern with its masked pixels, and the first frame of each kind of damage."""
+    kinds = [damage for damage in inspected.damages if damage.of_frames]
+    figure, axes = _sheet(1, 2 + len(kinds), 4.6, 3.6)
+    light = scaling.pattern_energies(scan.diff3d) * scan.photon_scale**2
+    first, second, *others = axes[0]
+    first.plot(light, ".", ms=3, color="tab:blue")
+    for damage in kinds:
+        label = f"{len(damage.where)} {damage.kind}"
+        first.plot(damage.where, light[damage.where], "x" if damage.sure else "+", ms=7, label=label)
+    first.set(title="counts of each frame", xlabel="row of the scan")
+    if light.max() > 20 * max(float(np.median(light)), 1e-30):
+        first.set_yscale("symlog", linthresh=max(float(np.median(light)), 1e-30))
+    if kinds:
+        first.legend(fontsize=8)
+    mean = np.sqrt(np.mean(np.square(inspected.scan.diff3d, dtype=np.float64), axis=0))
+    good = inspected.scan.good_pixels
+    _image(
+        figure,
+        second,
+        np.where(good, np.log1p(scan.photon_scale * mean), np.nan),
+        f"mean pattern, log(1 + sqrt counts); {int((~good).sum())} pixels masked",
+        None,
+        {"cmap": "magma"},
+    )
+    for panel, damage in zip(others, kinds, strict=True):
+        row = int(damage.where[0])
+        shown = np.log1p(scan.photon_scale * scan.diff3d[row])
+        _image(figure, panel, shown, f"row {row}, of the {damage.kind}", None, {"cmap": "magma"})
     return figure
 
 
@@ -118,7 +152,7 @@ def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction
     predicted = forward.far_field_amplitude(cut, bundle.probe)
     figure, axes = _sheet(len(rows), 3, 4.6, 3.6)
     for line, row in enumerate(rows):
-        pair = scan.diff3d[row], predicted[line]
+        pair = scan.diff3d[row], predicted[line] * scan.good_pixels
         top = float(np.log1p(scan.photon_scale * max(image.max() for image in pair)))
         for column, (title, image) in enumerate(zip(("measured", "predicted"), pair, strict=True)):
             _image(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
 from ptycho.settings import request as requests
+from ptycho.settings import selection
 from ptycho.settings.request import SOLVE, Reading, Request
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     from ptycho.scan.formats import npz
     from ptycho.stages import solutions
 
-    scan = npz.read_npz(data, intensity=reading.intensity)
+    mask = None if reading.mask is None else Path(reading.mask)
+    scan = npz.read_npz(data, intensity=reading.intensity, mask=mask)
     for text in reading.geometry:
         scan = geometry.correct(scan, text)
     if reading.probe_from in (None, SOLVE):
@@ -74,12 +76,16 @@ def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
     from ptycho.stages import solve
 
     count, size = solution.positions.shape[0], solution.probe.shape[-1]
-    if (count, size) != (len(scan), scan.N):
+    rows = selection.frames(solution.reconstruction.made_from.get(solve.ROWS, selection.ALL))
+    known = range(len(scan)) if rows is None else rows
+    if (count, size) != (len(known), scan.N) or max(known) >= len(scan):
         raise DataContractError(
             f"--probe-from {source}: is of {count} patterns of {size} x {size} px and the scan of {len(scan)} of "
             f"{scan.N} x {scan.N} px; give the solution of this scan"
         )
-    farthest = float(abs(solution.positions - scan.positions).max())
+    positions = scan.positions.copy()
+    positions[list(known)] = solution.positions  # frames that were left out stay where they are
+    farthest = float(abs(positions - scan.positions).max())
     own = solve.origin(scan)
     of_this = solution.reconstruction.made_from.get(solve.SCAN, own) == own
     if not of_this or farthest > scan.N / 4:
@@ -87,7 +93,7 @@ def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
             f"--probe-from {source}: is of another scan, or of this one read in another way (its positions are up to "
             f"{farthest:.3g} px from this scan's); give the solution of this scan, made with the same reading options"
         )
-    return scan.at(solution.positions).derived(probe=solution.probe)
+    return scan.at(positions).derived(probe=solution.probe)
 
 
 def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], how: Any) -> dict[str, Any]:
@@ -201,8 +207,13 @@ def of_scan(
 
 def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: bool, source: str) -> Config:
     """Return the config that a bundle was trained with, for the reconstruction of a scan."""
-    # How many groups the training run reconstructed was chosen for its own scan.
-    own = {"N": bundle.N, "gridsize": bundle.gridsize, "inference": {"n_groups": None}}
+    # How many groups the training run reconstructed, and what it kept, was chosen for its own scan.
+    own = {
+        "N": bundle.N,
+        "gridsize": bundle.gridsize,
+        "inference": {"n_groups": None},
+        "inspection": {"keep_frames": None, "keep_pixels": None},
+    }
     extra = ["split.method=none"] if everything else []
     from ptycho.settings import layers
 
@@ -224,7 +235,8 @@ def resolve(request: Request) -> tuple[Config, dict[str, Any]]:
     runs = request.command == "run"
     if not runs:
         _refuse_solving(request.reading)
-    overrides = [*request.overrides, *([] if request.seed is None else [f"seed={request.seed}"])]
+    seeds = [] if request.seed is None else [f"seed={request.seed}"]
+    overrides = [*request.overrides, *request.reading.overrides, *seeds]
     historical = past.is_historical(request.scenario)
     if request.data is not None:
         if historical:
@@ -260,7 +272,8 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
         raise ConfigError("give a bundle and a scan")
     path = Path(request.bundle.path)
     loaded = bundles.load_bundle(path)
-    config = of_bundle(loaded, bundles.read_about(path), request.overrides, request.whole_scan, str(path))
+    overrides = [*request.overrides, *request.reading.overrides]
+    config = of_bundle(loaded, bundles.read_about(path), overrides, request.whole_scan, str(path))
     scan = read_scan(Path(request.data.path), request.reading)
     check_truth(config, scan)
     return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}

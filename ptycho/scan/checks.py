@@ -68,6 +68,12 @@ def check_shapes(raw: RawData) -> None:
         raise DataContractError(
             f"probeGuess must have shape ({raw.N}, {raw.N}) or (modes, {raw.N}, {raw.N}); got {raw.probe.shape}"
         )
+    if raw.bad_pixels is not None and raw.bad_pixels.shape != raw.diff3d.shape[1:]:
+        raise DataContractError(
+            f"bad_pixels must have shape ({raw.N}, {raw.N}), that of a pattern; got {raw.bad_pixels.shape}"
+        )
+    if raw.bad_pixels is not None and raw.bad_pixels.all():
+        raise DataContractError("bad_pixels leaves no pixel; 1 is a bad one, 0 a good one")
     if raw.object_guess is not None and raw.object_guess.ndim != 2:
         raise DataContractError(f"objectGuess must have shape (H, W); got {raw.object_guess.shape}")
 
@@ -88,7 +94,8 @@ def check_values(raw: RawData) -> None:
     if lowest < 0:
         raise DataContractError(f"diff3d must hold amplitudes >= 0; found {lowest:.6g}")
     if not raw.diff3d.any():
-        raise DataContractError("diff3d is zero everywhere: there is nothing to reconstruct")
+        where = "everywhere" if raw.bad_pixels is None else "in all pixels that bad_pixels leaves"
+        raise DataContractError(f"diff3d is zero {where}: there is nothing to reconstruct")
     if not raw.probe.any():
         raise DataContractError("probeGuess is zero everywhere: give the illumination of the scan")
     if not (np.isfinite(raw.photon_scale) and raw.photon_scale > 0):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from ptycho.base.errors import ConfigError
@@ -117,7 +117,13 @@ def _placed(raw: RawData, where: np.ndarray, nominal: np.ndarray) -> RawData:
 
 
 def _patterns(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[RawData], RawData]:
-    return lambda raw: raw.derived(diff3d=np.ascontiguousarray(change(raw.diff3d)))
+    """Make a correction that changes the patterns (M, N, N), and the mask with them."""
+
+    def correct(raw: RawData) -> RawData:
+        bad = None if raw.bad_pixels is None else change(raw.bad_pixels[None])[0]
+        return raw.derived(diff3d=np.ascontiguousarray(change(raw.diff3d)), bad_pixels=bad)
+
+    return correct
 
 
 CORRECTIONS: Mapping[str, Callable[[RawData], RawData]] = {
@@ -184,7 +190,7 @@ def compare(raw: RawData) -> Geometry:
         return Geometry(patterns=len(rows), overlap=shared)
     centre = beam_centre(sample)
     if max(map(abs, centre)) <= raw.N // 4:
-        sample = sample.derived(diff3d=np.roll(sample.diff3d, (-centre[1], -centre[0]), axis=(1, 2)))
+        sample = rolled(sample, centre)
     errors = {GIVEN: fit_error(sample), SHUFFLED: fit_error(_shuffled(sample))}
     # Under a real centrosymmetric probe an object and its twin fit equally well: these two say nothing.
     same = TWINS if probes.is_twin_ambiguous(sample.probe) else ()
@@ -192,6 +198,11 @@ def compare(raw: RawData) -> Geometry:
     noise = scaling.photon_noise(sample.diff3d, sample.photon_scale)
     result = Geometry(errors, math.nan, centre, len(rows), shared, noise)
     return replace(result, scale=better_scale(sample)) if result.contrast < MIN_CONTRAST else result
+
+
+def rolled(raw: RawData, centre: tuple[int, int]) -> RawData:
+    """Return the scan with the patterns' `centre` [x, y], px, brought to the zero frequency."""
+    return _patterns(lambda stack: np.roll(stack, (-centre[1], -centre[0]), axis=(1, 2)))(raw)
 
 
 def sample_rows(positions: np.ndarray, N: int) -> np.ndarray:
@@ -223,13 +234,36 @@ def overlap(raw: RawData) -> float:
 
 
 def beam_centre(raw: RawData) -> tuple[int, int]:
-    """Return [x, y] px by which the mean pattern lies off the probe's own far field, by cross-correlation."""
+    """Return [x, y] px by which the mean pattern lies off the probe's own far field, by cross-correlation.
+
+    Bad pixels take the value of the nearest good one: a gap has an edge of its own, and stays where it is.
+    """
     lit = np.sum(np.abs(fft.fft2(raw.probe.astype(np.complex128))) ** 2, axis=0)
-    mean = fft.ifftshift(np.mean(np.square(raw.diff3d, dtype=np.float64), axis=0))
+    mean = np.mean(np.square(raw.diff3d, dtype=np.float64), axis=0)
+    if raw.bad_pixels is not None:
+        nearest = ndimage.distance_transform_edt(raw.bad_pixels, return_distances=False, return_indices=True)
+        mean = mean[tuple(nearest)]
+    mean = fft.ifftshift(mean)
     cross = fft.ifft2(fft.fft2(mean) * np.conj(fft.fft2(lit))).real
     y, x = np.unravel_index(np.argmax(cross), cross.shape)
     half = raw.N // 2
     return int((x + half) % raw.N - half), int((y + half) % raw.N - half)
+
+
+def explained(raw: RawData) -> float:
+    """Return the data error of a few passes over a sample of overlapping patterns, infinity for too few of them."""
+    sample = prepared_sample(raw)
+    return math.inf if sample is None else fit_error(sample)
+
+
+def prepared_sample(raw: RawData) -> RawData | None:
+    """Return a sample of overlapping patterns with their centre where the probe's far field has it; None for too few."""
+    rows = sample_rows(raw.positions, raw.N)
+    sample = raw.take(rows).without_truth() if len(rows) >= FEWEST else None
+    if sample is None or overlap(sample) < MIN_OVERLAP:
+        return None
+    centre = beam_centre(sample)
+    return rolled(sample, centre) if max(map(abs, centre)) <= raw.N // 4 else sample
 
 
 def fit_error(raw: RawData) -> float:
@@ -240,9 +274,10 @@ def fit_error(raw: RawData) -> float:
         return math.nan
     corners = np.round(raw.positions - N // 2 - np.array(origin)).astype(int)
     measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
+    good = fft.ifftshift(raw.good_pixels).astype(np.float32)
     energy = float(np.sum(np.square(measured, dtype=np.float64)))
     intensity = np.sum(np.abs(probe) ** 2, axis=0)
-    unit = math.sqrt(energy / len(raw) / float(intensity.sum()))
+    unit = math.sqrt(energy / len(raw) / scaling.seen_share(probe, raw.bad_pixels) / float(intensity.sum()))
     obj = np.full((shape[0] + 1, shape[1] + 1), unit, np.complex64)
     rng = np.random.default_rng(0)
     residual = 0.0
@@ -254,8 +289,8 @@ def fit_error(raw: RawData) -> float:
             before = patch.copy()
             waves = fft.fft2(before * probe, norm="ortho")
             modulus = np.sqrt(np.sum(np.abs(waves) ** 2, axis=0) + 1e-12)
-            residual += float(np.sum(np.square(modulus - measured[row], dtype=np.float64)))
-            change = fft.ifft2(waves * (measured[row] / modulus - 1), norm="ortho")
+            residual += float(np.sum(np.square(good * (modulus - measured[row]), dtype=np.float64)))
+            change = fft.ifft2(waves * (good * (measured[row] / modulus - 1)), norm="ortho")
             weight = DAMPING * intensity.max() + (1 - DAMPING) * intensity
             patch += np.sum(np.conj(probe) * change, axis=0) / weight
             if number >= 2:  # the object has taken shape

@@ -15,6 +15,9 @@ from ptycho.physics import coords
 from ptycho.physics.scaling import Scales
 from ptycho.scan.raw import RawData
 
+NOT_MEASURED = -1.0
+"""Amplitude of a pixel that is not to be believed, where a network or a solver is fed; any below zero means that."""
+
 
 @dataclass(frozen=True)
 class GroupedData:
@@ -151,10 +154,13 @@ class PtychoDataContainer:
         Returns
         -------
         dict
-            ``amplitude`` (b, N, N, C) float32: s * X, in square roots of counts;
+            ``amplitude`` (b, N, N, C) float32: s * X, in square roots of counts, and `NOT_MEASURED` at bad pixels;
             ``positions`` (b, 1, 2, C) float32: relative offsets, px.
         """
+        amplitude = self.X(rows) * np.float32(self.scales.photon_scale)
+        if self.grouped.raw.bad_pixels is not None:
+            amplitude[:, self.grouped.raw.bad_pixels] = NOT_MEASURED
         return {
-            "amplitude": self.X(rows) * np.float32(self.scales.photon_scale),
+            "amplitude": amplitude,
             "positions": self.grouped.on_canvas[1][rows].astype(np.float32),
         }

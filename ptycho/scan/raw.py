@@ -36,6 +36,9 @@ class RawData:
         Counts are ``(photon_scale * diff3d)**2``. 1 for measured data in square roots of counts.
     metadata : mapping
         JSON values, for provenance.
+    bad_pixels : (N, N) bool or None
+        Detector pixels that are not to be believed, in the frame of the patterns. Amplitudes there are 0, whatever
+        was given: nobody can look at them, and whoever predicts patterns leaves them out.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class RawData:
     object_guess: np.ndarray | None = None
     photon_scale: float = 1.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    bad_pixels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._cast()
@@ -69,6 +73,7 @@ class RawData:
             put("probe", probe[None] if probe.ndim == 2 else probe)
             if self.object_guess is not None:
                 put("object_guess", np.asarray(self.object_guess, np.complex64))
+        self._hide_bad_pixels()
         index: Any = self.scan_index
         index = np.zeros(self.xcoords.shape) if index is None else np.asarray(index)
         put("scan_index", checks.whole_numbers(index))
@@ -77,6 +82,15 @@ class RawData:
             start = getattr(self, f"{axis}coords") if start is None else start
             put(f"{axis}coords_start", np.asarray(start, np.float64))
 
+    def _hide_bad_pixels(self) -> None:
+        """Set amplitudes to 0 where they are not to be believed; a mask of another shape is left to the checks."""
+        if self.bad_pixels is None:
+            return
+        bad = np.asarray(self.bad_pixels, bool)
+        object.__setattr__(self, "bad_pixels", bad if bad.any() else None)
+        if self.diff3d.shape[1:] == bad.shape and self.diff3d[:, bad].any():
+            object.__setattr__(self, "diff3d", np.where(bad, np.float32(0), self.diff3d))
+
     def __len__(self) -> int:
         return len(self.xcoords)
 
@@ -84,6 +98,11 @@ class RawData:
     def N(self) -> int:
         """Side of a diffraction pattern, px."""
         return int(self.diff3d.shape[-1])
+
+    @property
+    def good_pixels(self) -> np.ndarray:
+        """Detector pixels (N, N) bool that are to be believed."""
+        return np.ones(self.diff3d.shape[1:], bool) if self.bad_pixels is None else ~self.bad_pixels
 
     @cached_property
     def positions(self) -> np.ndarray:

@@ -23,6 +23,7 @@ from ptycho.settings.sections import (
     GatesConfig,
     GroupingConfig,
     InferenceConfig,
+    InspectionConfig,
     ModelConfig,
     ProbeConfig,
     ScalingConfig,
@@ -52,6 +53,8 @@ class Config(Section):
     """The illumination."""
     simulation: SimulationConfig = SimulationConfig()
     """The synthetic experiment."""
+    inspection: InspectionConfig = InspectionConfig()
+    """What of a scan is kept although it is bad."""
     split: SplitConfig = SplitConfig()
     """Training part and test part."""
     grouping: GroupingConfig = GroupingConfig()
@@ -160,7 +163,7 @@ def _explain(error: ValidationError) -> str:
             parts.append(f"unknown key {path!r}{errors.hint(path, leaf_paths(), 0.4)}")
         elif path:
             message = item["msg"][0].lower() + item["msg"][1:]
-            parts.append(f"{path} = {shown(item['input'])}: {message}")
+            parts.append(f"{path} = {shown(item['input'])}: {message.removeprefix('value error, ')}")
         else:
             parts.append(item["msg"].removeprefix("Value error, "))
     return "; ".join(parts)

@@ -28,6 +28,12 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 """
 
 
+MOVED: Mapping[str, str] = {
+    "solver.bad_pixels": "give --mask FILE; the mask then holds for all that follows, not for the solver alone"
+}
+"""Parameters that are none any more, and what stands for them."""
+
+
 def resolve(
     values: Mapping[str, Any],
     profile: str | None = None,
@@ -98,6 +104,8 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not path:
         raise ConfigError(f"--set {configs.shown(text)}: expected path=value, for example training.epochs=20")
     known = sorted(configs.leaf_paths())
+    if path in MOVED:
+        raise ConfigError(f"--set {configs.shown(text)}: is an option of its own now: {MOVED[path]}")
     if path not in known:
         # A parameter's own name, or the beginning of it, says more than the likeness of the whole path.
         leaf = path.rpartition(".")[2]

@@ -23,8 +23,20 @@ class Reading:
     """The file holds intensities (counts), not amplitudes."""
     geometry: tuple[str, ...] = ()
     """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20 ... May be repeated."""
+    mask: str | None = None
+    """NPZ file with `bad_pixels` (N, N): 1 where a detector pixel is not to be believed, 0 elsewhere."""
+    keep_frames: str = ""
+    """Frames to keep although they are bad: all, or rows like 3,7,40-49."""
+    keep_pixels: str = ""
+    """Pixels to keep although they are bad: all, or pixels like 12x40,13x40 (row x column)."""
     probe_from: str | None = None
     """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `solve` (in run): solve it now."""
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What of it is a parameter, as ``path=value`` texts."""
+        kept = {"frames": self.keep_frames, "pixels": self.keep_pixels}
+        return tuple(f"inspection.keep_{what}={text}" for what, text in kept.items() if text)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -151,7 +163,8 @@ def check_alone(asked: Request) -> None:
     """Raise ConfigError where a reading was asked for and no file is read."""
     if asked.data is None and asked.reading != Reading():
         raise ConfigError(
-            "--intensity, --geometry and --probe-from say how a scan's file is to be read; add --data FILE"
+            "--intensity, --geometry, --mask, --keep-frames, --keep-pixels and --probe-from say how a scan's file is to be "
+            "read; add --data FILE"
         )
 
 

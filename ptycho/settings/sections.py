@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from ptycho.base.section import Section
-from ptycho.settings import fields
+from ptycho.settings import fields, selection
 
 IN_GROUPS = fields.acts("gridsize", 2, 3, 4, because="a group is a single pattern at gridsize 1")
 BY_NEIGHBOURS = fields.acts("grouping.method", "nearest", because="grouping.method is consecutive")
@@ -92,6 +92,21 @@ class SimulationConfig(Section):
         GridScanConfig(), None, fields.acts("simulation.mode", "grid", because="simulation.mode is nongrid")
     )
     """The raster scans of mode `grid`."""
+
+
+class InspectionConfig(Section):
+    """What is to stay although the inspection of the scan finds it bad."""
+
+    keep_frames: str | None = None
+    """`all`, or rows of the scan like 3,7,40-49; None keeps none."""
+    keep_pixels: str | None = None
+    """`all`, or pixels like 12x40,13x40 (row x column of a pattern); None keeps none."""
+
+    @field_validator("keep_frames", "keep_pixels")
+    @classmethod
+    def _is_a_selection(cls, text: str | None, info: ValidationInfo) -> str | None:
+        (selection.frames if info.field_name == "keep_frames" else selection.pixels)(text)
+        return text
 
 
 class SplitConfig(Section):
@@ -269,9 +284,6 @@ class SolverConfig(Section):
     start: Path | None = fields.setting(None, strict=False)
     """NPZ file with the object to start from (`object`, `coverage`, `origin_xy`), as `ptycho run`, `infer` and
     `solve` write it; None starts from a flat object."""
-    bad_pixels: Path | None = fields.setting(None, strict=False)
-    """NPZ file with the array `bad_pixels` (N, N): 1 where the value of a detector pixel must not be used, 0
-    elsewhere."""
     passes: int = fields.setting(15, "passes", ge=1, le=1_000_000)
     """Passes over all patterns."""
     random_passes: int | None = fields.setting(None, "passes", OUR_ENGINES, ge=0, le=1_000_000)

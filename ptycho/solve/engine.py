@@ -22,9 +22,10 @@ import numpy as np
 from scipy import fft
 
 from ptycho.base import checkpoint, machine, progress
-from ptycho.base.errors import DataContractError, SolverDiverged
+from ptycho.base.errors import SolverDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.physics.stitching import Reconstruction
+from ptycho.scan import groups
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
@@ -43,16 +44,12 @@ SHARE = 16
 WHOLE_BATCH = 128
 """Patterns computed at once in a pass over the whole scan."""
 
-NOT_MEASURED = -1.0
-"""Amplitude of a pixel that is not to be believed."""
-
 
 def solve(
     raw: RawData,
     config: SolverConfig | Params,
     *,
     start: Reconstruction | None = None,
-    bad: np.ndarray | None = None,
     seed: int = 0,
     key: str = "",
     state_dir: Path | None = None,
@@ -65,12 +62,10 @@ def solve(
     Parameters
     ----------
     raw : RawData
-        Its probe is the one to use, or to start from.
+        Its probe is the one to use, or to start from; its bad pixels move nothing.
     config : SolverConfig
     start : Reconstruction, optional
         What to start from where it was covered, in the units of the scan; elsewhere, and without one, a flat object.
-    bad : (N, N) bool, optional
-        Pixels of the detector that are not to be believed, zero frequency at [N/2, N/2]: any value there is as good.
     seed : int
         Of the order of the patterns.
     key : str
@@ -88,12 +83,10 @@ def solve(
     ------
     SolverDiverged
         A NaN or infinity appeared.
-    DataContractError
-        The pixels that are left hold no light.
     RunDirectoryError
         The checkpoint is of another config or other data, or damaged.
     """
-    return (by or Solver)(raw, config, start, bad, seed, key, state_dir, listener).run(resume)
+    return (by or Solver)(raw, config, start, seed, key, state_dir, listener).run(resume)
 
 
 class Solver:
@@ -104,7 +97,6 @@ class Solver:
         raw: RawData,
         config: SolverConfig | Params,
         start: Reconstruction | None,
-        bad: np.ndarray | None,
         seed: int,
         key: str,
         state_dir: Path | None,
@@ -112,15 +104,10 @@ class Solver:
     ) -> None:
         self.config, self.seed, self.key, self.warm = config, seed, key, start is not None
         self.state_dir, self.listener = state_dir, listener
-        if bad is not None:
-            left = np.where(bad, np.float32(0), raw.diff3d)
-            if not left.any():
-                raise DataContractError("the pixels that solver.bad_pixels leaves hold no light")
-            raw = raw.derived(diff3d=left)
         # Of the patterns the solver keeps its own copy: the order of the transform saves a shift in every step.
         self.measured = fft.ifftshift(raw.diff3d, axes=(1, 2))
-        if bad is not None:
-            self.measured[:, fft.ifftshift(bad)] = NOT_MEASURED
+        if raw.bad_pixels is not None:
+            self.measured[:, fft.ifftshift(raw.bad_pixels)] = groups.NOT_MEASURED
         self.background = (1 / raw.photon_scale) ** 2 if config.likelihood == "poisson" else None
         begins = solution.beginning(raw, config, start)
         self.energy, self.power, self.probe = begins.energy, begins.power, begins.probe

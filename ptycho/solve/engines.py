@@ -1,6 +1,6 @@
 """The engines that can solve a scan, behind one door: what each can do, what it runs on, and whether it is there.
 
-Each engine's module has ``solve(raw, config, *, start, bad, seed, key, state_dir, resume, listener)``, see
+Each engine's module has ``solve(raw, config, *, start, seed, key, state_dir, resume, listener)``, see
 :func:`ptycho.solve.engine.solve`.
 """
 
@@ -82,15 +82,6 @@ def check(config: SolverConfig | Params) -> None:
         )
 
 
-def check_bad_pixels(config: SolverConfig | Params) -> None:
-    """Raise ConfigError where bad pixels are named and the engine of a config does not leave any out."""
-    if config.bad_pixels is not None and not ENGINES[config.engine].bad_pixels:
-        able = " or ".join(name for name, each in ENGINES.items() if each.bad_pixels)
-        raise ConfigError(
-            f"solver.bad_pixels: not with solver.engine = {config.engine}; use solver.engine = {able}"
-        )
-
-
 def versions(config: SolverConfig | Params) -> dict[str, str]:
     """Return the versions of what the engine of a config computes with: they are part of a solution's key."""
     return provenance.library_versions(ENGINES[config.engine].libraries)
@@ -102,10 +93,16 @@ def solve(raw: RawData, config: SolverConfig | Params, **how: Any) -> Solution:
     Raises
     ------
     ConfigError
-        The engine is not there, or cannot do what is asked of it.
+        The engine is not there, or cannot do what is asked of it: leave out bad pixels, for one.
     SolverDiverged
         A NaN or infinity appeared.
     """
     check(config)
+    if raw.bad_pixels is not None and not ENGINES[config.engine].bad_pixels:
+        able = " or ".join(name for name, each in ENGINES.items() if each.bad_pixels)
+        raise ConfigError(
+            f"the scan has {int(raw.bad_pixels.sum())} bad pixels, and solver.engine = {config.engine} leaves none out; "
+            f"use solver.engine = {able}, or --keep-pixels all where they are no more than doubtful"
+        )
     result: Solution = ENGINES[config.engine].home.solve(raw, config, **how)
     return result

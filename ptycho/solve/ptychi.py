@@ -38,16 +38,13 @@ def solve(
     config: SolverConfig | Params,
     *,
     start: Reconstruction | None = None,
-    bad: np.ndarray | None = None,
     seed: int = 0,
     key: str = "",
     state_dir: Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Solution:
-    """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but nothing is kept to go on from, and `bad` is None.
-
-    Arrays are those of that function: `bad` (N, N) bool.
+    """Reconstruct a scan by rPIE; as :func:`ptycho.solve.engine.solve`, but nothing is kept to go on from, nor left out.
 
     Raises
     ------

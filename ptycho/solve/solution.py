@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptycho.physics import stitching
+from ptycho.physics import scaling, stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
@@ -58,7 +58,8 @@ def beginning(raw: RawData, config: SolverConfig | Params, start: Reconstruction
     probe = raw.probe if config.modes is None else modes.with_modes(raw.probe, config.modes)
     power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
     where = places.places_of(raw.positions, raw.N)
-    canvas = np.full(where.shape, math.sqrt(energy / len(raw) / power), np.complex64)
+    seen = scaling.seen_share(raw.probe, raw.bad_pixels)
+    canvas = np.full(where.shape, math.sqrt(energy / seen / len(raw) / power), np.complex64)
     if start is not None:
         put(start, canvas, where.origin_xy)
     return Beginning(probe, power, energy, where, canvas)

@@ -13,7 +13,7 @@ from ptycho.evaluation.summary import Evaluation
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.solve.solution import Solution
-from ptycho.stages import evaluate, solve
+from ptycho.stages import evaluate
 
 KIND = Evaluation
 FILE = layout.SOLUTION_METRICS
@@ -21,12 +21,11 @@ FILE = layout.SOLUTION_METRICS
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Evaluation:
     """Measure the solved object, under the probe and at the positions that belong to it."""
-    raw: RawData = inputs["scan"]
+    raw: RawData = inputs["inspect"].scan
     solution: Solution = inputs["solve"]
     truth = raw.object_guess if params.evaluation.use_object_guess else None
     scan = raw.without_truth().at(solution.positions)
-    bad = solve.bad_pixels(params, raw.N)
-    return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation, bad)
+    return summary.evaluate(solution.reconstruction, truth, scan, solution.probe, params.evaluation)
 
 
 def telemetry(evaluation: Evaluation) -> dict[str, float]:

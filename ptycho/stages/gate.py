@@ -33,6 +33,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         requested_groups(groups, params),
         params.gates,
         lambda: explain.best_error(grouped.under(groups, inputs["train"])),
+        inputs["inspect"].wrong,
     )
 
 

@@ -23,7 +23,7 @@ CENTRE_SHARE = 1 / 32
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Geometry:
     """Compare the scan with its alternatives."""
-    return geometry.compare(inputs["scan"])
+    return geometry.compare(inputs["inspect"].scan)
 
 
 def telemetry(comparison: Geometry) -> dict[str, float]:

@@ -22,7 +22,6 @@ from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
 from ptycho.solve import engines
 from ptycho.solve.solution import Solution
-from ptycho.stages import solve
 
 FILE = layout.HALVES
 SETTINGS = ("engine", "passes", "random_passes", "batch_patterns", "damping", "momentum", "likelihood")
@@ -64,20 +63,18 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
 
     Raises DataContractError for a scan of one pattern.
     """
-    raw: RawData = inputs["scan"]
+    raw: RawData = inputs["inspect"].scan
     whole: Solution = inputs["solve"]
     if len(raw) < 2:
         raise DataContractError(f"a scan of {len(raw)} pattern has no halves; give one of two or more")
     scan = raw.without_truth().at(whole.positions).derived(probe=whole.probe)
     settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
-    bad = solve.bad_pixels(params, raw.N)
     objects = []
     for first in (0, 1):
         half = scan.take(np.arange(first, len(scan), 2))
         halves = engines.solve(
             half,
             settings,
-            bad=bad,
             seed=params.seed + first,
             listener=execution.listener,
         )

@@ -47,6 +47,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Scal
         photon_scale=raw.photon_scale,
         nphotons=nphotons_of(raw, params),
         rows=groups.nn_indices.reshape(-1),
+        bad=raw.bad_pixels,
     )
     return Scaling(scales, probes.prepare_probe(raw.probe, params.probe))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
 from ptycho.base import identity, layout
-from ptycho.scan.formats import npz
+from ptycho.scan.inspection import Inspection
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.solve import engines, places
@@ -21,41 +21,36 @@ KIND = Solution
 FILE = layout.RECONSTRUCTION
 SCAN = "scan"
 """Under this name a solution says which scan it was made from."""
+ROWS = "rows"
+"""Under this one, which of its patterns."""
 
 
 def check(params: Params) -> None:
     """Raise ConfigError where the engine that is asked for is not there, or does not do what is asked."""
     engines.check(params.solver)
-    engines.check_bad_pixels(params.solver)
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solution:
     """Solve the scan."""
-    raw: RawData = inputs["scan"]
+    inspected: Inspection = inputs["inspect"]
+    raw = inspected.scan
     solution = engines.solve(
         raw,
         params.solver,
         start=None if params.solver.start is None else stitch.read_start(params.solver.start),
-        bad=bad_pixels(params, raw.N),
         seed=params.seed,
         key=execution.key,
         state_dir=execution.folder,
         resume=execution.resume,
         listener=execution.listener,
     )
-    made_from = {SCAN: origin(raw)}
+    made_from = {SCAN: origin(inputs["scan"]), ROWS: inspected.kept_text}
     return replace(solution, reconstruction=replace(solution.reconstruction, made_from=made_from))
 
 
 def origin(raw: RawData) -> str:
     """Return what tells a scan's patterns, and where they lie, from any others."""
     return identity.digest((raw.positions, raw.diff3d))
-
-
-def bad_pixels(params: Params, N: int) -> np.ndarray | None:
-    """Read the pixels (N, N) bool that are not to be believed, where they are told."""
-    path = params.solver.bad_pixels
-    return None if path is None else npz.read_bad_pixels(path, N)
 
 
 def notes(solution: Solution, params: Params) -> Iterator[str]:

@@ -23,7 +23,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Spli
 
     Raises DataContractError where a part would be empty.
     """
-    scan: RawData = inputs["scan"]
+    scan: RawData = inputs["inspect"].scan
     if params.split.method == "none":
         return Split(scan, np.arange(0), np.arange(len(scan)))
     if params.split.method == "scan_index":
@@ -61,4 +61,4 @@ def save(split: Split, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Split:
     """Read them back and put them on the scan."""
-    return Split(inputs["scan"], **archive.read_arrays(folder / FILE))
+    return Split(inputs["inspect"].scan, **archive.read_arrays(folder / FILE))

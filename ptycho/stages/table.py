@@ -14,6 +14,7 @@ from ptycho.stages import (
     grouped,
     halves,
     infer,
+    inspect,
     oracle,
     physics,
     refine,
@@ -41,7 +42,7 @@ SOLVING = (
     *("solver.likelihood", "solver.probe", "solver.probe_from", "solver.modes"),
     *("solver.positions", "solver.positions_from"),
 )
-"""All settings of the solver but the object that it starts from, and the pixels that it leaves out."""
+"""All settings of the solver but the object that it starts from."""
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -52,8 +53,22 @@ STAGES: tuple[Stage, ...] = (
             *("probe.kind", "probe.file", "probe.relative_width", "probe.scale"),
         ),
     ),
-    Stage("geometry", geometry, inputs=("scan",), reads=("N",)),
-    Stage("split", split, inputs=("scan",), reads=("split",)),
+    Stage(
+        "inspect",
+        inspect,
+        inputs=("scan",),
+        reads=("inspection",),
+        pictures=(
+            Picture(
+                "inspection",
+                ("scan", "inspect"),
+                "The mean pattern with the pixels that are masked, the light of every frame, and the first frames of each kind "
+                "of damage.",
+            ),
+        ),
+    ),
+    Stage("geometry", geometry, inputs=("inspect",), reads=("N",)),
+    Stage("split", split, inputs=("inspect",), reads=("split",)),
     Stage(
         "group_train",
         group_train,
@@ -127,7 +142,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "gate",
         gate,
-        inputs=("geometry", "train", "group_test", "stitch", "evaluate"),
+        inputs=("inspect", "geometry", "train", "group_test", "stitch", "evaluate"),
         reads=("gates", "grouping.method", "inference.n_groups"),
     ),
     Stage("physics", physics, family=stitch, inputs=("group_test", "train"), optional=True),
@@ -165,7 +180,7 @@ STAGES: tuple[Stage, ...] = (
         "solve",
         solve,
         family=solutions,
-        inputs=("scan",),
+        inputs=("scan", "inspect"),
         reads=("seed", "solver"),
         costly=True,
         optional=True,
@@ -173,8 +188,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate_solution",
         evaluate_solution,
-        inputs=("scan", "solve"),
-        reads=("evaluation", "solver.bad_pixels"),
+        inputs=("inspect", "solve"),
+        reads=("evaluation",),
         optional=True,
         pictures=(
             Picture(
@@ -187,9 +202,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "halves",
         halves,
-        inputs=("scan", "solve"),
+        inputs=("inspect", "solve"),
         reads=(
-            *("seed", *(f"solver.{name}" for name in halves.SETTINGS), "solver.bad_pixels"),
+            *("seed", *(f"solver.{name}" for name in halves.SETTINGS)),
             "evaluation.coverage_threshold",
         ),
         optional=True,

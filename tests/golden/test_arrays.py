@@ -82,7 +82,9 @@ def test_stage_telemetry_of_the_published_scan(golden, gridsize):
             "grouping.n_groups=64",
         ],
     )
-    records = pipeline.run_pipeline(config, until="scale").records
+    records = dict(pipeline.run_pipeline(config, until="scale").records)
+    of_inspection = records.pop("inspect").telemetry
+    assert of_inspection == {"frames": 256 * gridsize**2, "bad_pixels": 0, "given_bad_pixels": 0}
     golden.check(
         {
             f"{stage}.{name}": float(value)

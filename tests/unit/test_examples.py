@@ -127,7 +127,7 @@ IN_ORDER = (
     "ptycho run --data scan.npz --probe-from solve --out solved_first",
     "ptycho solve --data scan.npz --probe refine --modes 3 --positions refine --out three",
     "ptycho solve --data scan.npz --probe refine --halves --out halved",
-    "ptycho solve --data scan.npz --set solver.bad_pixels=mask.npz --out masked",
+    "ptycho solve --data scan.npz --mask mask.npz --out masked",
     "ptycho solve --data scan.npz --start FILE --out onwards",
     "ptycho scenarios",
     "ptycho stages",

@@ -180,13 +180,13 @@ def _filled_up(original: Any) -> Any:
 def _cut_to_fit(original: Any) -> Any:
     """Cut all arrays to the shortest."""
 
-    def build(path: Any, arrays: Any, metadata: Any, intensity: bool) -> Any:
+    def build(path: Any, arrays: Any, *rest: Any) -> Any:
         names = [
             n for n in ("xcoords", "ycoords", "scan_index", "xcoords_start", "ycoords_start") if n in arrays
         ]
         shortest = min(len(arrays[name]) for name in (*names, "diff3d"))
         arrays = {name: value[:shortest] if name in names else value for name, value in arrays.items()}
-        return original(path, {**arrays, "diff3d": arrays["diff3d"][:shortest]}, metadata, intensity)
+        return original(path, {**arrays, "diff3d": arrays["diff3d"][:shortest]}, *rest)
 
     return build
 
@@ -216,9 +216,9 @@ def _first_mode_read(original: Any) -> Any:
 def _counts_wrapped(original: Any) -> Any:
     """Do sums with counts in the type that they come in."""
 
-    def amplitudes(path: Any, patterns: Any, intensity: bool) -> Any:
+    def amplitudes(path: Any, patterns: Any, intensity: bool, *rest: Any) -> Any:
         doubled = patterns * patterns.dtype.type(2)
-        return original(path, doubled // patterns.dtype.type(2) if intensity else patterns, intensity)
+        return original(path, doubled // patterns.dtype.type(2) if intensity else patterns, intensity, *rest)
 
     return amplitudes
 

@@ -129,12 +129,12 @@ def _everywhere(original: Any) -> Any:
 def _canvas_on_truth(original: Any) -> Any:
     """Lay the canvas's centre, the mean scan position, on the truth's, and compare every pixel of it."""
 
-    def evaluate(reconstruction: Any, truth: Any, scan: Any, probe: Any, config: Any, bad: Any = None) -> Any:
+    def evaluate(reconstruction: Any, truth: Any, scan: Any, probe: Any, config: Any) -> Any:
         from dataclasses import replace
 
         from ptycho.evaluation import frames, metrics
 
-        result = original(reconstruction, truth, scan, probe, config, bad)
+        result = original(reconstruction, truth, scan, probe, config)
         if truth is None:
             return result
         centre = np.round(reconstruction.to_canvas(scan.positions.mean(axis=0))).astype(int)

@@ -1,8 +1,9 @@
 """Scans in NPZ files: the data contract of the README, read and written without pickle.
 
 Required keys: `xcoords`, `ycoords` (M,), `diff3d` or `diffraction` (M, N, N), `probeGuess` (N, N) or
-(modes, N, N). Optional: `scan_index`, `xcoords_start`, `ycoords_start`, `objectGuess`, `_metadata` (JSON text;
-its `photon_scale` says that counts are ``(photon_scale * diff3d)**2``).
+(modes, N, N). Optional: `scan_index`, `xcoords_start`, `ycoords_start`, `objectGuess`, `bad_pixels` (N, N; 1 where a
+detector pixel is not to be believed), `_metadata` (JSON text; its `photon_scale` says that counts are
+``(photon_scale * diff3d)**2``).
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ import numpy as np
 
 from ptycho.base import archive, atomic
 from ptycho.base.errors import DataContractError, ScaleError
+from ptycho.scan import geometry, inspection
+from ptycho.scan.formats import detector
 from ptycho.scan.raw import RawData
 
 logger = logging.getLogger(__name__)
 
 REQUIRED = ("xcoords", "ycoords", "diff3d", "probeGuess")
-OPTIONAL = ("scan_index", "xcoords_start", "ycoords_start", "objectGuess", "_metadata")
+OPTIONAL = ("scan_index", "xcoords_start", "ycoords_start", "objectGuess", "bad_pixels", "_metadata")
 ALIASES = {"diffraction": "diff3d"}
 
+CLEARLY = 0.8
+"""Share of the other's data error with which one axis of a cube of patterns is the scan's."""
 MAX_DEPTH = 50
 """Metadata that nest deeper are refused: everything that walks through them would have to care."""
 
 
-def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
+def read_npz(path: Path | str, *, intensity: bool = False, mask: Path | None = None) -> RawData:
     """Read a scan.
 
     Parameters
@@ -37,6 +42,8 @@ def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
     path : path
     intensity : bool
         The file holds intensities (counts); take their square roots.
+    mask : path, optional
+        Another NPZ file, with the `bad_pixels` of the detector.
 
     Raises
     ------
@@ -61,7 +68,7 @@ def read_npz(path: Path | str, *, intensity: bool = False) -> RawData:
     metadata = _read_metadata(path, arrays)
     try:
         with np.errstate(all="ignore"):  # what is not finite is named by what looks at it, and not by numpy
-            return scan_of(path, arrays, metadata, intensity)
+            return scan_of(path, arrays, metadata, intensity, mask)
     except (DataContractError, ScaleError) as error:
         raise DataContractError(f"{path}: {error}".replace(f"{path}: {path}:", f"{path}:")) from None
 
@@ -81,6 +88,8 @@ def write_npz(path: Path | str, raw: RawData) -> None:
     }
     if raw.object_guess is not None:
         arrays["objectGuess"] = raw.object_guess
+    if raw.bad_pixels is not None:
+        arrays["bad_pixels"] = raw.bad_pixels.astype(np.uint8)
     atomic.write_arrays(Path(path), arrays)
 
 
@@ -89,7 +98,10 @@ def read_bad_pixels(path: Path, N: int) -> np.ndarray:
     arrays = archive.read_arrays(path, ("bad_pixels",))
     if "bad_pixels" not in arrays:
         raise DataContractError(f"{path}: required key bad_pixels missing")
-    result = arrays["bad_pixels"]
+    return _as_mask(arrays["bad_pixels"], N, path)
+
+
+def _as_mask(result: np.ndarray, N: int, path: Path) -> np.ndarray:
     if result.dtype.kind not in "biuf" or result.shape != (N, N) or not np.isin(result, (0, 1)).all():
         raise DataContractError(
             f"{path}: bad_pixels must be {N} x {N} of 0 and 1 for N = {N}; got {result.dtype} {result.shape}"
@@ -99,13 +111,32 @@ def read_bad_pixels(path: Path, N: int) -> np.ndarray:
     return result.astype(bool)
 
 
-def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool) -> RawData:
+def mask_of(path: Path, arrays: dict[str, np.ndarray], N: int, mask: Path | None) -> np.ndarray | None:
+    """Return the bad pixels (N, N) bool that a scan's file or another one names, None where neither does.
+
+    `arrays` are those of the scan's file. Raises DataContractError where both do and disagree.
+    """
+    own = _as_mask(arrays["bad_pixels"], N, path) if "bad_pixels" in arrays else None
+    if mask is None:
+        return own
+    other = read_bad_pixels(mask, N)
+    if own is not None and (own != other).any():
+        raise DataContractError(
+            f"bad_pixels of the scan's file names {int(own.sum())} pixels and --mask {mask} names {int(other.sum())}, and they "
+            f"differ in {int((own != other).sum())}; leave --mask out, or take bad_pixels out of the file"
+        )
+    return other
+
+
+def scan_of(
+    path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any], intensity: bool, mask: Path | None
+) -> RawData:
     """Return the scan that the arrays of a file hold; raise DataContractError where they hold none.
 
-    `arrays` are those of the file, by its keys and of any shape.
+    `arrays` are those of the file, by its keys and of any shape; `mask` is another file, with bad pixels.
     """
     for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
-        if arrays[name].dtype.kind not in "iufc" + "b" * (name == "scan_index"):
+        if arrays[name].dtype.kind not in "iufc" + "b" * (name in ("scan_index", "bad_pixels")):
             raise DataContractError(f"{name} must be numeric; got dtype {arrays[name].dtype}")
         if name not in ("probeGuess", "objectGuess") and arrays[name].dtype.kind == "c":
             raise DataContractError(f"{name} must be real; got dtype {arrays[name].dtype}")
@@ -131,10 +162,14 @@ def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any],
     if object_guess is not None and object_guess.size and (object_guess == object_guess.flat[0]).all():
         logger.warning("%s: objectGuess is constant, a placeholder; running without truth", path)
         object_guess = None
-    return RawData(
+    bad = mask_of(path, arrays, patterns.shape[-1], mask)
+    read = amplitudes_of(path, patterns, intensity, bad)
+    if read.lines:
+        metadata[inspection.READ] = read.lines
+    scan = RawData(
         xcoords=arrays["xcoords"][rows],
         ycoords=arrays["ycoords"][rows],
-        diff3d=amplitudes_of(path, patterns, intensity),
+        diff3d=read.amplitudes,
         probe=arrays["probeGuess"],
         scan_index=arrays["scan_index"][rows] if "scan_index" in arrays else None,  # type: ignore[arg-type]
         xcoords_start=arrays["xcoords_start"][rows] if "xcoords_start" in arrays else None,  # type: ignore[arg-type]
@@ -142,7 +177,31 @@ def scan_of(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any],
         object_guess=object_guess,
         photon_scale=float(photon_scale),
         metadata=metadata,
+        bad_pixels=read.bad,
     )
+    return scan if patterns.shape[0] != patterns.shape[1] else turned(scan, patterns, intensity)
+
+
+def turned(scan: RawData, cube: np.ndarray, intensity: bool) -> RawData:
+    """Return a scan of as many patterns as these have rows with its last axis in front, where that explains more.
+
+    `cube` (N, N, N) are the values that the file holds. The file's order stays where the patterns cannot tell.
+    """
+    other = detector.read(np.moveaxis(cube, -1, 0), intensity, scan.bad_pixels)
+    sides = (scan, scan.derived(diff3d=other.amplitudes, bad_pixels=other.bad))
+    first, last = (geometry.explained(side) for side in sides)
+    if first < CLEARLY * last:
+        return scan
+    shape = " x ".join(map(str, cube.shape))
+    if last < CLEARLY * first:
+        line = f"diff3d is {shape}, and its last axis is taken for the scan (data error {last:.3g} against {first:.3g})"
+    else:
+        line = (
+            f"diff3d is {shape}: which axis is the scan is not to be told (data error {first:.3g} for the first and {last:.3g} "
+            "for the last), and the first is taken; move the axis of the scan to the front"
+        )
+    lines = [*scan.metadata.get(inspection.READ, ()), line]
+    return sides[last < CLEARLY * first].derived(metadata={**scan.metadata, inspection.READ: lines})
 
 
 def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:
@@ -166,23 +225,22 @@ def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:
     )
 
 
-def amplitudes_of(path: Path, patterns: np.ndarray, intensity: bool) -> np.ndarray:
-    """Return float32 amplitudes; warn where the numbers look like counts.
+def amplitudes_of(
+    path: Path, patterns: np.ndarray, intensity: bool, bad: np.ndarray | None = None
+) -> detector.Reading:
+    """Return the amplitudes of patterns (M, N, N), and which pixels have none; warn where the numbers look like counts.
 
-    `patterns` are (M, N, N). Raises DataContractError for negative intensities.
+    `bad` (N, N) bool are pixels that are not looked at. Raises DataContractError for what :func:`detector.read` refuses.
     """
-    if intensity:
-        if patterns.size and patterns.min() < 0:
-            raise DataContractError(f"diff3d must hold intensities >= 0; found {patterns.min():.6g}")
-        return np.asarray(np.sqrt(patterns, dtype=np.float64).astype(np.float32))
-    if patterns.size and look_like_counts(patterns):
+    read = detector.read(patterns, intensity, bad)
+    if not intensity and patterns.size and look_like_counts(patterns):
         logger.warning(
             "%s: diff3d holds whole numbers up to %g: these look like intensities (counts), not amplitudes; "
             "add --intensity to take their square roots",
             path,
             float(patterns.max()),
         )
-    return patterns.astype(np.float32)
+    return read
 
 
 def look_like_counts(patterns: np.ndarray) -> bool:

@@ -127,14 +127,14 @@ def test_every_field_of_a_scan_counts(field):
         where[:, 0], where[:, 1], rng.uniform(1, 2, (5, 32, 32)), oracles.lopsided_probe(32),
         object_guess=oracles.noise_object(60, 80), metadata={"a": 1},
     )  # fmt: skip
-    value = getattr(scan, field)
+    value = np.eye(32, dtype=bool) if field == "bad_pixels" else getattr(scan, field)
     if field == "metadata":
         value = {"a": 2}
     elif field.startswith(("xcoords", "ycoords")):
         value = value + 0.125
     elif field == "scan_index":
         value = value + 1
-    else:
+    elif field != "bad_pixels":
         value = value * 2
     changed = dataclasses.replace(scan, **{field: value})
     assert changed.digest != scan.digest

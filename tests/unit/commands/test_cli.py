@@ -193,11 +193,13 @@ def test_a_second_run_says_what_came_from_the_cache(tmp_path, monkeypatch, tiny_
     capsys.readouterr()
     call(*command, "--out", "b", "--set", "evaluation.border_px=3")
     said = " ".join(capsys.readouterr().out.split())
-    assert "from the cache: scan, geometry, split, group_train, group_test, scale, train, infer" in said
+    assert (
+        "from the cache: scan, inspect, geometry, split, group_train, group_test, scale, train, infer" in said
+    )
     assert "computed: stitch, twin, evaluate, gate" in said
     assert call(*command, "--out", "c", "--cache", "none", "--until", "scale") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "computed: scan, split, group_train, scale NOT JUDGED (ends with scale)" in said
+    assert "computed: scan, inspect, split, group_train, scale NOT JUDGED (ends with scale)" in said
 
 
 def test_the_cache_can_be_looked_at_and_cleared(tmp_path, monkeypatch, tiny_options, capsys):
@@ -206,7 +208,7 @@ def test_the_cache_can_be_looked_at_and_cleared(tmp_path, monkeypatch, tiny_opti
     assert call("cache", "info", "--cache", "kept") == 0
     assert "split" in capsys.readouterr().out
     assert call("cache", "clear", "--cache", "kept") == 0
-    assert "2 artifacts thrown away" in capsys.readouterr().out
+    assert "4 artifacts thrown away" in capsys.readouterr().out
     assert call("cache", "info", "--cache", "kept") == 0
     assert "split" not in capsys.readouterr().out
 

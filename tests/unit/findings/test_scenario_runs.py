@@ -17,7 +17,7 @@ def test_a_stage_is_computed_once_and_shared_by_configs_that_agree_on_it(tmp_pat
     )
     assert set(how(first).values()) == {"computed"}
     assert set(how(again).values()) == {"loaded"}
-    assert how(other) == {"scan": "loaded", "split": "computed"}
+    assert how(other) == {"scan": "loaded", "inspect": "loaded", "split": "computed"}
     assert again.records["split"].digest == first.records["split"].digest != other.records["split"].digest
 
 

@@ -45,7 +45,8 @@ def other_value(path):
         "description": "words",
         "probe.file": "some/probe.npz",
         "solver.start": "some/object.npz",
-        "solver.bad_pixels": "some/mask.npz",
+        "inspection.keep_frames": "3,7,40-49",
+        "inspection.keep_pixels": "12x40",
     }
     if path in special:
         return special[path]

@@ -117,7 +117,7 @@ class TestBadPixels:
         scan = replace(scan, photon_scale=1e3)
         broken = replace(scan, diff3d=np.where(bad, 50 * scan.diff3d.max(), scan.diff3d))
         sound = against_truth(engine.solve(scan, config), scan)["pearson"]
-        masked = engine.solve(broken, config, bad=bad)
+        masked = engine.solve(replace(broken, bad_pixels=bad), config)
         assert against_truth(masked, scan)["pearson"] > sound - 0.005
         assert against_truth(masked, scan)["amplitude_ratio"] == pytest.approx(1, abs=0.01)
         assert against_truth(engine.solve(broken, config), scan)["pearson"] < 0.9
@@ -125,17 +125,15 @@ class TestBadPixels:
     def test_any_value_there_is_as_good(self, scan, bad):
         config = SolverConfig(passes=3, batch_patterns=8)
         some, other = (
-            engine.solve(replace(scan, diff3d=np.where(bad, value, scan.diff3d)), config, bad=bad)
+            engine.solve(replace(scan, diff3d=np.where(bad, value, scan.diff3d), bad_pixels=bad), config)
             for value in (0, 7)
         )
         np.testing.assert_array_equal(some.reconstruction.object, other.reconstruction.object)
         np.testing.assert_array_equal(some.errors, other.errors)
 
     def test_where_no_light_is_left_it_says_so(self, scan):
-        with pytest.raises(DataContractError, match="hold no light"):
-            engine.solve(
-                replace(scan, diff3d=_one_bright(scan)), SolverConfig(passes=1), bad=_one_bright(scan)[0] > 0
-            )
+        with pytest.raises(DataContractError, match="zero in all pixels that bad_pixels leaves"):
+            replace(scan, diff3d=_one_bright(scan), bad_pixels=_one_bright(scan)[0] > 0)
 
 
 def _one_bright(scan):

@@ -113,9 +113,8 @@ def test_our_own_needs_nothing(monkeypatch):
 
 def test_pixels_that_it_cannot_leave_out_are_refused_before_any_work(monkeypatch):
     needing(monkeypatch)
-    asked = SolverConfig(engine="ptychi", bad_pixels="mask.npz")
-    with pytest.raises(
-        ConfigError, match=r"solver\.bad_pixels: not with solver\.engine = ptychi; use .*own or keras"
-    ):
-        engines.check_bad_pixels(asked)
-    engines.check_bad_pixels(SolverConfig(bad_pixels="mask.npz"))
+    bad = np.eye(32, dtype=bool)
+    scan = oracles.make_scan(count=9, N=32, shape=(60, 64)).derived(bad_pixels=bad)
+    words = r"the scan has 32 bad pixels, and solver\.engine = ptychi leaves none out; use .*own or keras"
+    with pytest.raises(ConfigError, match=words):
+        engines.solve(scan, SolverConfig(engine="ptychi"))

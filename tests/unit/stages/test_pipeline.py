@@ -143,6 +143,7 @@ class TestGiven:
         )
         assert {name: record.stage for name, record in given.records.items()} == {
             "scan": "scan",
+            "inspect": "inspect",
             "split": "split",
         }
 
@@ -179,7 +180,9 @@ class TestGiven:
         given = {"scan": artifacts["scan"], "train": artifacts["train"]}
         result = pipeline.run_pipeline(tiny_config("split.method=none"), given=given, until="stitch")
         assert result.artifacts["stitch"].n_patches == len(artifacts["scan"]) == 64
-        assert set(result.records) == {"scan", "split", "group_test", "train", "infer", "stitch"}
+        assert set(result.records) == {
+            *("scan", "inspect", "split", "group_test", "train", "infer", "stitch")
+        }
 
     def test_training_on_nothing_is_refused_before_any_work(self, tiny_config):
         with pytest.raises(DataContractError, match=r"leaves no patterns to train on; set split\.method"):
@@ -291,7 +294,7 @@ class TestKeys:
                 *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
                 *("physics", "refine", "oracle", "compare", "halves"),
             },
-            "ptycho.solve.steps": {"gate", "solve", "evaluate_solution", "halves", "refine", "oracle"},
+            "ptycho.solve.steps": {"gate", "solve", "halves", "refine", "oracle"},
             "ptycho.evaluation.gates": {"gate"},
             "ptycho.network.unrolled": {"train", "infer", "physics"},
             "ptycho.scan.objects": {"scan"},
@@ -376,7 +379,7 @@ class TestCache:
         store = Store(tmp_path / "cache")
         with pytest.raises(InvariantError, match="stage split: it must hold"):
             pipeline.run_pipeline(finished.config, Execution(cache=store), until="split")
-        assert set(store.info()) == {"scan"}
+        assert set(store.info()) == {"scan", "inspect"}
 
 
 @pytest.mark.slow
@@ -430,7 +433,7 @@ def test_a_stage_that_waits_for_another_process_shows_no_progress_of_its_own(tin
 def test_a_stage_is_told_the_key_under_which_its_artifact_is_known(tiny_config, monkeypatch):
     """A training's checkpoint carries it: that of another config or of other data must not be resumed."""
     told = {}
-    for name in ("scan", "split"):
+    for name in ("scan", "inspect", "split"):
         home = pipeline.stage_named(name).home
         run = home.run
 
@@ -441,4 +444,4 @@ def test_a_stage_is_told_the_key_under_which_its_artifact_is_known(tiny_config, 
         monkeypatch.setattr(home, "run", watched)
     result = pipeline.run_pipeline(tiny_config(), until="split")
     assert told == {name: record.key for name, record in result.records.items()}
-    assert len(set(told.values())) == 2
+    assert len(set(told.values())) == 3

@@ -62,6 +62,9 @@ def test_the_record_and_the_page_say_which_file_was_read_and_how(tmp_path, scan_
     assert asked["reading"] == {
         "intensity": False,
         "geometry": ["flip_x", "scale_positions=1"],
+        "mask": None,
+        "keep_frames": "",
+        "keep_pixels": "",
         "probe_from": None,
     }
     assert asked["overrides"] == ["seed=3", "solver.passes=3"]
@@ -78,7 +81,7 @@ def test_a_scenario_is_solved_into_a_run_directory(tmp_path, tiny_options, capsy
     assert "pearson" in shown
     assert "wrote" in shown
     metadata = directory.read_metadata(tmp_path / "s")
-    assert list(metadata["stages"]) == ["scan", "solve", "evaluate_solution"]
+    assert list(metadata["stages"]) == ["scan", "inspect", "solve", "evaluate_solution"]
     assert metadata["finished"] is True
     assert metadata["figure_errors"] == {}
     with np.load(tmp_path / "s" / "reconstruction.npz", allow_pickle=False) as made:
@@ -191,7 +194,7 @@ def test_the_numbers_are_of_the_refined_probe_and_positions(finished):
     solution, scan = made["solve"], made["scan"]
     same = dataclasses.replace(solution, probe=scan.probe, positions=scan.positions)
     row = pipeline.stage_named("evaluate_solution")
-    other = row.run({"scan": scan, "solve": same}, config, Execution())
+    other = row.run({"inspect": made["inspect"], "solve": same}, config, Execution())
     assert made["evaluate_solution"].data["stitched_error"] < other.data["stitched_error"]
 
 
@@ -219,9 +222,17 @@ class TestBadPixels:
         return json.loads((folder / out / "solution_metrics.json").read_text())["data"]["stitched_error"]
 
     def test_they_count_neither_in_the_solution_nor_in_what_it_is_judged_by(self, hot):
-        mask = f"solver.bad_pixels={hot / 'mask.npz'}"
-        assert self.solved(hot, "with", "--set", mask) < 0.01
-        assert self.solved(hot, "without") > 0.1
+        assert self.solved(hot, "with", "--mask", str(hot / "mask.npz")) < 0.01
+        assert self.solved(hot, "without", "--keep-pixels", "all") > 0.1
+
+    def test_where_the_mask_was_given_before_it_says_where_it_is_given_now(self, hot, capsys):
+        scan, old = str(hot / "hot.npz"), "solver.bad_pixels=mask.npz"
+        assert call("solve", "--data", scan, "--set", old, "--out", str(hot / "out")) == 2
+        assert (
+            "--set 'solver.bad_pixels=mask.npz': is an option of its own now: give --mask FILE"
+            in capsys.readouterr().err
+        )
+        assert not (hot / "out").exists()
 
     @pytest.mark.parametrize(
         ("array", "words"),

@@ -8,6 +8,7 @@ import pytest
 
 from ptycho.artifacts.stage import Execution
 from ptycho.base.errors import DataContractError
+from ptycho.scan.inspection import Inspection
 from ptycho.scan.raw import RawData, Split
 from ptycho.settings.config import Config
 from ptycho.settings.params import Params
@@ -22,7 +23,7 @@ def scan(count=21, index=None):
 
 def divided(raw, **settings):
     params = Params(Config(N=32, split=settings), ("split",), "split")
-    return split.run({"scan": raw}, params, Execution())
+    return split.run({"inspect": Inspection(raw, np.arange(len(raw)))}, params, Execution())
 
 
 @pytest.mark.finding("SPLIT-SHARE-001")

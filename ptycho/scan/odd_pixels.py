@@ -1,0 +1,204 @@
+"""Detector pixels that do not belong to a scan: hot, dead, and gaps between modules.
+
+Looked for in the counts summed over all frames, where light is smooth and a pixel that counts by itself is not. What the probe's
+own far field shows too (a bright direct beam, the dark rings of a disk) is light. docs/scan.md shows the distributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import fft, ndimage
+
+from ptycho.scan.damage import Damage
+from ptycho.scan.raw import RawData
+
+HOT, WARM = 4.0, 2.5
+"""Counts over those of the brightest neighbours (but two) from which on a pixel is hot, and doubtful."""
+DEAD, WEAK = 0.1, 0.25
+"""Counts over those of the darkest neighbours (but two) below which a pixel is dead, and doubtful."""
+SIGNIFICANT = 8.0
+"""Standard deviations of photon noise by which it must differ."""
+LIGHT = 20.0
+"""Counts, over all frames, that a dark pixel's surroundings must have for it to be dead or in a gap."""
+EXPECTED = 3.0
+"""A pixel is light where the probe's far field makes its excess at least this share, one over it, of what is measured."""
+STEADY = 3.0
+"""Variance over mean of a hot pixel's counts below which it counts by itself, whatever the beam does."""
+CODES = (2**16 - 1, 2**31 - 1, 2**32 - 1)
+"""Counts with which a detector says that it counted too many, or nothing at all: the largest numbers of a type."""
+GAP_PX = 16
+"""Widest gap that is bridged."""
+
+
+def look(raw: RawData) -> Iterator[Damage]:
+    """Yield what is wrong with pixels of the detector."""
+    total = np.zeros((raw.N, raw.N))
+    for frame in raw.diff3d:
+        total += np.square(raw.photon_scale * frame, dtype=np.float64)
+    good = raw.good_pixels
+    field = fft.fft2(raw.probe.astype(np.complex128))
+    light = fft.fftshift(np.sum(np.abs(field) ** 2, axis=0))
+    gap = gaps(total, light, good)
+    yield from _named(gap, raw.N)
+    seen = good & ~gap
+    dead = list(dead_pixels(total, light, seen))
+    yield from dead
+    for damage in dead:
+        seen[tuple(damage.where.T)] = False
+    yield from hot_pixels(raw, total, light, seen)
+
+
+def overflowing(raw: RawData) -> Iterator[Damage]:
+    """Say which pixels hold the largest number of a type in any frame, where nothing else comes near it."""
+    over = np.zeros((raw.N, raw.N), bool)
+    frames, largest, smallest = 0, 0.0, float(CODES[-1])
+    for frame in raw.diff3d:
+        counts = np.square(raw.photon_scale * frame, dtype=np.float64)
+        coded = np.zeros(counts.shape, bool)
+        for code in CODES:
+            this = np.abs(counts - code) < 1e-6 * code
+            smallest = min(smallest, code) if this.any() else smallest
+            coded |= this
+        largest = max(largest, float(np.where(coded, 0, counts).max()))
+        over |= coded
+        frames += bool(coded.any())
+    # Near a ceiling other pixels come near it, too: that is saturation, and looked for elsewhere.
+    if over.any() and not over.all() and largest < smallest / 2:
+        yield Damage(
+            "overflowing pixels",
+            np.argwhere(over),
+            f"the largest number of their type in {frames} frames, where others hold at most {largest:.6g} counts",
+            "the detector's code for no value",
+        )
+
+
+def _neighbours(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the 8 neighbours (8, N, N) of every pixel in rising order; those not seen (N, N) bool are NaN, and last."""
+    padded = np.pad(np.where(seen, values, np.nan), 1, constant_values=np.nan)
+    N = len(values)
+    parts = [
+        padded[1 + dy : 1 + dy + N, 1 + dx : 1 + dx + N]
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+        if (dy, dx) != (0, 0)
+    ]
+    return np.sort(np.stack(parts), axis=0)
+
+
+def _upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the third largest of each pixel's neighbours (N, N), so that two hot ones side by side hide none.
+
+    Beside an edge or a gap it is the largest, since bright ones may be missing; NaN of fewer than three.
+    """
+    ordered = _neighbours(values, seen)
+    count = np.isfinite(ordered).sum(axis=0)
+    at = np.clip(np.where(count == 8, 5, count - 1), 0, 7)
+    result = np.take_along_axis(ordered, at[None], axis=0)[0]
+    return np.where(count >= 3, result, np.nan)
+
+
+def _lower(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the third smallest of each pixel's neighbours (N, N); NaN of fewer."""
+    return np.asarray(_neighbours(values, seen)[2])
+
+
+def hot_pixels(raw: RawData, total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Iterator[Damage]:
+    """Say which pixels count far more than their neighbours, where the probe's far field does not.
+
+    `total`, `light` and `seen` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
+    """
+    around = _upper(total, seen)
+    excess = total / np.maximum(around, 1.0)
+    expected = light / np.maximum(_upper(light, seen), 1e-300)
+    differs = total - around > SIGNIFICANT * np.sqrt(total + around + 1)
+    candidates = seen & differs & (excess > WARM)
+    # A peak of the direct beam moves and changes with the object in the beam; what counts by itself does not.
+    for y, x in np.argwhere(candidates & (expected > excess / EXPECTED)):
+        counts = np.square(raw.photon_scale * raw.diff3d[:, y, x], dtype=np.float64)
+        candidates[y, x] = counts.var() < STEADY * counts.mean() and raw.photon_scale > 0 and len(raw) > 1
+    for limit, most, kind, sure in ((HOT, np.inf, "hot pixels", True), (WARM, HOT, "warm pixels", False)):
+        chosen = candidates & (excess > limit) & (excess <= most)
+        if chosen.any():
+            yield Damage(
+                kind,
+                np.argwhere(chosen),
+                f"up to {float(excess[chosen].max()):.3g} times the counts of their neighbours",
+                "they count by themselves"
+                if sure
+                else "mask them with --mask FILE if they count by themselves",
+                sure=sure,
+            )
+
+
+def dead_pixels(total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Iterator[Damage]:
+    """Say which pixels count far less than their neighbours, where the probe's far field does not.
+
+    `total`, `light` and `seen` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
+    """
+    around = _lower(total, seen)
+    share = total / np.maximum(around, 1e-300)
+    expected = light / np.maximum(_lower(light, seen), 1e-300)
+    differs = (around > LIGHT) & (around - total > SIGNIFICANT * np.sqrt(total + 1))
+    candidates = seen & differs & (share < WEAK) & (expected > EXPECTED * share)
+    for least, limit, kind, sure in ((-1.0, DEAD, "dead pixels", True), (DEAD, WEAK, "weak pixels", False)):
+        chosen = candidates & (share > least) & (share <= limit)
+        if chosen.any():
+            yield Damage(
+                kind,
+                np.argwhere(chosen),
+                f"at most {float(share[chosen].max()):.2g} of the counts of their neighbours",
+                "they do not see the light"
+                if sure
+                else "mask them with --mask FILE if they see less than others",
+                sure=sure,
+            )
+
+
+def gaps(total: np.ndarray, light: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the pixels (N, N) bool that never count although there is light on either side, in a row or a column.
+
+    `total`, `light` and `good` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
+    """
+    dark = good & (total == 0)
+    light = ndimage.gaussian_filter(light, 2, mode="wrap")  # fringes of the probe are no gap
+    gap = dark & (_between(total, light, dark, good) | _between(total.T, light.T, dark.T, good.T).T)
+    # With few photons a whole line tells more than its pixels.
+    gap |= dark & (_lines(total, light, dark, good) | _lines(total.T, light.T, dark.T, good.T).T)
+    # One that stands alone is a dead pixel.
+    labels, count = ndimage.label(gap, np.ones((3, 3)))
+    sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
+    return np.asarray(gap & (sizes[labels] >= GAP_PX))
+
+
+def _lines(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the columns of the detector, as (1, N) bool, that are dark between columns with light."""
+    some = np.asarray(good.any(axis=0))[None]
+    whole = np.asarray((dark | ~good).all(axis=0))[None] & some
+    sums = [np.where(good, values, 0.0).sum(axis=0)[None] for values in (total, light)]
+    return _between(sums[0], sums[1], whole, some)
+
+
+def _between(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the pixels (n, N) bool in a dark stretch of a row with counts, and the probe's light, at both of its ends."""
+    N = total.shape[1]
+    column = np.arange(N)
+    lit = good & ~dark
+    left = np.maximum.accumulate(np.where(lit, column, -N), axis=1)
+    right = np.minimum.accumulate(np.where(lit, column, 2 * N)[:, ::-1], axis=1)[:, ::-1]
+    inside = (left >= 0) & (right < N) & (right - left <= GAP_PX + 1)
+    a, b = np.clip(left, 0, N - 1), np.clip(right, 0, N - 1)
+    ends = np.minimum(np.take_along_axis(total, a, 1), np.take_along_axis(total, b, 1))
+    lights = np.minimum(np.take_along_axis(light, a, 1), np.take_along_axis(light, b, 1))
+    return np.asarray(dark & inside & (ends > LIGHT) & (light > lights / EXPECTED**2))
+
+
+def _named(gap: np.ndarray, N: int) -> Iterator[Damage]:
+    if gap.any():
+        yield Damage(
+            "gap pixels",
+            np.argwhere(gap),
+            "no counts in any frame, and light on either side",
+            "a gap between modules, or a masked region, that the file holds as zeros",
+        )
