@@ -63,12 +63,14 @@ class Picture:
     """A figure of the report.
 
     `name` is that of a function in :mod:`ptycho.report.figures`; `of` are the artifacts that it draws, or with a
-    dot what it takes of them: it is drawn anew when one of those changes.
+    dot what it takes of them: it is drawn anew when one of those changes. Where the rows in `unless` have one and the same
+    artifact it would say nothing new, and is not drawn.
     """
 
     name: str
     of: tuple[str, ...]
     caption: str
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

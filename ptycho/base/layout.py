@@ -14,7 +14,7 @@ SPLIT = "split.npz"
 GROUPS_TRAIN, GROUPS_TEST = "groups_train.npz", "groups_test.npz"
 SCALES = "scales.npz"
 BUNDLE = "bundle.npz"
-RECONSTRUCTION = "reconstruction.npz"
+RECONSTRUCTION, JUDGED = "reconstruction.npz", "judged.npz"
 TWIN = "twin.json"
 METRICS, SOLUTION_METRICS = "metrics.json", "solution_metrics.json"
 VERDICTS = "verdicts.json"
@@ -38,7 +38,9 @@ FILES = {
     GROUPS_TEST: "the groups that are reconstructed",
     SCALES: "scale factors, and the probe as the network has it",
     BUNDLE: "the trained network",
-    RECONSTRUCTION: "the object, its coverage, and `origin_xy`, the object-frame pixel of its [0, 0]",
+    RECONSTRUCTION: "the object, its coverage, and `origin_xy`, the object-frame pixel of its [0, 0]; of the whole scan where "
+    "`inference.whole` asks for it, as with --data, else the judged object",
+    JUDGED: "the object of the patterns that were held out for judgement: the metrics and gates are of this one",
     TWIN: "single patches against the truth and its twin",
     METRICS: "metrics of the reconstruction",
     SOLUTION_METRICS: "metrics of the solved object",

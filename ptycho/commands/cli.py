@@ -15,7 +15,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from ptycho.base.errors import InvariantError, PtychoError
-from ptycho.commands import cache, diagnose, findings, golden, parts, reconstruct
+from ptycho.commands import cache, diagnose, findings, golden, options, parts, reconstruct
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ def _code_of(arguments: list[str] | None) -> int:
     from ptycho.commands import terminal
 
     try:
-        return app(arguments, console=terminal.out(), exit_on_error=False, print_error=False) or 0
+        words = options.spelled_out(sys.argv[1:] if arguments is None else arguments)
+        return app(words, console=terminal.out(), exit_on_error=False, print_error=False) or 0
     except InvariantError as error:
         return terminal.complain_of_a_bug(error)
     except PtychoError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from ptycho.base.errors import ConfigError, PtychoError
 from ptycho.commands.options import How, Profile, ReadingOptions
 from ptycho.runs import prepare
 from ptycho.settings.request import Reading
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ptycho.artifacts.stage import Execution
@@ -39,6 +42,7 @@ def diagnose(
     question: Question,
     *sides: str,
     profile: Profile = None,
+    data: Path | None = None,
     out: Path | None = None,
     reading: ReadingOptions = Reading(),
     how: How = How(),
@@ -51,6 +55,8 @@ def diagnose(
         What to ask.
     sides
         A scenario, a scan's NPZ file or a run directory; several are put side by side.
+    data
+        The scan's file of a run directory, where it is no more where it was.
     out
         Folder for JSON, Markdown and picture of each answer, and one page of all.
     """
@@ -63,7 +69,7 @@ def diagnose(
         )
     if len(set(sides)) < len(sides):
         raise ConfigError(f"{', '.join(sides)}: one side is named twice; give different ones")
-    cases = told_apart([case_of(side, profile, reading, how) for side in sides], sides)
+    cases = told_apart([case_of(side, profile, reading, how, data) for side in sides], sides)
     named = tuple(case.name for case in cases)
     result = answers(question, cases)
     for each in result:
@@ -89,7 +95,7 @@ def answers(question: str, cases: list[Case]) -> list[Diagnosis]:
     """Return the diagnoses that were asked for; raise ConfigError where a side has nothing to answer one from."""
     rooms = questions()
     if question == "all":
-        return [room.ask(cases) for room in rooms.values()]
+        return [_asked(name, room, cases) for name, room in rooms.items()]
     if question == "compare" and len({(case.config.N, case.config.gridsize) for case in cases}) > 1:
         sizes = ", ".join(
             f"{case.name}: N = {case.config.N}, gridsize = {case.config.gridsize}" for case in cases
@@ -101,6 +107,22 @@ def answers(question: str, cases: list[Case]) -> list[Diagnosis]:
         if isinstance(first, str) and first.startswith("n/a: ") and len(values) == 1:
             raise ConfigError(f"{side}: {first.removeprefix('n/a: ')}")
     return [result]
+
+
+def _asked(name: str, room: ModuleType, cases: list[Case]) -> Diagnosis:
+    """Ask a question among others: one that fails is a row of its own, and costs the others nothing."""
+    from ptycho.diagnose.case import Unknown
+    from ptycho.diagnose.diagnosis import Diagnosis
+
+    try:
+        result: Diagnosis = room.ask(cases)
+    except (Unknown, PtychoError) as error:
+        return Diagnosis(name, room.QUESTION, f"Not answered: {error}.", (), {})
+    except Exception as error:  # noqa: BLE001  a bug of one question
+        logger.warning("diagnose %s failed: %s: %s", name, type(error).__name__, error)
+        words = f"Not answered, by a bug of this program: {type(error).__name__}: {error}."
+        return Diagnosis(name, room.QUESTION, words, (), {})
+    return result
 
 
 def questions() -> Mapping[str, ModuleType]:
@@ -132,20 +154,22 @@ def questions() -> Mapping[str, ModuleType]:
     }
 
 
-def case_of(side: str, profile: str | None, reading: Reading, how: How) -> Case:
-    """Return what a side is: a run directory, a scan's file, or a scenario."""
+def case_of(side: str, profile: str | None, reading: Reading, how: How, data: Path | None = None) -> Case:
+    """Return what a side is: a run directory, with its scan's file at `data` or where it was; a scan's file; or a scenario."""
     from ptycho.diagnose.case import Case
     from ptycho.runs import directory
 
     execution = prepare.execution(how.cache, how.fresh, how.batch_size, None)
     path = Path(side)
     if path.is_dir():
-        run = directory.RunArtifacts(path, execution)
-        return Case(path.name, run.config, _Finished(run))
+        record = directory.read_metadata(path)
+        scan, without = prepare.scan_of_run(record, data)
+        run = directory.RunArtifacts(path, execution, {} if scan is None else {"scan": scan}, without)
+        return Case(path.name, run.config, _Finished(run, record), scan is not None or bool(without))
     if path.suffix == ".npz":
         scan = prepare.read_scan(path, reading)
         config = prepare.of_scan(scan, path, None, profile, ())
-        return Case(path.stem, config, _Computed(config, execution, {"scan": scan}))
+        return Case(path.stem, config, _Computed(config, execution, {"scan": scan}), measured=True)
     config = prepare.of_scenario(side, profile, ())
     return Case(config.name, config, _Computed(config, execution, {}))
 
@@ -153,13 +177,18 @@ def case_of(side: str, profile: str | None, reading: Reading, how: How) -> Case:
 class _Finished(Mapping[str, Any]):
     """The artifacts of a run; a stage that it had not is none."""
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
+    def __init__(self, run: Any, record: Mapping[str, Any]) -> None:
+        self.run, self.record = run, record
 
     def __getitem__(self, stage: str) -> Any:
-        if stage not in self.run.records:
-            raise PtychoError(f"that run ended before {stage}; run it to its end")
-        return self.run[stage]
+        if stage in self.run.records:
+            return self.run[stage]
+        if not self.record.get("finished", True):
+            raise PtychoError(f"that run was stopped before {stage}; go on with it by --resume")
+        request = self.record.get("request") or {}
+        if request.get("until") and request.get("command") == "run":
+            raise PtychoError(f"that run ended with {request['until']}, before {stage}, as it was asked to")
+        raise PtychoError(f"ptycho {request.get('command') or 'run'} makes no {stage}; ptycho run does")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.run)

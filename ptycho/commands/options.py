@@ -57,7 +57,27 @@ class How:
     """Groups that inference computes at once."""
 
 
+SplitMethod = Annotated[
+    Literal["axis", "scan_index", "none"] | None,
+    Parameter(
+        name="--split",
+        help="Which patterns train and which are held out; none: all train, and nothing is held out.",
+    ),
+]
+KEEPING = ("--keep-frames", "--keep-pixels")
+"""Options that mean all where nothing is named."""
 Overwrite = Annotated[bool, Parameter(help="Replace the file that --out names.", negative=())]
 
 ReadingOptions = Annotated[Reading, Parameter(name="*", negative=())]
 """How a scan's file is to be read, as options of a command."""
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command line with `all` behind options of :data:`KEEPING` that name nothing."""
+    result: list[str] = []
+    for number, word in enumerate(arguments):
+        result.append(word)
+        following = arguments[number + 1 : number + 2]
+        if word in KEEPING and (not following or following[0].startswith("--")):
+            result.append("all")
+    return result

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho.base import layout
 from ptycho.commands import shared
-from ptycho.commands.options import Everything, Flag, How, Overrides, Overwrite, Profile, ReadingOptions, Seed
+from ptycho.commands.options import (
+    Everything,
+    Flag,
+    How,
+    Overrides,
+    Overwrite,
+    Profile,
+    ReadingOptions,
+    Seed,
+    SplitMethod,
+)
 from ptycho.runs import prepare
 from ptycho.settings import request as requests
 from ptycho.settings.request import Reading, Request
@@ -47,6 +57,7 @@ def train(
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
+    split: SplitMethod = None,
     resume: Flag = False,
     reading: ReadingOptions = Reading(),
     how: How = How(),
@@ -62,7 +73,7 @@ def train(
         requests.source_file(data),
         reading,
         probe=shared.solution_file(reading),
-        overrides=tuple(set_),
+        overrides=(*set_, *([] if split is None else [f"split.method={split}"])),
         seed=seed,
         until="train",
     )
@@ -70,7 +81,8 @@ def train(
     with prepare.about(data), terminal.Bars() as listen:
         prepare.say_what_is_idle(config, set_, given)  # the bundle hands the whole config on
         execution = shared.execution(how, listen, resume)
-        directory.execute(config, out, execution, given=given, until=request.until, request=request)
+        result = directory.execute(config, out, execution, given=given, until=request.until, request=request)
+    terminal.say_notes(result)
     return shared.wrote(out / layout.BUNDLE)
 
 
@@ -110,6 +122,7 @@ def evaluate(
 ) -> int:
     """Judge a reconstruction against the scan that it was made from; --out is a run directory for the numbers."""
     from ptycho.commands import terminal
+    from ptycho.report import write as report
     from ptycho.runs import directory
     from ptycho.stages import pipeline, stitch
 
@@ -133,6 +146,8 @@ def evaluate(
         else:
             result = directory.execute(config, out, execution, given=given, until="gate", request=request)
     terminal.show(result)
+    colour = "green" if result.passed else "red"
+    terminal.say(report.verdict(result) + (f": {out / report.PAGE}" if out is not None else ""), colour)
     return 0 if result.passed else 1
 
 
@@ -158,4 +173,5 @@ def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
 
     with terminal.Bars() as listen:
         result = pipeline.run_pipeline(config, shared.execution(how, listen), given=given, until=until)
+    terminal.say_notes(result)
     return result.artifacts[until]

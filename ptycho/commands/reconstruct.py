@@ -17,6 +17,7 @@ from ptycho.commands.options import (
     ReadingOptions,
     Refined,
     Seed,
+    SplitMethod,
     Swaps,
     WholeNumber,
 )
@@ -32,6 +33,7 @@ def run(
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
+    split: SplitMethod = None,
     out: Path | None = None,
     until: str | None = None,
     swap: Swaps = (),
@@ -69,6 +71,7 @@ def run(
     from ptycho.settings import past
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
+    extra += [] if split is None else [f"split.method={split}"]
     request = Request(
         "run",
         scenario,

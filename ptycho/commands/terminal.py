@@ -163,6 +163,12 @@ def _stderr_shut() -> Iterator[None]:
         os.close(nowhere)
 
 
+def say_notes(result: PipelineResult) -> None:
+    """Print what a person should know before looking at numbers."""
+    for note in result.notes:
+        say(note, "yellow")
+
+
 def show(result: PipelineResult) -> None:
     """Print notes, headline tables and where the artifacts came from."""
     # Here and not above: `ptycho --help` need not load what runs a pipeline.
@@ -170,8 +176,7 @@ def show(result: PipelineResult) -> None:
 
     if result.fault:
         say(f"made with the fault {result.fault} put into the program: not a result", "red")
-    for note in result.notes:
-        say(note, "yellow")
+    say_notes(result)
     for name in result.records:
         for outcome in pipeline.stage_named(name).tables(result.artifacts[name]):
             if outcome.headline:

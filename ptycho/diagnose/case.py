@@ -20,11 +20,14 @@ class Case:
     config : Config
     artifacts : mapping of str to artifact
         By stage, each fetched when it is asked for; what there is none of raises KeyError or an error of ours.
+    measured : bool
+        Whether the scan was measured: no scenario says then what its probe and its positions are.
     """
 
     name: str
     config: Config
     artifacts: Mapping[str, Any] = field(repr=False)
+    measured: bool = False
 
     def get(self, stage: str) -> Any:
         """Return a stage's artifact; raise Unknown, which says why there is none."""

@@ -85,6 +85,6 @@ def draw(cases: Sequence[Case]) -> Figure:
         axis.semilogy([r["epoch"] for r in rows], [r["val_error"] for r in rows], marker=".", label=case.name)
     axis.set(xlabel="epoch", title="sum (A_pred - A)^2 / sum A^2, validation")
     axis.grid(alpha=0.3, which="both")
-    if axis.lines:
+    if axis.get_legend_handles_labels()[0]:
         axis.legend()
     return figure

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.diagnose import diagnosis
-from ptycho.diagnose.case import Case, Unknown
+from ptycho.diagnose.case import Case
 from ptycho.diagnose.diagnosis import Diagnosis
 from ptycho.physics import probes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "Is the probe normalised as the scenario says, and is it the one that the forward model uses?"
+QUESTION = "How is the probe normalised, and is it the one that the forward model uses?"
 SAME = 1e-3
 """Relative difference below which two norms are the same."""
+MEASURED = "the scan's file"
 SUPPORT = 0.01
 """Share of the peak amplitude from which on a pixel belongs to the probe."""
 
@@ -32,7 +33,7 @@ def measure(case: Case) -> dict[str, Any]:
     """Return the normalisation by both routes, statistics, ratio, symmetry and support."""
     own = case.measure(lambda: case.get("scan").probe)
     used = case.measure(lambda: case.get("scale").probe)
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"comes from": MEASURED if case.measured else "the scenario"}
     for label, probe in (("scan", own), ("forward model", used)):
         if isinstance(probe, str):
             result[f"{label}"] = probe
@@ -74,7 +75,10 @@ def _sentence(values: Mapping[str, Any]) -> str:
     if not diagnosis.is_number(factor):
         return f"The scan's probe is not known: {values.get('scan', 'n/a')}."
     normalised = abs(factor - 1) < SAME
-    words = f"The scan's probe is {'' if normalised else 'not '}normalised as the scenario says (factor {factor:.4g})"
+    if values["comes from"] == MEASURED:
+        words = f"The scan brings its own probe, of norm {values['scan: L2']:.4g}"
+    else:
+        words = f"The scan's probe is {'' if normalised else 'not '}normalised as the scenario says (factor {factor:.4g})"
     if not diagnosis.is_number(ratio):
         return f"{words}; what the forward model uses is not known."
     same = abs(ratio - 1) < SAME
@@ -89,10 +93,13 @@ def draw(cases: Sequence[Case]) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.0 * len(cases)), layout="constrained")
     for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
-        try:
-            mode = case.get("scale").probe[0]
-        except Unknown:
-            mode = case.get("scan").probe[0]
+        mode = case.measure(lambda case=case: case.get("scale").probe[0])  # type: ignore[misc]
+        if isinstance(mode, str):
+            mode = case.measure(lambda case=case: case.get("scan").probe[0])  # type: ignore[misc]
+        if isinstance(mode, str):
+            row[0].set(title=f"{case.name}: no probe", xticks=[], yticks=[])
+            row[1].set_axis_off()
+            continue
         lit = np.abs(mode) > SUPPORT * np.abs(mode).max()
         shown = {
             "amplitude": (np.abs(mode), "viridis"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,20 +12,32 @@ from pathlib import Path
 import jinja2
 
 from ptycho.base import atomic
+from ptycho.base.errors import PtychoError
+from ptycho.diagnose.case import Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
 from ptycho.report import figures
 from ptycho.report import write as report
+
+logger = logging.getLogger(__name__)
 
 PAGE = "diagnosis.html"
 
 
 def picture(result: Diagnosis) -> bytes:
-    """Return the picture as PNG; nothing where there is none."""
-    if result.draw is None:
+    """Return the picture as PNG; nothing where there is nothing to draw, or where drawing fails, which is logged."""
+    draw = result.draw
+    if draw is None:
         return b""
-    stream = io.BytesIO()
-    result.draw().savefig(stream, format="png", dpi=figures.DPI)
-    return stream.getvalue()
+
+    def make() -> report.WrittenFigure:
+        stream = io.BytesIO()
+        try:
+            draw().savefig(stream, format="png", dpi=figures.DPI)
+        except (Unknown, PtychoError) as reason:
+            logger.info("the picture of %s is not drawn: %s", result.name, reason)
+        return report.WrittenFigure(result.name, None, data=stream.getvalue())
+
+    return report.attempt(result.name, make).data
 
 
 def files(folder: Path, diagnoses: Sequence[Diagnosis], sides: Sequence[str]) -> Path:

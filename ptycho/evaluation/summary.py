@@ -29,6 +29,8 @@ class Evaluation:
         Known for every scan.
     direct, registered : dict
         Against the truth, in the object's frame, without and with sub-pixel registration; empty without one.
+    part : str
+        Which patterns all this is about, for people.
     """
 
     data: dict[str, float]
@@ -36,6 +38,7 @@ class Evaluation:
     structure: dict[str, float]
     direct: dict[str, float] = field(default_factory=dict)
     registered: dict[str, float] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def threshold(self) -> float:
@@ -56,6 +59,7 @@ class Evaluation:
         return {
             f"{part}.{name}": value
             for part, values in self.to_dict().items()
+            if isinstance(values, dict)
             for name, value in values.items()
         }
 

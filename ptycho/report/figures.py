@@ -91,6 +91,35 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
     return figure
 
 
+def whole_scan(result: Reconstruction, judged: Reconstruction, threshold: float) -> Figure:
+    """Draw amplitude, phase and coverage of the whole scan's object, with the judged part outlined."""
+    extent = _extent(result)
+    inside = (result.coverage > threshold) & np.isfinite(result.object)
+    obj = np.where(inside, result.object, np.nan)
+    obj = obj * np.exp(-1j * np.angle(np.nansum(obj)))
+    top = float(np.nanpercentile(np.abs(obj), 99.8)) if inside.any() else 1.0
+    reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(obj)), 99.5))) if inside.any() else 1.0
+    figure, axes = _sheet(1, 3, 4.6, 3.9)
+    styles: tuple[dict[str, Any], ...] = (
+        {"cmap": "viridis", "vmin": 0, "vmax": top},
+        _phase_style(reach),
+        {"cmap": "magma"},
+    )
+    for panel, title, image, style in zip(
+        axes[0],
+        ("whole scan: amplitude", "whole scan: phase (rad)", "coverage (probe peaks)"),
+        (np.abs(obj), np.angle(obj), result.coverage),
+        styles,
+        strict=True,
+    ):
+        _image(figure, panel, image, title, extent, style)
+        left, right, bottom, upper = _extent(judged)
+        lit = (judged.coverage > threshold).astype(float)
+        panel.contour(lit, [0.5], colors="tab:red", extent=(left, right, upper, bottom), linewidths=1.2)
+        panel.set(xlim=extent[:2], ylim=extent[2:])
+    return figure
+
+
 def training(bundle: Bundle) -> Figure:
     """Losses and learning rate by epoch."""
     history = bundle.history

@@ -45,10 +45,16 @@ def write_report(
     """Write all figures and `report.html`; what fails is logged and returned, never raised."""
     # The last rows come first: a reader wants the result before the way to it.
     pictures = [p for name in reversed(list(result.records)) for p in pipeline.stage_named(name).pictures]
-    drawn = [p for p in pictures if {name.partition(".")[0] for name in p.of} <= set(result.artifacts)]
+    drawn = [p for p in pictures if _says_something(p, result)]
     written = [attempt(picture.name, partial(_figure, folder, picture, result, cache)) for picture in drawn]
     written.append(attempt("report", lambda: _page(folder, result, written, request)))
     return tuple(written)
+
+
+def _says_something(picture: Picture, result: PipelineResult) -> bool:
+    """Whether there is what a picture draws, and not the same thing twice."""
+    there = {name.partition(".")[0] for name in picture.of} <= set(result.artifacts)
+    return there and (not picture.unless or len({result.records[name].digest for name in picture.unless}) > 1)
 
 
 def attempt(name: str, make: Callable[[], WrittenFigure]) -> WrittenFigure:

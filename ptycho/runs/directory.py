@@ -222,11 +222,19 @@ class RunArtifacts(Mapping[str, Any]):
     """The artifacts of a finished run: from its folder, from the store, or computed anew from its config.
 
     What comes out has the digest that the run recorded, or an error is raised. `at_hand` are artifacts that may
-    be the same: a measured scan that was given to that run is kept nowhere, but may be given to another one.
+    be the same: a measured scan that was given to that run is kept nowhere, but may be given to another one; `without` says
+    why there is none.
     """
 
-    def __init__(self, folder: Path, execution: Execution, at_hand: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        execution: Execution,
+        at_hand: Mapping[str, Any] | None = None,
+        without: str = "",
+    ) -> None:
         self.folder, self.execution, self.at_hand = Path(folder), execution, dict(at_hand or {})
+        self.without = without
         metadata = read_metadata(self.folder)
         self.records, self.config = metadata["stages"], _config_of(metadata, self.folder)
         self._known: dict[str, Any] = {}
@@ -257,6 +265,8 @@ class RunArtifacts(Mapping[str, Any]):
                 continue
             if artifact is not None and identity.digest(artifact) == self.records[stage.name]["digest"]:
                 return artifact
+        if self.without:
+            raise StageError(self.without)
         raise StageError(
             f"{self.folder}: the {stage.name} of that run is not to be had any more: it is not in the folder nor in the "
             "cache, and computing it again gives another one; run it again (where that run had a measured scan, its "

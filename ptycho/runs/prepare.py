@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WHOLE = {"whole": True}
+"""Of inference, for a measured scan: its user wants all of it."""
 SAME_PROBE = 1e-3
 """Relative difference below which two probes are the same."""
 
@@ -69,6 +71,32 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     if reading.probe_from in (None, SOLVE):
         return scan
     return with_solution(scan, solutions.read(Path(reading.probe_from)), reading.probe_from)
+
+
+def scan_of_run(record: Mapping[str, Any], data: Path | None = None) -> tuple[RawData | None, str]:
+    """Return the measured scan of a finished run, by the run's record, or why it is not to be had.
+
+    Parameters
+    ----------
+    record : mapping
+        The metadata of the run.
+    data : path, optional
+        Where the scan's file is now; else it is looked for where it was.
+
+    Raises DataContractError where the file is there and cannot be read.
+    """
+    from ptycho.base import identity
+
+    request = record.get("request") or {}
+    source = request.get("data")
+    if not source:
+        return None, ""
+    path = Path(source["path"]) if data is None else data
+    if not path.is_file():
+        return None, f"the scan of that run, {path}, is not there any more; add --data FILE"
+    if identity.file_sha256(path) != source["sha256"]:
+        return None, f"{path} is not the file that the run read; add --data with that one"
+    return read_scan(path, requests.reading_of(request.get("reading") or {})), ""
 
 
 def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
@@ -199,10 +227,11 @@ def of_scan(
 ) -> Config:
     """Return the config for a measured scan: a scenario's, or the defaults'."""
     if scenario is not None:
-        return of_scenario(scenario, profile, [f"N={scan.N}", *overrides])
+        return of_scenario(scenario, profile, [f"N={scan.N}", "inference.whole=true", *overrides])
     from ptycho.settings import layers
 
-    return layers.resolve({"name": data.stem, "N": scan.N}, profile, overrides, str(data))
+    own = {"name": data.stem, "N": scan.N, "inference": WHOLE}
+    return layers.resolve(own, profile, overrides, str(data))
 
 
 def of_bundle(bundle: Any, about: Any, overrides: Iterable[str], everything: bool, source: str) -> Config:

@@ -60,7 +60,8 @@ class Damage:
         count = f"{len(self.where)} " if len(self.where) else ""
         places = f" ({self.places})" if self.places else ""
         end = f"; {done}" if done else ""
-        return f"{count}{self.kind}{places}: {self.evidence}; {self.remedy}{end}"
+        kind = self.kind.removesuffix("s") if len(self.where) == 1 else self.kind
+        return f"{count}{kind}{places}: {self.evidence}; {self.remedy}{end}"
 
 
 NOWHERE = np.empty(0, np.int64)

@@ -165,7 +165,7 @@ class Split:
         """The training part; raises DataContractError where there is none."""
         if not len(self.train_rows):
             raise DataContractError(
-                "the split leaves no patterns to train on; set split.method to axis or scan_index, or give a "
+                "the split leaves no patterns to train on; set split.method to axis, scan_index or none, or give a "
                 "trained bundle"
             )
         return self.scan.take(self.train_rows)

@@ -51,7 +51,7 @@ class SourceFile:
     Attributes
     ----------
     path : str
-        As it was given.
+        Absolute, so that it is found from wherever the record is read.
     sha256 : str
         Of its bytes. This alone is its identity.
     """
@@ -151,12 +151,19 @@ class Request:
         return ""
 
 
+def reading_of(kept: Mapping[str, Any]) -> Reading:
+    """Return the reading that a run's record keeps; what that run did not know is as it was before there was it."""
+    known = {part.name for part in fields(Reading)}
+    values = {name: value for name, value in kept.items() if name in known}
+    return Reading(**{**values, "geometry": tuple(values.get("geometry", ()))})
+
+
 def source_file(path: Path | None) -> SourceFile | None:
     """Return a file's path and hash; None for None. Raises DataContractError where it cannot be read."""
     # Here and not above: help needs no hash, and this brings numpy.
     from ptycho.base import identity
 
-    return None if path is None else SourceFile(str(path), identity.file_sha256(path))
+    return None if path is None else SourceFile(str(path.absolute()), identity.file_sha256(path))
 
 
 def check_alone(asked: Request) -> None:

@@ -114,7 +114,7 @@ class SplitConfig(Section):
 
     method: Literal["axis", "scan_index", "none"] = "axis"
     """`axis`: the patterns with the smaller y train. `scan_index`: patterns with a nonzero scan_index test.
-    `none`: all patterns test and none trains, to reconstruct a whole scan with a trained bundle."""
+    `none`: all patterns train and all test. Nothing is held out then."""
     fraction: float = fields.setting(
         0.5, "1", fields.acts("split.method", "axis", because="split.method is not axis"), gt=0, lt=1
     )
@@ -271,6 +271,8 @@ class InferenceConfig(Section):
     """Groups to reconstruct; None takes one for each test pattern. It never comes from training."""
     include_seed: bool = fields.setting(True, None, IN_GROUPS, BY_NEIGHBOURS)
     """Make each test pattern a member of the group around it, so that every pattern is used."""
+    whole: bool = False
+    """Reconstruct all patterns of the scan beside the judged part: `ptycho run --data` does."""
     prediction_scale: Literal["none", "recorded", "least_squares"] = "none"
     """Multiply the object by a fitted factor, as a diagnostic. The pipeline does not need it."""
 

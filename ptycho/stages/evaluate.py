@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.network.bundle import Bundle
 from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import Split
 from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
@@ -27,7 +29,15 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Eval
     groups: GroupedData = inputs["group_test"]
     bundle: Bundle = inputs["train"]
     truth = grouped.truth_of(groups, params)
-    return summary.evaluate(inputs["stitch"], truth, grouped.used(groups), bundle.probe, params.evaluation)
+    result = summary.evaluate(inputs["stitch"], truth, grouped.used(groups), bundle.probe, params.evaluation)
+    return replace(result, part=part_of(inputs["split"]))
+
+
+def part_of(split: Split) -> str:
+    """Say which patterns of a scan are judged."""
+    if len(split.test_rows) == len(split.scan):
+        return f"the whole scan, {len(split.scan)} patterns"
+    return f"the part that was held out, {len(split.test_rows)} of {len(split.scan)} patterns"
 
 
 def telemetry(evaluation: Evaluation) -> dict[str, float]:
@@ -42,6 +52,8 @@ def invariants(evaluation: Evaluation) -> Iterator[tuple[str, bool]]:
 
 def notes(evaluation: Evaluation, params: Params) -> Iterator[str]:
     """Say where nothing can be compared."""
+    if evaluation.part:
+        yield f"Metrics and gates are of {evaluation.part}."
     if not evaluation.compared:
         yield "No truth: the scan has no objectGuess; gates that need one are not applicable."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Grou
         params.grouping,
         n_groups=params.grouping.n_groups,
     )
+
+
+def notes(groups: GroupedData, params: Params) -> Iterator[str]:
+    """Say where what trains is judged as well."""
+    if params.split.method == "none":
+        yield f"Nothing was held out: all {len(groups.raw)} patterns train, and the same are judged (split.method = none)."
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> GroupedData:

@@ -25,7 +25,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Spli
     """
     scan: RawData = inputs["inspect"].scan
     if params.split.method == "none":
-        return Split(scan, np.arange(0), np.arange(len(scan)))
+        return Split(scan, np.arange(len(scan)), np.arange(len(scan)))
     if params.split.method == "scan_index":
         test = scan.scan_index != 0
     else:
@@ -49,9 +49,11 @@ def telemetry(split: Split) -> dict[str, float]:
 
 
 def invariants(split: Split) -> Iterator[tuple[str, bool]]:
-    """Check that the parts are disjoint and make up the scan."""
-    rows = np.concatenate([split.train_rows, split.test_rows])
-    yield "every pattern must be in one part", np.array_equal(np.sort(rows), np.arange(len(split.scan)))
+    """Check that the parts are disjoint and make up the scan, or that both are the whole scan."""
+    every = np.arange(len(split.scan))
+    rows = np.sort(np.concatenate([split.train_rows, split.test_rows]))
+    both = all(np.array_equal(np.sort(part), every) for part in (split.train_rows, split.test_rows))
+    yield "every pattern must be in one part, or all in both", both or np.array_equal(rows, every)
 
 
 def save(split: Split, folder: Path, about: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
 KIND = Reconstruction
-FILE = layout.RECONSTRUCTION
+FILE = layout.JUDGED
 ARRAYS = ("object", "coverage", "origin_xy")
 DESCRIPTION = "_reconstruction"
 """Name of the JSON text beside the arrays."""

@@ -26,6 +26,7 @@ from ptycho.stages import (
     stitch,
     train,
     twin,
+    whole,
 )
 
 GROUPING = ("grouping.method", "grouping.neighbor_count", "grouping.oversampling", "grouping.seed")
@@ -74,7 +75,7 @@ STAGES: tuple[Stage, ...] = (
         group_train,
         family=grouped,
         inputs=("split",),
-        reads=("gridsize", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
+        reads=("gridsize", "split.method", *GROUPING, "grouping.include_seed", "grouping.n_groups"),
     ),
     Stage(
         "group_test",
@@ -128,7 +129,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate",
         evaluate,
-        inputs=("group_test", "train", "stitch"),
+        inputs=("split", "group_test", "train", "stitch"),
         reads=("evaluation",),
         pictures=(
             Picture(
@@ -144,6 +145,21 @@ STAGES: tuple[Stage, ...] = (
         gate,
         inputs=("inspect", "geometry", "train", "group_test", "stitch", "evaluate"),
         reads=("gates", "grouping.method", "inference.n_groups"),
+    ),
+    Stage(
+        "whole",
+        whole,
+        family=stitch,
+        inputs=("split", "train", "stitch"),
+        reads=("gridsize", *GROUPING, "inference.whole", "inference.include_seed"),
+        pictures=(
+            Picture(
+                "whole_scan",
+                ("whole", "stitch", "evaluate.threshold"),
+                "The object of all patterns. The line surrounds what was held out: that part alone is judged.",
+                unless=("whole", "stitch"),
+            ),
+        ),
     ),
     Stage("physics", physics, family=stitch, inputs=("group_test", "train"), optional=True),
     Stage(

@@ -142,7 +142,9 @@ def test_the_groups_of_the_whole_published_scan(golden, gridsize):
     config = scenarios.load_scenario(f"gs{gridsize}_ideal", None, ("N=32",))
     values = {}
     for stage in ("group_train", "group_test"):
-        given = {"inspect": Inspection(raw, np.arange(len(raw)))}  # patterns that are all the same are no scan's
+        given = {
+            "inspect": Inspection(raw, np.arange(len(raw)))
+        }  # patterns that are all the same are no scan's
         groups = pipeline.run_pipeline(config, given=given, until=stage).artifacts[stage]
         values[f"{stage}.groups"] = len(groups)
         values[f"{stage}.indices"] = np.array([groups.nn_indices.min(), groups.nn_indices.max()])

@@ -183,7 +183,7 @@ class TestInterrupted:
         metadata = directory.read_metadata(folder)
         assert metadata["finished"] is False
         assert list(metadata["stages"])[-1] == "twin"
-        assert {"bundle.npz", "reconstruction.npz"} <= {path.name for path in folder.iterdir()}
+        assert {"bundle.npz", "judged.npz"} <= {path.name for path in folder.iterdir()}
         with pytest.raises(RunDirectoryError, match="holds a run; add --resume"):
             directory.execute(config, folder, execution)
         result = directory.execute(config, folder, dataclasses.replace(execution, resume=True))

@@ -48,7 +48,8 @@ def test_a_run_is_not_gone_on_with_on_another_scan(options, words, tmp_path, mon
     before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
     capsys.readouterr()
     assert call("solve", *options, *name, "--out", "s", "--resume") == 2
-    assert f"holds a run of another request ({words}" in capsys.readouterr().err
+    said = capsys.readouterr().err.replace(f"{tmp_path}/", "")
+    assert f"holds a run of another request ({words}" in said
     assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
     assert call("solve", "--data", "scan.npz", *name, "--out", "s", "--resume") == 0
 

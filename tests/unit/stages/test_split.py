@@ -53,12 +53,24 @@ def test_by_index_the_patterns_of_other_scans_test():
     np.testing.assert_array_equal(found.test_rows, np.flatnonzero(index))
 
 
-def test_without_a_split_all_test_and_none_trains():
+def test_without_a_split_all_test_and_all_train():
     raw = scan()
     found = divided(raw, method="none")
-    np.testing.assert_array_equal(found.test.diff3d, raw.diff3d)
-    with pytest.raises(DataContractError, match="leaves no patterns to train on"):
-        found.train  # noqa: B018
+    for part in (found.train, found.test):
+        np.testing.assert_array_equal(part.diff3d, raw.diff3d)
+    assert all(holds for _, holds in split.invariants(found))
+
+
+def test_a_pattern_in_both_parts_breaks_an_invariant():
+    raw = scan()
+    torn = Split(raw, np.arange(12), np.arange(11, 21))
+    assert not all(holds for _, holds in split.invariants(torn))
+
+
+def test_nothing_to_train_on_is_said_with_the_remedy():
+    """A division that somebody stored, or made in Python, may have no training part."""
+    with pytest.raises(DataContractError, match=r"leaves no patterns to train on; set split\.method"):
+        Split(scan(), np.arange(0), np.arange(21)).train  # noqa: B018
 
 
 def test_a_part_without_patterns_is_refused():
