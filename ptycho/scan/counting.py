@@ -49,7 +49,10 @@ def in_photons(raw: RawData) -> RawData:
     What is noise and what is not depends on it, and a detector's units may be any multiple. Where every pixel of every
     frame has many photons this makes too few of them, and nothing is called significant that is not.
     """
-    sample = raw.diff3d[:: max(1, len(raw) // SAMPLE)]
+    lit = np.flatnonzero([frame.any() for frame in raw.diff3d])
+    if not len(lit):
+        return raw
+    sample = raw.diff3d[lit[:: max(1, len(lit) // SAMPLE)]]
     counts = np.square(raw.photon_scale * sample[sample > 0], dtype=np.float64)
     return raw.derived(photon_scale=raw.photon_scale / float(np.sqrt(np.quantile(counts, SMALLEST))))
 

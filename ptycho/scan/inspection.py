@@ -84,18 +84,25 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     kept = np.setdiff1d(np.arange(len(raw)), rows)
     left = masked(raw.take(kept) if len(rows) else raw, damages, pixels)
     odd = list(odd_pixels.look(counting.in_photons(left)))
-    clean = masked(left, odd, pixels)
     saturated = any(damage.kind.startswith("saturated") for damage in damages)
-    blind = clean.bad_pixels is not None and clean.bad_pixels.all()
     # What a ceiling has cut is no amplitude either, and no other reading of it is.
-    wrong = [] if saturated else list(counting.look(left if blind else clean))
+    wrong = [] if saturated else list(counting.look(_sound(raw, [*damages, *odd])))
     if not wrong:  # else what would be noise, and what would not, is not known
-        left, damages = clean, damages + odd
+        left, damages = masked(left, odd, pixels), damages + odd
     bad = 0 if left.bad_pixels is None else int(left.bad_pixels.sum())
     _check_share(bad, raw.N**2, "pixels", damages, "--keep-pixels all")
     if not left.diff3d.any():
         raise DataContractError("the pixels that are left hold no light; give another mask or file")
-    return Inspection(left, kept, (*damages, *_centre(left), *wrong), given)
+    # Where the brightest pixels are gone the centre is not to be told.
+    centre = [] if saturated else _centre(left)
+    return Inspection(left, kept, (*damages, *centre, *wrong), given)
+
+
+def _sound(raw: RawData, damages: list[Damage]) -> RawData:
+    """Return what of a scan is sound, whatever is to be kept; all of it where hardly anything is."""
+    rows = _where(damages, (), of_frames=True)
+    result = masked(raw.take(np.setdiff1d(np.arange(len(raw)), rows)), damages, ())
+    return result if 2 * result.good_pixels.sum() > raw.N**2 else raw
 
 
 def masked(raw: RawData, damages: Iterable[Damage], keep: tuple[tuple[int, int], ...] | None) -> RawData:

@@ -116,7 +116,7 @@ def unusual(values: np.ndarray) -> np.ndarray:
 
 def low(frames: Frames) -> tuple[np.ndarray, np.ndarray]:
     """Return which frames (M,) bool are dark, and which are dim."""
-    usual = np.median(frames.light)
+    usual = np.quantile(frames.light, 0.75)  # of a scan most of whose frames may be dark
     around = np.median(frames.light[frames.neighbours], axis=1)
     # Where a whole region is dark the neighbours are as well; no object takes all but a thousandth of the light away.
     first = (frames.light < DARK * around) | (frames.light < 1e-3 * usual)
@@ -132,7 +132,7 @@ def high(frames: Frames, dark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which frames (M,) bool are flashes, and which are only bright; `dark` (M,) bool are known."""
     usual = np.median(frames.light[~dark]) if not dark.all() else 1.0
     around = np.median(frames.light[frames.neighbours], axis=1)
-    first = frames.light > FLASH * np.maximum(around, usual)
+    first = frames.light > 2 * np.maximum(around, usual)  # two flashes side by side must not hide each other
     most = _extreme(np.where(first | dark, -np.inf, frames.light)[frames.neighbours].max(axis=1), usual)
     ratio = frames.light / np.maximum(most, 1e-300)
     far = unusual(np.log(np.maximum(ratio, 1e-6))) > UNUSUAL

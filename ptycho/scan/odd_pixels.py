@@ -28,8 +28,8 @@ STEADY = 3.0
 """Variance over mean of a hot pixel's counts below which it counts by itself, whatever the beam does."""
 CODES = (2**16 - 1, 2**31 - 1, 2**32 - 1)
 """Counts with which a detector says that it counted too many, or nothing at all: the largest numbers of a type."""
-GAP_PX = 16
-"""Widest gap that is bridged."""
+GAP_PX, LIT = 16, 0.3
+"""Widest gap that is bridged, and fewest pixels of one; share of them that the probe must light."""
 
 
 def look(raw: RawData) -> Iterator[Damage]:
@@ -52,24 +52,27 @@ def look(raw: RawData) -> Iterator[Damage]:
 
 def overflowing(raw: RawData) -> Iterator[Damage]:
     """Say which pixels hold the largest number of a type in any frame, where nothing else comes near it."""
-    over = np.zeros((raw.N, raw.N), bool)
-    frames, largest, smallest = 0, 0.0, float(CODES[-1])
+    coded = {code: np.zeros((raw.N, raw.N), bool) for code in CODES}
+    frames = dict.fromkeys(CODES, 0)
+    largest = 0.0
     for frame in raw.diff3d:
         counts = np.square(raw.photon_scale * frame, dtype=np.float64)
-        coded = np.zeros(counts.shape, bool)
+        ordinary = np.ones(counts.shape, bool)
         for code in CODES:
             this = np.abs(counts - code) < 1e-6 * code
-            smallest = min(smallest, code) if this.any() else smallest
-            coded |= this
-        largest = max(largest, float(np.where(coded, 0, counts).max()))
-        over |= coded
-        frames += bool(coded.any())
-    # Near a ceiling other pixels come near it, too: that is saturation, and looked for elsewhere.
-    if over.any() and not over.all() and largest < smallest / 2:
+            coded[code] |= this
+            frames[code] += bool(this.any())
+            ordinary &= ~this
+        largest = max(largest, float(counts.max(where=ordinary, initial=0)))
+    # Near a ceiling other pixels come near it, too: that is saturation, and looked for elsewhere. Or it is a count like others.
+    codes = [code for code in CODES if coded[code].any() and largest < code / 2]
+    over = np.any([coded[code] for code in codes], axis=0) if codes else np.zeros((raw.N, raw.N), bool)
+    if over.any() and not over.all():
         yield Damage(
             "overflowing pixels",
             np.argwhere(over),
-            f"the largest number of their type in {frames} frames, where others hold at most {largest:.6g} counts",
+            f"the largest number of their type in {max(frames[code] for code in codes)} frames, where others hold at most "
+            f"{largest:.6g} counts",
             "the detector's code for no value",
         )
 
@@ -87,7 +90,7 @@ def _neighbours(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.sort(np.stack(parts), axis=0)
 
 
-def _upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return the third largest of each pixel's neighbours (N, N), so that two hot ones side by side hide none.
 
     Beside an edge or a gap it is the largest, since bright ones may be missing; NaN of fewer than three.
@@ -99,7 +102,7 @@ def _upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.where(count >= 3, result, np.nan)
 
 
-def _lower(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def lower(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return the third smallest of each pixel's neighbours (N, N); NaN of fewer."""
     return np.asarray(_neighbours(values, seen)[2])
 
@@ -109,9 +112,9 @@ def hot_pixels(raw: RawData, total: np.ndarray, light: np.ndarray, seen: np.ndar
 
     `total`, `light` and `seen` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
     """
-    around = _upper(total, seen)
+    around = upper(total, seen)
     excess = total / np.maximum(around, 1.0)
-    expected = light / np.maximum(_upper(light, seen), 1e-300)
+    expected = light / np.maximum(upper(light, seen), 1e-300)
     differs = total - around > SIGNIFICANT * np.sqrt(total + around + 1)
     candidates = seen & differs & (excess > WARM)
     # A peak of the direct beam moves and changes with the object in the beam; what counts by itself does not.
@@ -137,9 +140,9 @@ def dead_pixels(total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Itera
 
     `total`, `light` and `seen` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
     """
-    around = _lower(total, seen)
+    around = lower(total, seen)
     share = total / np.maximum(around, 1e-300)
-    expected = light / np.maximum(_lower(light, seen), 1e-300)
+    expected = light / np.maximum(lower(light, seen), 1e-300)
     differs = (around > LIGHT) & (around - total > SIGNIFICANT * np.sqrt(total + 1))
     candidates = seen & differs & (share < WEAK) & (expected > EXPECTED * share)
     for least, limit, kind, sure in ((-1.0, DEAD, "dead pixels", True), (DEAD, WEAK, "weak pixels", False)):
@@ -162,14 +165,16 @@ def gaps(total: np.ndarray, light: np.ndarray, good: np.ndarray) -> np.ndarray:
     `total`, `light` and `good` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
     """
     dark = good & (total == 0)
-    light = ndimage.gaussian_filter(light, 2, mode="wrap")  # fringes of the probe are no gap
-    gap = dark & (_between(total, light, dark, good) | _between(total.T, light.T, dark.T, good.T).T)
-    # With few photons a whole line tells more than its pixels.
-    gap |= dark & (_lines(total, light, dark, good) | _lines(total.T, light.T, dark.T, good.T).T)
-    # One that stands alone is a dead pixel.
-    labels, count = ndimage.label(gap, np.ones((3, 3)))
+    sides = [_between(*parts) for parts in ((total, light, dark, good), (total.T, light.T, dark.T, good.T))]
+    between, expected = sides[0][0] | sides[1][0].T, sides[0][1] | sides[1][1].T
+    # One that stands alone is a dead pixel; and where the probe sends no light there is none to miss.
+    labels, count = ndimage.label(between, np.ones((3, 3)))
     sizes = np.bincount(labels.reshape(-1), minlength=count + 1)
-    return np.asarray(gap & (sizes[labels] >= GAP_PX))
+    lit = np.bincount(labels.reshape(-1), expected.reshape(-1), minlength=count + 1)
+    gap = between & ((sizes >= GAP_PX) & (lit >= LIT * sizes))[labels]
+    # With few photons a whole line tells more than its pixels.
+    lines = _lines(total, light, dark, good) | _lines(total.T, light.T, dark.T, good.T).T
+    return np.asarray(gap | (dark & lines))
 
 
 def _lines(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndarray) -> np.ndarray:
@@ -177,11 +182,13 @@ def _lines(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndar
     some = np.asarray(good.any(axis=0))[None]
     whole = np.asarray((dark | ~good).all(axis=0))[None] & some
     sums = [np.where(good, values, 0.0).sum(axis=0)[None] for values in (total, light)]
-    return _between(sums[0], sums[1], whole, some)
+    return np.asarray(_between(sums[0], sums[1], whole, some)[1])
 
 
-def _between(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Return the pixels (n, N) bool in a dark stretch of a row with counts, and the probe's light, at both of its ends."""
+def _between(
+    total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels (n, N) bool in a dark stretch of a row with counts at both ends, and which of them the probe lights."""
     N = total.shape[1]
     column = np.arange(N)
     lit = good & ~dark
@@ -191,7 +198,8 @@ def _between(total: np.ndarray, light: np.ndarray, dark: np.ndarray, good: np.nd
     a, b = np.clip(left, 0, N - 1), np.clip(right, 0, N - 1)
     ends = np.minimum(np.take_along_axis(total, a, 1), np.take_along_axis(total, b, 1))
     lights = np.minimum(np.take_along_axis(light, a, 1), np.take_along_axis(light, b, 1))
-    return np.asarray(dark & inside & (ends > LIGHT) & (light > lights / EXPECTED**2))
+    between = np.asarray(dark & inside & (ends > LIGHT))
+    return between, np.asarray(between & (light > lights / EXPECTED**2))
 
 
 def _named(gap: np.ndarray, N: int) -> Iterator[Damage]:

@@ -131,6 +131,21 @@ class TestProbeFrom:
         np.testing.assert_array_equal(found.diff3d, own.diff3d)
         assert found.digest != own.digest
 
+    def test_frames_that_the_solver_left_out_stay_where_they_are(self, place, tmp_path, monkeypatch):
+        """The solution has fewer positions than the scan; the others are those of the file, and are left out again."""
+        monkeypatch.chdir(tmp_path)
+        scan = npz.read_npz(place / "scan.npz")
+        patterns = scan.diff3d.copy()
+        patterns[[5, 70]] = 0
+        npz.write_npz("dark.npz", scan.derived(diff3d=patterns))
+        options = ("--probe", "refine", "--positions", "refine", "--passes", "12", "--cache", "none")
+        assert call("solve", "--data", "dark.npz", *options, "--out", "solved") == 0
+        found = prepare.read_scan(tmp_path / "dark.npz", Reading(probe_from="solved/reconstruction.npz"))
+        with np.load("solved/reconstruction.npz") as solved:
+            assert len(solved["positions"]) == len(scan) - 2
+            np.testing.assert_array_equal(np.delete(found.positions, [5, 70], axis=0), solved["positions"])
+        np.testing.assert_array_equal(found.positions[[5, 70]], scan.positions[[5, 70]])
+
     def test_what_is_solved_at_once_is_the_same(self, place):
         config, given = prepare.resolve(
             Request(
