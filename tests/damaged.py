@@ -230,7 +230,7 @@ DAMAGE = {
         saturated, ("saturated frames", "saturated pixels"), (*LOW, "vacuum frames, no noise")
     ),
     "repeated frames": Harm(repeated, ("repeated frames",)),
-    "shifted frames": Harm(shifted, ("shifted frames",), LOW),
+    "shifted frames": Harm(shifted, ("shifted frames", "moved frames"), LOW),
     "hot pixels": Harm(hot, ("hot pixels", "warm pixels")),
     "dead pixels": Harm(dead, ("dead pixels", "gap pixels", "weak pixels")),
     "gaps": Harm(gap, ("gap pixels", "dead pixels"), FEW),

@@ -101,5 +101,6 @@ def draw(cases: Sequence[Case]) -> Figure:
                     axis.plot([centre[0], x], [centre[1], y], color="black", linewidth=0.6)
         axis.set(title=f"{case.name}: group centres (px)", aspect="equal")
         axis.invert_yaxis()
-        axis.legend(loc="upper right")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="upper right")
     return figure

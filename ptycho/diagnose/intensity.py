@@ -167,5 +167,6 @@ def draw(chains: Mapping[str, Sequence[tuple[Any, ...]]]) -> Figure:
         axis.set_xticks(range(len(rows)), [row[0].replace(" -> ", "\n-> ") for row in rows])
     axis.axhline(1, color="0.5", linestyle="--")
     axis.set(title="ratio / named gain (1: explained)")
-    axis.legend()
+    if chains:
+        axis.legend()
     return figure

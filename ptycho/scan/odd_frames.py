@@ -33,11 +33,14 @@ FOREIGN = 0.25
 CEILING_PIXELS, CEILING_COUNTS, PILE = 8, 20, 3
 """A ceiling: at least so many pixels at the largest value, which is so many counts, and so many times those at one just below."""
 MANY = 0.25
-"""Share of the frames from which on saturation is no accident: the frames stay, pixels go."""
+"""Share of the frames from which on saturation is of pixels, not of frames."""
 VACUUM = 0.97
 """Cosine between a pattern and the probe's far field from which on it is one of vacuum."""
-SHIFT_PX, STRAIGHTER = 0.7, 0.6
-"""Shift of a frame's centre that is looked into; it is one where the difference falls to this share once it is undone."""
+SHIFT_PX, SPREADS, STRAIGHTER = 0.7, 3.0, 0.6
+"""Shift of a frame's centre, and how many times the spread of its neighbours', that is looked into; it is one where the
+difference falls to this share once it is undone."""
+FAR_PX, SAMPLE = 3, 64
+"""Shift from which on no object does it, and frames that say what differences are usual."""
 
 
 @dataclass(frozen=True)
@@ -233,30 +236,51 @@ def shifted_frames(raw: RawData, frames: Frames, known: np.ndarray) -> Iterator[
     """Say which frames lie some pixels off on the detector; those that are `known` (M,) bool to be bad are left alone."""
     others = np.median(frames.centre[frames.neighbours], axis=1)
     off = np.abs(frames.centre - others).max(axis=1)
-    looked_into = (off > SHIFT_PX) & (unusual(off) > UNUSUAL / 2) & ~known
+    # A strong phase deflects the beam, by more here and less there: that differs among the neighbours, too.
+    spread = np.median(np.abs(frames.centre[frames.neighbours] - others[:, None]), axis=1).max(axis=1)
+    looked_into = (off > SHIFT_PX + SPREADS * spread) & (unusual(off) > UNUSUAL / 2) & ~known
+    if not looked_into.any():
+        return
+    ordinary = np.flatnonzero(~(known | looked_into))
+    sample = ordinary[:: max(1, len(ordinary) // SAMPLE)]
+    usual = np.quantile([difference(raw, row, frames.neighbours[row]) for row in sample], 0.95)
     shifts = {}
     for row in np.flatnonzero(looked_into).tolist():
-        ordinary = [
-            each for each in frames.neighbours[row].tolist() if not (known[each] or looked_into[each])
-        ]
-        if len(ordinary) >= 2:
-            shift = shift_of(raw, row, np.array(ordinary))
-            if shift != (0, 0):
-                shifts[row] = shift
-    if shifts:
-        (x, y) = next(iter(shifts.values()))
-        yield Damage(
-            "shifted frames",
-            np.array(sorted(shifts)),
-            f"the first by ({x}, {y}) px against its neighbours",
-            "the read-out lost lines or columns",
-        )
+        near = np.setdiff1d(frames.neighbours[row], np.flatnonzero(known | looked_into))
+        shift = shift_of(raw, row, near, float(usual)) if len(near) >= 2 else (0, 0)
+        if shift != (0, 0):
+            shifts[row] = shift
+    far = {row for row, shift in shifts.items() if max(map(abs, shift)) >= FAR_PX}
+    for rows, kind, sure in ((far, "shifted frames", True), (set(shifts) - far, "moved frames", False)):
+        if rows:
+            x, y = shifts[min(rows)]
+            yield Damage(
+                kind,
+                np.array(sorted(rows)),
+                f"the first by ({x}, {y}) px against its neighbours",
+                "the read-out lost lines or columns"
+                if sure
+                else "the read-out lost a line, or the object deflects the beam",
+                sure=sure,
+            )
 
 
-def shift_of(raw: RawData, row: int, neighbours: np.ndarray) -> tuple[int, int]:
-    """Return [x, y] px by which a frame lies off the mean of its `neighbours` (k,), (0, 0) where undoing it would not help."""
+def difference(raw: RawData, row: int, neighbours: np.ndarray) -> float:
+    """Return how far a frame lies off the mean of its `neighbours` (k,), over its own norm."""
     frame = raw.diff3d[row].astype(np.float64)
     mean = raw.diff3d[neighbours].mean(axis=0, dtype=np.float64)
+    return float(np.linalg.norm(frame - mean) / max(float(np.linalg.norm(frame)), 1e-300))
+
+
+def shift_of(raw: RawData, row: int, neighbours: np.ndarray, usual: float) -> tuple[int, int]:
+    """Return [x, y] px by which a frame lies off the mean of its `neighbours` (k,), (0, 0) where undoing it would not help.
+
+    Nor where the frame differs from them by no more than is `usual` in the scan.
+    """
+    frame = raw.diff3d[row].astype(np.float64)
+    mean = raw.diff3d[neighbours].mean(axis=0, dtype=np.float64)
+    if difference(raw, row, neighbours) < usual:
+        return 0, 0
     cross = fft.ifft2(fft.fft2(frame) * np.conj(fft.fft2(mean))).real
     y, x = (int(at) for at in np.unravel_index(np.argmax(cross), cross.shape))
     y, x = ((at + raw.N // 2) % raw.N - raw.N // 2 for at in (y, x))
@@ -290,8 +314,9 @@ def saturated_frames(raw: RawData, frames: Frames, flash: np.ndarray) -> Iterato
     rows = near[at.any(axis=(1, 2))]
     evidence = f"{int(at.sum())} pixels share the largest value"
     remedy = "the detector's ceiling: expose for less time, or attenuate the beam"
+    # Leaving them out makes the object worse than the cut values do (docs/scan.md), so they stay.
     if len(rows) <= MANY * len(raw):
-        yield Damage("saturated frames", rows, evidence, remedy)
+        yield Damage("saturated frames", rows, evidence, remedy, sure=False)
     else:
         pixels = np.argwhere(at.any(axis=0))
-        yield Damage("saturated pixels", pixels, f"{evidence}, in {len(rows)} frames", remedy)
+        yield Damage("saturated pixels", pixels, f"{evidence}, in {len(rows)} frames", remedy, sure=False)

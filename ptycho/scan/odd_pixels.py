@@ -78,8 +78,11 @@ def overflowing(raw: RawData) -> Iterator[Damage]:
 
 
 def _neighbours(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the 8 neighbours (8, N, N) of every pixel in rising order; those not seen (N, N) bool are NaN, and last."""
-    padded = np.pad(np.where(seen, values, np.nan), 1, constant_values=np.nan)
+    """Return the 8 neighbours (8, N, N) of every pixel in rising order; those not seen (N, N) bool are NaN, and last.
+
+    A far field goes on beyond an edge where it begins at the other: what lies there is as dark.
+    """
+    padded = np.pad(np.where(seen, values, np.nan), 1, mode="wrap")
     N = len(values)
     parts = [
         padded[1 + dy : 1 + dy + N, 1 + dx : 1 + dx + N]
@@ -93,7 +96,7 @@ def _neighbours(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return the third largest of each pixel's neighbours (N, N), so that two hot ones side by side hide none.
 
-    Beside an edge or a gap it is the largest, since bright ones may be missing; NaN of fewer than three.
+    Beside a gap it is the largest, since bright ones may be missing; NaN of fewer than three.
     """
     ordered = _neighbours(values, seen)
     count = np.isfinite(ordered).sum(axis=0)
@@ -103,8 +106,10 @@ def upper(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def lower(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the third smallest of each pixel's neighbours (N, N); NaN of fewer."""
-    return np.asarray(_neighbours(values, seen)[2])
+    """Return the third smallest of each pixel's neighbours (N, N), beside a gap the smallest; NaN of fewer than three."""
+    ordered = _neighbours(values, seen)
+    count = np.isfinite(ordered).sum(axis=0)
+    return np.where(count >= 3, np.where(count == 8, ordered[2], ordered[0]), np.nan)
 
 
 def hot_pixels(raw: RawData, total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Iterator[Damage]:

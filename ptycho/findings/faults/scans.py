@@ -111,9 +111,9 @@ def _intensity_written(original: Any) -> Any:
 def _nominal_positions(original: Any) -> Any:
     """Read both positions from the same key."""
 
-    def take(path: Any, arrays: Any, metadata: Any, intensity: bool) -> Any:
+    def take(path: Any, arrays: Any, *rest: Any) -> Any:
         arrays = {**arrays, "xcoords_start": arrays["xcoords"], "ycoords_start": arrays["ycoords"]}
-        return original(path, arrays, metadata, intensity)
+        return original(path, arrays, *rest)
 
     return take
 

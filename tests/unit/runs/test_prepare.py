@@ -131,6 +131,7 @@ class TestProbeFrom:
         np.testing.assert_array_equal(found.diff3d, own.diff3d)
         assert found.digest != own.digest
 
+    @pytest.mark.finding("LEFT-OUT-POSITIONS-001")
     def test_frames_that_the_solver_left_out_stay_where_they_are(self, place, tmp_path, monkeypatch):
         """The solution has fewer positions than the scan; the others are those of the file, and are left out again."""
         monkeypatch.chdir(tmp_path)

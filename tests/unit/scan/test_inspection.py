@@ -56,7 +56,14 @@ def test_a_clean_scan_loses_nothing_and_nothing_is_said(kind):
     "name", [pytest.param(name, marks=pytest.mark.finding(which)) for name, which in NOTICED.items()]
 )
 def test_damage_is_named_with_where_it_is(name, strength):
-    noticed(name, "structured probe", strength)
+    raw, where = harmed(name, strength)
+    found = inspection.inspect(raw)
+    named = [damage for damage in found.damages if damage.kind in damaged.DAMAGE[name].names]
+    assert named
+    assert kinds(found) <= set(damaged.DAMAGE[name].names)
+    if where is not None:
+        places = np.concatenate([damage.where for damage in named])
+        assert sorted(places.tolist()) == sorted(where.tolist())
 
 
 @pytest.mark.slow
@@ -70,17 +77,6 @@ def test_nearly_all_damage_is_named_in_scans_of_all_kinds(name):
         for kind, strength in every
     ]
     assert sum(map(bool, named)) >= 0.95 * len(every)
-
-
-def noticed(name, kind, strength):
-    raw, where = harmed(name, strength, kind)
-    found = inspection.inspect(raw)
-    named = [damage for damage in found.damages if damage.kind in damaged.DAMAGE[name].names]
-    assert named
-    assert kinds(found) <= set(damaged.DAMAGE[name].names)
-    if where is not None:
-        places = np.concatenate([damage.where for damage in named])
-        assert sorted(places.tolist()) == sorted(where.tolist())
 
 
 @pytest.mark.finding("DARK-FRAMES-001")
@@ -106,6 +102,17 @@ def test_pixels_that_are_plainly_bad_are_masked_and_no_other(name):
     assert sorted(np.argwhere(found.scan.bad_pixels).tolist()) == sorted(pixels.tolist())
     assert not found.scan.diff3d[:, found.scan.bad_pixels].any()
     assert len(found.kept) == len(raw)
+
+
+@pytest.mark.finding("SATURATED-001")
+def test_what_is_cut_by_a_ceiling_is_named_and_stays():
+    """Without the brightest pixels the object is worse than with their cut values."""
+    raw, _ = harmed("saturation", 2)
+    found = inspection.inspect(raw)
+    (damage,) = found.damages
+    assert damage.kind == "saturated pixels"
+    assert "pixels share the largest value" in damage.evidence
+    assert found.scan.bad_pixels is None
 
 
 @pytest.mark.finding("DETECTOR-GAP-001")
