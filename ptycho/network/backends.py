@@ -6,11 +6,15 @@ are cut out of an object, and put there, by matrix products.
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from ptycho.base.errors import ConfigError
 
 
 def backend() -> str:
@@ -18,6 +22,24 @@ def backend() -> str:
     import keras
 
     return str(keras.backend.backend())
+
+
+@functools.cache
+def first_process() -> int:
+    """Return the process that first asked for a network, or forked from one that did."""
+    return os.getpid()
+
+
+def check_process() -> None:
+    """Raise ConfigError in a process that was forked from one that had used its framework: it would wait for ever.
+
+    The threads of the framework do not come along through a fork, and what they have locked stays locked.
+    """
+    if first_process() != os.getpid() and backend() in ("tensorflow", "jax"):
+        raise ConfigError(
+            f"this process was forked from one that has used {backend()}, which would wait for ever; start processes with "
+            "multiprocessing.get_context('spawn'), or fork before the first network is used"
+        )
 
 
 def compiles(name: str) -> bool:

@@ -107,9 +107,13 @@ def empty_array(shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 def build_model(bundle: bundles.Bundle, canvas_px: int) -> Any:
-    """Rebuild the network of a bundle for group canvases of `canvas_px`, with the bundle's weights."""
+    """Rebuild the network of a bundle for group canvases of `canvas_px`, with the bundle's weights.
+
+    Raises ConfigError in a process that was forked from one that has used a network.
+    """
     from ptycho.network import network
 
+    backends.check_process()
     # Neither the loss nor the seed of the initial weights matters to a model whose weights are set.
     model = network.PtychoModel(
         bundle.model,

@@ -103,11 +103,12 @@ class Trainer:
         self.best: dict[str, np.ndarray] = {}
 
     def build(self) -> Any:
-        """Return the model, compiled with its optimizer."""
+        """Return the model, compiled with its optimizer; raise ConfigError in a fork of a process that has used one."""
         import keras
 
         from ptycho.network import network
 
+        backends.check_process()
         training = self.config.training
         model = network.PtychoModel(
             self.config.model,

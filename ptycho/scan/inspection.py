@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ptycho.base.errors import DataContractError
+from ptycho.physics import scaling
 from ptycho.scan import counting, geometry, odd_frames, odd_pixels
 from ptycho.scan.damage import NOWHERE, Damage
 from ptycho.scan.raw import RawData
@@ -18,6 +19,8 @@ READ = "read"
 """Under this name a scan's metadata hold what its reader has to say."""
 MOST_FRAMES, MOST_PIXELS = 0.5, 0.5
 """Share of a scan's frames and pixels that may be bad; with more it is no scan."""
+ALIKE = 0.8
+"""Cosine from which on the mean pattern looks like the probe's far field."""
 CENTRE_SHARE = 1 / 32
 """Share of N by which the patterns' centre may be off without a word."""
 
@@ -77,7 +80,9 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     check_kept(raw, frames, pixels)
     given = 0 if raw.bad_pixels is None else int(raw.bad_pixels.sum())
     over = list(odd_pixels.overflowing(raw))
+    _check_share(len(_where(over, pixels, of_frames=False)), raw.N**2, "pixels", over, "--keep-pixels all")
     raw = masked(raw, over, pixels)
+    check_changing(raw)
     damages = over + list(odd_frames.look(counting.in_photons(raw)))
     rows = _where(damages, frames, of_frames=True)
     _check_share(len(rows), len(raw), "frames", damages, "--keep-frames all")
@@ -129,6 +134,29 @@ def check_kept(
         y, x = outside[0]
         raise DataContractError(
             f"--keep-pixels {y}x{x}: a pattern has {raw.N} x {raw.N} pixels, numbered from 0; name those that are there"
+        )
+
+
+def check_changing(raw: RawData) -> None:
+    """Raise DataContractError where patterns neither change with the position nor look like the probe's far field.
+
+    Then every pixel counts by itself. Vacuum does not change either, and looks like the probe.
+    """
+    if len(raw) < odd_frames.FEWEST:
+        return
+    raw = counting.in_photons(raw)
+    mean = raw.diff3d.mean(axis=0, dtype=np.float64)
+    energy = float(scaling.pattern_energies(raw.diff3d).sum())
+    changes = 1 - len(raw) * float(np.square(mean).sum()) / max(energy, 1e-300)
+    field = np.fft.fft2(raw.probe.astype(np.complex128))
+    light = np.sqrt(np.sum(np.abs(field) ** 2, axis=0))
+    overlaps = np.fft.ifft2(np.fft.fft2(mean) * np.conj(np.fft.fft2(light))).real
+    likeness = float(overlaps.max()) / max(float(np.linalg.norm(mean) * np.linalg.norm(light)), 1e-300)
+    if changes < 2 * scaling.photon_noise(raw.diff3d, raw.photon_scale) and likeness < ALIKE:
+        raise DataContractError(
+            f"the patterns do not change from position to position (by {changes:.2g} of their energy, no more than photon noise), "
+            f"nor look like the probe's far field (cosine {likeness:.2f}): every pixel counts by itself; look at the detector, or "
+            "subtract its background"
         )
 
 

@@ -51,27 +51,40 @@ def look(raw: RawData) -> Iterator[Damage]:
 
 
 def overflowing(raw: RawData) -> Iterator[Damage]:
-    """Say which pixels hold the largest number of a type in any frame, where nothing else comes near it."""
-    coded = {code: np.zeros((raw.N, raw.N), bool) for code in CODES}
-    frames = dict.fromkeys(CODES, 0)
+    """Say which pixels hold the largest number of a type in any frame, where nothing else comes near it.
+
+    And which frames hold hardly anything else.
+    """
+    pixels = {code: np.zeros((raw.N, raw.N), bool) for code in CODES}
+    frames: dict[int, list[int]] = {code: [] for code in CODES}
+    full: list[int] = []
     largest = 0.0
-    for frame in raw.diff3d:
+    for row, frame in enumerate(raw.diff3d):
         counts = np.square(raw.photon_scale * frame, dtype=np.float64)
-        ordinary = np.ones(counts.shape, bool)
-        for code in CODES:
-            this = np.abs(counts - code) < 1e-6 * code
-            coded[code] |= this
-            frames[code] += bool(this.any())
-            ordinary &= ~this
+        coded = {code: np.abs(counts - code) < 1e-6 * code for code in CODES}
+        ordinary = ~np.any(list(coded.values()), axis=0)
         largest = max(largest, float(counts.max(where=ordinary, initial=0)))
+        if 2 * ordinary.sum() < ordinary.size:
+            full.append(row)
+            continue
+        for code, there in coded.items():
+            if there.any():
+                pixels[code] |= there
+                frames[code].append(row)
+    if full:
+        yield Damage(
+            "overflowing frames",
+            np.array(full),
+            "the largest number of their type in most pixels",
+            "the detector's code for no value",
+        )
     # Near a ceiling other pixels come near it, too: that is saturation, and looked for elsewhere. Or it is a count like others.
-    codes = [code for code in CODES if coded[code].any() and largest < code / 2]
-    over = np.any([coded[code] for code in codes], axis=0) if codes else np.zeros((raw.N, raw.N), bool)
-    if over.any() and not over.all():
+    codes = [code for code in CODES if frames[code] and largest < code / 2]
+    if codes:
         yield Damage(
             "overflowing pixels",
-            np.argwhere(over),
-            f"the largest number of their type in {max(frames[code] for code in codes)} frames, where others hold at most "
+            np.argwhere(np.any([pixels[code] for code in codes], axis=0)),
+            f"the largest number of their type in {max(len(frames[code]) for code in codes)} frames, where others hold at most "
             f"{largest:.6g} counts",
             "the detector's code for no value",
         )

@@ -1,6 +1,9 @@
 """What a backend is told: to multiply in single precision wherever a network runs, to compile where nothing else is fast,
 and to read all variables at once."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from lazily import Lazy
@@ -108,3 +111,56 @@ def test_all_variables_are_read_in_a_row_as_they_stand_now():
     variables[0].assign([[5, 6, 7], [8, 9, 10]])
     assert read().tolist() == [5, 6, 7, 8, 9, 10, 2, 3, 4]
     assert first.tolist() == [1, 1, 1, 1, 1, 1, 2, 3, 4]
+
+
+FORKED = """
+import os
+from ptycho.base.errors import ConfigError
+from ptycho.network import backends
+if __name__ == "__main__":
+    backends.check_process()
+    if os.fork() == 0:
+        try:
+            backends.check_process()
+        except ConfigError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize(("name", "waits"), [("tensorflow", True), ("torch", False)])
+def test_a_fork_of_a_process_that_has_used_a_network_is_told_at_once(name, waits):
+    """Inference in it would hang."""
+    script = FORKED.replace(
+        "backends.check_process()", f"backends.backend = lambda: {name!r}\n    backends.check_process()", 1
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ("multiprocessing.get_context('spawn')" in done.stdout) is waits
+
+
+@pytest.mark.slow
+def test_inference_in_a_fork_after_one_in_the_parent_does_not_hang(finished):
+    """The whole of it: with the framework, from a bundle."""
+    script = f"""
+import os, sys
+from pathlib import Path
+from ptycho.base.errors import ConfigError
+from ptycho.network import bundle, inference
+loaded = bundle.load_bundle(Path({str(finished.folder / "bundle.npz")!r}))
+inference.build_model(loaded, 32)
+child = os.fork()
+if child == 0:
+    try:
+        inference.build_model(loaded, 32)
+    except ConfigError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert "start processes with multiprocessing.get_context('spawn')" in done.stdout

@@ -115,6 +115,17 @@ def test_what_is_cut_by_a_ceiling_is_named_and_stays():
     assert found.scan.bad_pixels is None
 
 
+@pytest.mark.finding("OVERFLOW-001")
+def test_a_frame_of_nothing_but_the_largest_number_goes_and_its_pixels_stay():
+    raw = damaged.clean("structured probe")
+    counts = damaged.counts_of(raw)
+    counts[[5, 77]] = 2**32 - 1
+    found = inspection.inspect(damaged.with_counts(raw, counts))
+    assert "overflowing frames" in kinds(found)
+    np.testing.assert_array_equal(found.kept, np.setdiff1d(np.arange(len(raw)), [5, 77]))
+    assert found.scan.bad_pixels is None
+
+
 @pytest.mark.finding("DETECTOR-GAP-001")
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_gap_is_masked_where_light_would_fall(turned):
@@ -180,6 +191,21 @@ class TestKeeping:
 
 
 class TestTooLittleIsLeft:
+    def test_where_every_pixel_counts_by_itself(self):
+        raw = damaged.clean("structured probe")
+        rng = np.random.default_rng(0)
+        steady = rng.uniform(500, 2000, (raw.N, raw.N))
+        hot = damaged.with_counts(raw, rng.poisson(np.broadcast_to(steady, raw.diff3d.shape)))
+        with pytest.raises(DataContractError, match="every pixel counts by itself"):
+            inspection.inspect(hot)
+
+    def test_where_every_pixel_overflows(self):
+        raw = damaged.clean("structured probe")
+        counts = damaged.counts_of(raw)
+        counts[5, :32] = counts[6, 32:] = 2**32 - 1
+        with pytest.raises(DataContractError, match=r"of 4096 pixels are bad \(.* overflowing pixels"):
+            inspection.inspect(damaged.with_counts(raw, counts))
+
     def test_of_frames(self):
         raw = damaged.clean("structured probe")
         counts = damaged.counts_of(raw)
