@@ -94,8 +94,9 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     wrong = [] if saturated else list(counting.look(_sound(raw, [*damages, *odd])))
     if not wrong:  # else what would be noise, and what would not, is not known
         left, damages = masked(left, odd, pixels), damages + odd
-    bad = 0 if left.bad_pixels is None else int(left.bad_pixels.sum())
-    _check_share(bad, raw.N**2, "pixels", damages, "--keep-pixels all")
+    # A mask that was given may leave as little as it likes.
+    bad = 0 if left.bad_pixels is None else int(left.bad_pixels.sum()) - given
+    _check_share(bad, raw.N**2 - given, "pixels", damages, "--keep-pixels all")
     if not left.diff3d.any():
         raise DataContractError("the pixels that are left hold no light; give another mask or file")
     # Where the brightest pixels are gone the centre is not to be told.

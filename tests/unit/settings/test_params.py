@@ -96,7 +96,7 @@ RUNS = [
             "solver.random_passes=none",
         ),
         *("training.loss.nll=1e-9", "training.validation_fraction=0.2"),
-        "inference.prediction_scale=least_squares",
+        *("inference.prediction_scale=least_squares", "inference.whole=true"),
     ),
     (
         *(
