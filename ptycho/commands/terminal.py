@@ -107,13 +107,28 @@ def prepared() -> Iterator[None]:
     quiet = _QuietImport("tensorflow")
     sys.meta_path.insert(0, quiet)
     try:
-        yield
+        with _any_text(sys.stdout), _any_text(sys.stderr):
+            yield
     finally:
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not quiet]
         if main:
             signal.signal(signal.SIGTERM, usual_signal)
         warnings.showwarning = usual_warnings
         logging.getLogger().removeHandler(handler)
+
+
+@contextmanager
+def _any_text(stream: Any) -> Iterator[None]:
+    """Write what an output's encoding does not have as an escape as long as the block lasts: no name may end a command."""
+    usual = getattr(stream, "errors", None)
+    if usual is None or not hasattr(stream, "reconfigure"):
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=usual)
 
 
 def _terminate(*_: object) -> None:

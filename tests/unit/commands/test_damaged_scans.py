@@ -1,5 +1,9 @@
 """Files of scans that once came out wrong without a word: they come as near to the truth as the sound scan, or are refused."""
 
+import os
+import subprocess
+import sys
+
 import damaged
 import numpy as np
 import pytest
@@ -153,3 +157,24 @@ def test_what_cannot_be_meant_is_one_line_before_any_work(more, arrays, words, s
 )
 def test_an_option_that_names_nothing_means_all(words, read):
     assert options.spelled_out(words) == read
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_output_that_is_not_utf_8_ends_nothing(encoding, sound, tmp_path):
+    """Names of files are shown with escapes where the output has no letters for them."""
+    name = "h\u00f6he \u6e2c\u5b9a"
+    arrays = {"xcoords": sound.xcoords, "ycoords": sound.ycoords, "probeGuess": sound.probe[0]}
+    np.savez(tmp_path / f"{name}.npz", diff3d=sound.diff3d, **arrays)
+    command = ("solve", "--data", f"{name}.npz", "--out", name, "--passes", "2", "--cache", "none")
+    done = subprocess.run(
+        [sys.executable, "-m", "ptycho", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"wrote h" in done.stdout
+    assert b"\\u6e2c" in done.stdout
+    assert (tmp_path / name / "report.html").exists()
