@@ -62,13 +62,16 @@ def side_by_side(
 def inspection(scan: RawData, inspected: Inspection) -> Figure:
     """Draw the light of every frame, the mean pattern with its masked pixels, and the first frame of each kind of damage."""
     kinds = [damage for damage in inspected.damages if damage.of_frames]
-    figure, axes = _sheet(1, 2 + len(kinds), 4.6, 3.6)
+    columns = min(3, 2 + len(kinds))
+    figure, axes = _sheet(-(-(2 + len(kinds)) // columns), columns, 4.6, 3.6)
     light = scaling.pattern_energies(scan.diff3d) * scan.photon_scale**2
-    first, second, *others = axes[0]
+    first, second, *others = axes.ravel()
+    for unused in others[len(kinds) :]:
+        unused.set_axis_off()
     first.plot(light, ".", ms=3, color="tab:blue")
     for damage in kinds:
-        label = f"{len(damage.where)} {damage.kind}"
-        first.plot(damage.where, light[damage.where], "x" if damage.sure else "+", ms=7, label=label)
+        mark = "x" if damage.sure else "+"
+        first.plot(damage.where, light[damage.where], mark, ms=7, label=damage.many)
     first.set(title="counts of each frame", xlabel="row of the scan")
     if light.max() > 20 * max(float(np.median(light)), 1e-30):
         first.set_yscale("symlog", linthresh=max(float(np.median(light)), 1e-30))
@@ -84,7 +87,7 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
         None,
         {"cmap": "magma"},
     )
-    for panel, damage in zip(others, kinds, strict=True):
+    for panel, damage in zip(others, kinds, strict=False):
         row = int(damage.where[0])
         shown = np.log1p(scan.photon_scale * scan.diff3d[row])
         _image(figure, panel, shown, f"row {row}, of the {damage.kind}", None, {"cmap": "magma"})

@@ -55,13 +55,18 @@ class Damage:
         word = "pixel" if self.of_pixels else "row"
         return f"{word}{'s' * (len(names) > 1)} {text}" if names else ""
 
+    @property
+    def many(self) -> str:
+        """How many of what: ``5 dark frames``, ``1 dark frame``; the kind alone where the scan as a whole is meant."""
+        if not len(self.where):
+            return self.kind
+        return f"{len(self.where)} {self.kind.removesuffix('s') if len(self.where) == 1 else self.kind}"
+
     def line(self, done: str = "") -> str:
         """Return one line: how many, where, the evidence, the remedy, and what was `done`."""
-        count = f"{len(self.where)} " if len(self.where) else ""
         places = f" ({self.places})" if self.places else ""
         end = f"; {done}" if done else ""
-        kind = self.kind.removesuffix("s") if len(self.where) == 1 else self.kind
-        return f"{count}{kind}{places}: {self.evidence}; {self.remedy}{end}"
+        return f"{self.many}{places}: {self.evidence}; {self.remedy}{end}"
 
 
 NOWHERE = np.empty(0, np.int64)
