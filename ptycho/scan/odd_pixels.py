@@ -24,6 +24,8 @@ LIGHT = 20.0
 """Counts, over all frames, that a dark pixel's surroundings must have for it to be dead or in a gap."""
 EXPECTED = 3.0
 """A pixel is light where the probe's far field makes its excess at least this share, one over it, of what is measured."""
+FAINTEST = 1e-12
+"""Of the probe's far field: what is fainter is rounding."""
 STEADY = 3.0
 """Variance over mean of a hot pixel's counts below which it counts by itself, whatever the beam does."""
 CODES = (2**16 - 1, 2**31 - 1, 2**32 - 1)
@@ -40,6 +42,7 @@ def look(raw: RawData) -> Iterator[Damage]:
     good = raw.good_pixels
     field = fft.fft2(raw.probe.astype(np.complex128))
     light = fft.fftshift(np.sum(np.abs(field) ** 2, axis=0))
+    light = np.maximum(light, FAINTEST * light.max())
     gap = gaps(total, light, good)
     yield from _named(gap, raw.N)
     seen = good & ~gap
@@ -132,7 +135,7 @@ def hot_pixels(raw: RawData, total: np.ndarray, light: np.ndarray, seen: np.ndar
     """
     around = upper(total, seen)
     excess = total / np.maximum(around, 1.0)
-    expected = light / np.maximum(upper(light, seen), 1e-300)
+    expected = light / upper(light, seen)
     differs = total - around > SIGNIFICANT * np.sqrt(total + around + 1)
     candidates = seen & differs & (excess > WARM)
     # A peak of the direct beam moves and changes with the object in the beam; what counts by itself does not.
@@ -160,7 +163,7 @@ def dead_pixels(total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Itera
     """
     around = lower(total, seen)
     share = total / np.maximum(around, 1e-300)
-    expected = light / np.maximum(lower(light, seen), 1e-300)
+    expected = light / lower(light, seen)
     differs = (around > LIGHT) & (around - total > SIGNIFICANT * np.sqrt(total + 1))
     candidates = seen & differs & (share < WEAK) & (expected > EXPECTED * share)
     for least, limit, kind, sure in ((-1.0, DEAD, "dead pixels", True), (DEAD, WEAK, "weak pixels", False)):
