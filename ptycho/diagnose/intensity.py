@@ -100,7 +100,8 @@ def _network_input(case: Case) -> tuple[float, float, float, str]:
     data = PtychoDataContainer(groups, bundle.scales)
     rows = np.arange(min(len(groups), 256))
     fed = float(data.X(rows).mean(dtype=np.float64))
-    seen = float(data.batch(rows)["amplitude"].mean(dtype=np.float64)) / bundle.trained_photon_scale
+    amplitude = np.maximum(data.batch(rows)["amplitude"], 0)  # below zero nothing was measured
+    seen = float(amplitude.mean(dtype=np.float64)) / bundle.trained_photon_scale
     return fed, seen, bundle.scales.photon_scale / bundle.trained_photon_scale, "s / exp(w), photon scale"
 
 

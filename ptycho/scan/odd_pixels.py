@@ -162,7 +162,7 @@ def dead_pixels(total: np.ndarray, light: np.ndarray, seen: np.ndarray) -> Itera
     `total`, `light` and `seen` are (N, N): counts over all frames, the probe's far field, pixels that are looked at.
     """
     around = lower(total, seen)
-    share = total / np.maximum(around, 1e-300)
+    share = total / np.maximum(around, 1.0)
     expected = light / lower(light, seen)
     differs = (around > LIGHT) & (around - total > SIGNIFICANT * np.sqrt(total + 1))
     candidates = seen & differs & (share < WEAK) & (expected > EXPECTED * share)

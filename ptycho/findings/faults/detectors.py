@@ -39,7 +39,7 @@ def _values_as_they_are(_: Any) -> Any:
         with np.errstate(invalid="ignore"):
             amplitudes = np.sqrt(values) if intensity else values
         bad = np.zeros(patterns.shape[1:], bool) if mask is None else mask
-        return detector.Reading(amplitudes.astype(np.float32), bad)
+        return detector.Patterns(amplitudes.astype(np.float32), bad)
 
     return read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,8 +19,8 @@ MOST_NEGATIVE = 0.1
 CHUNK = 64
 
 
-@dataclass
-class Reading:
+@dataclass(frozen=True)
+class Patterns:
     """What came of reading a stack of patterns.
 
     Attributes
@@ -29,16 +29,16 @@ class Reading:
         0 where there is no value.
     bad : (N, N) bool
         Pixels without a value, and those of the mask.
-    lines : list of str
+    lines : tuple of str
         What was noticed, for people.
     """
 
     amplitudes: np.ndarray
     bad: np.ndarray
-    lines: list[str] = field(default_factory=list)
+    lines: tuple[str, ...] = ()
 
 
-def read(patterns: np.ndarray, intensity: bool, mask: np.ndarray | None) -> Reading:
+def read(patterns: np.ndarray, intensity: bool, mask: np.ndarray | None) -> Patterns:
     """Return the amplitudes of patterns (M, N, N) of any real type, and the pixels that have no value.
 
     `mask` (N, N) bool are pixels that are not looked at. NaN, infinities and a negative code in every frame are no
@@ -68,7 +68,7 @@ def read(patterns: np.ndarray, intensity: bool, mask: np.ndarray | None) -> Read
         raise DataContractError(
             "no pixel of diff3d is left: all are masked, or hold no numbers; give another mask or file"
         )
-    return Reading(_amplitudes(patterns, intensity, bad), bad, lines)
+    return Patterns(_amplitudes(patterns, intensity, bad), bad, tuple(lines))
 
 
 @dataclass(frozen=True)

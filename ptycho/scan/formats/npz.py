@@ -165,7 +165,7 @@ def scan_of(
     bad = mask_of(path, arrays, patterns.shape[-1], mask)
     read = amplitudes_of(path, patterns, intensity, bad)
     if read.lines:
-        metadata[inspection.READ] = read.lines
+        metadata[inspection.READ] = list(read.lines)
     scan = RawData(
         xcoords=arrays["xcoords"][rows],
         ycoords=arrays["ycoords"][rows],
@@ -227,7 +227,7 @@ def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:
 
 def amplitudes_of(
     path: Path, patterns: np.ndarray, intensity: bool, bad: np.ndarray | None = None
-) -> detector.Reading:
+) -> detector.Patterns:
     """Return the amplitudes of patterns (M, N, N), and which pixels have none; warn where the numbers look like counts.
 
     `bad` (N, N) bool are pixels that are not looked at. Raises DataContractError for what :func:`detector.read` refuses.

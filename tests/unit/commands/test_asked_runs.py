@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import oracles
 import pytest
 from command import call
@@ -73,6 +74,31 @@ def test_a_question_that_fails_is_a_row_and_costs_the_others_nothing(solved, cap
     assert "Not answered, by a bug" in page
     assert "The scan brings its own probe" in page
     assert not (out / "probe.png").exists()
+
+
+def test_a_mask_is_no_step_that_changes_the_brightness(tmp_path, capsys):
+    """What says that nothing was measured is no light."""
+    bad = np.zeros((32, 32), bool)
+    bad[10:20] = True
+    scan = oracles.make_scan(count=60, shape=(60, 64), seed=4).without_truth()
+    npz.write_npz(tmp_path / "scan.npz", scan.derived(bad_pixels=bad))
+    quick = ("model.warm_steps=2", "model.steps=1", "model.filters=4", "model.levels=1", "training.epochs=1")
+    options = [word for text in quick for word in ("--set", text)]
+    code = call(
+        "run",
+        "--data",
+        str(tmp_path / "scan.npz"),
+        "--out",
+        str(tmp_path / "run"),
+        "--cache",
+        "none",
+        *options,
+    )
+    assert code in (0, 1)
+    asked(capsys, "intensity", str(tmp_path / "run"), "--out", str(tmp_path / "d"))
+    lines = (tmp_path / "d" / "intensity.md").read_text().splitlines()
+    row = next(line for line in lines if "scaled -> network input" in line)
+    assert float(row.split("|")[-2]) == pytest.approx(1, abs=0.01)
 
 
 def test_of_a_scenario_it_is_said_how_the_probe_is_normalised(capsys):
