@@ -54,7 +54,7 @@ class Frames:
     coarse : (M, K) float32
         Roots of the counts in blocks of pixels.
     centre : (M, 2) float64
-        [x, y], px, of the amplitudes.
+        [x, y], px, of the light.
     brightest : (M,) float32
         Largest amplitude.
     prints : (M,) of bytes
@@ -99,8 +99,8 @@ def measure(raw: RawData) -> Frames:
         counts = np.square(raw.photon_scale * frame, dtype=np.float64)
         light[row], brightest[row] = counts.sum(), frame.max()
         coarse[row] = np.sqrt(counts.reshape(side, block, side, block).sum(axis=(1, 3))).reshape(-1)
-        total = max(float(frame.sum(dtype=np.float64)), 1e-300)
-        centre[row] = frame.sum(axis=0) @ axis / total, frame.sum(axis=1) @ axis / total
+        total = max(float(light[row]), 1e-300)
+        centre[row] = counts.sum(axis=0) @ axis / total, counts.sum(axis=1) @ axis / total
         # A byte 0 at the end of a hash would be cut off by numpy, from both of two equal frames alike.
         prints[row] = hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).digest()
     near = cKDTree(raw.positions).query(raw.positions, k=range(1, min(NEIGHBOURS + 1, count) + 1))[1]

@@ -6,7 +6,7 @@ own far field shows too (a bright direct beam, the dark rings of a disk) is ligh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from scipy import fft, ndimage
@@ -46,11 +46,18 @@ def look(raw: RawData) -> Iterator[Damage]:
     gap = gaps(total, light, good)
     yield from _named(gap, raw.N)
     seen = good & ~gap
-    dead = list(dead_pixels(total, light, seen))
+    # What is hot makes its neighbours look dead, and the other way about: each is looked for without the other.
+    dead = list(dead_pixels(total, light, _without(seen, hot_pixels(raw, total, light, seen))))
     yield from dead
-    for damage in dead:
-        seen[tuple(damage.where.T)] = False
-    yield from hot_pixels(raw, total, light, seen)
+    yield from hot_pixels(raw, total, light, _without(seen, dead))
+
+
+def _without(seen: np.ndarray, damages: Iterable[Damage]) -> np.ndarray:
+    """Return the pixels (N, N) bool that are seen and have no damage."""
+    result = seen.copy()
+    for damage in damages:
+        result[tuple(damage.where.T)] = False
+    return result
 
 
 def overflowing(raw: RawData) -> Iterator[Damage]:
