@@ -7,6 +7,7 @@ import pytest
 from ptycho.base.errors import DataContractError
 from ptycho.physics import probes
 from ptycho.scan import geometry, inspection, odd_frames
+from ptycho.scan.formats import npz
 from ptycho.scan.raw import RawData
 
 NOTICED = {
@@ -286,3 +287,31 @@ def test_a_clean_scan_with_a_real_probe_that_is_its_own_twin_is_clean():
     probe = probes.make_probe(damaged.ProbeConfig(kind="idealized"), 64)[0]
     assert probes.is_twin_ambiguous(probe)
     assert not inspection.inspect(damaged.clean("idealised probe", 5)).damages
+
+
+def test_of_the_measured_star_one_pixel_is_hot_and_no_frame_is_lost(measured):
+    """It counts 293 in every frame, as a constant does: nobody had seen it."""
+    raw = npz.read_npz(measured("siemens_star/siemens_star.npz"))
+    found = inspection.inspect(raw)
+    assert np.argwhere(found.scan.bad_pixels).tolist() == [[64, 65]]
+    assert len(found.kept) == len(raw)
+    counts = damaged.counts_of(raw)[:, 64, 65]
+    assert counts.var() / counts.mean() == pytest.approx(1, abs=0.3)
+    assert not found.wrong
+
+
+@pytest.mark.parametrize(
+    ("harm", "strength", "name"),
+    [
+        (damaged.dark, 1, "dark frames"),
+        (damaged.flash, 1, "flash frames"),
+        (damaged.repeated, 1, "repeated frames"),
+        (damaged.gap, 1, "gap pixels"),
+        (damaged.dead, 1, "dead pixels"),
+        (damaged.counts_as_amplitudes, 1, "counts, not amplitudes"),
+    ],
+)
+def test_damage_to_the_measured_star_is_named(harm, strength, name, measured):
+    raw = npz.read_npz(measured("siemens_star/siemens_star.npz"))
+    broken, _ = harm(raw, strength, np.random.default_rng(1))
+    assert name in kinds(inspection.inspect(broken))
