@@ -169,7 +169,7 @@ def solve(
         overrides=tuple(overrides),
         seed=seed,
         until="evaluate_solution",
-        also=("halves",) if halves else (),
+        also=(*(("geometry",) if data is not None else ()), *(("halves",) if halves else ())),
     )
     config, given = prepare.resolve(request)
     folder = out or shared.run_folder(config, profile, "solved")

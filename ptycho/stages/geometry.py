@@ -11,14 +11,13 @@ from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
 from ptycho.base import atomic, layout
+from ptycho.evaluation import gates
 from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 
 KIND = Geometry
 FILE = layout.GEOMETRY
-CENTRE_SHARE = 1 / 32
-"""Share of N by which the patterns' centre may be off without a word."""
 
 
 def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Geometry:
@@ -43,16 +42,14 @@ def invariants(comparison: Geometry) -> Iterator[tuple[str, bool]]:
 
 
 def notes(comparison: Geometry, params: Params) -> Iterator[str]:
-    """Say where the beam's centre is off."""
-    x, y = comparison.centre_xy
-    if (
-        comparison.errors
-        and max(abs(x), abs(y)) > max(1.0, CENTRE_SHARE * params.N)
-        and not _unshifted(comparison, params.N)
-    ):
+    """Say where another reading of the scan fits better, or none can be told for want of overlap."""
+    verdict = gates.geometry_verdict(comparison, params.gates.geometry_margin)
+    if verdict.status == "fail":
+        yield f"Geometry: {verdict.reason}."
+    elif not comparison.errors and comparison.patterns >= geometry.FEWEST:
         yield (
-            f"Beam centre: the patterns lie about ({x}, {y}) px off the zero frequency. That is no more than a linear "
-            "phase of the object; roll the patterns back to be rid of it."
+            f"Geometry: neighbouring patterns share {comparison.overlap:.2g} of their light, and then their places say nothing. "
+            f"Are the positions in pixels? If they are in another unit add --geometry {geometry.SCALE}=FACTOR."
         )
 
 
@@ -60,10 +57,6 @@ def tables(comparison: Geometry) -> Iterator[Table]:
     """Show every reading of the scan with its error, the best first."""
     rows = tuple(sorted(comparison.errors.items(), key=lambda item: (math.isnan(item[1]), item[1])))
     yield Table("Geometry, on a sample of overlapping patterns", ("the scan", "data error"), rows)
-
-
-def _unshifted(comparison: Geometry, N: int) -> bool:
-    return max(map(abs, comparison.centre_xy)) > N // 4
 
 
 def save(comparison: Geometry, folder: Path, about: Mapping[str, Any]) -> None:

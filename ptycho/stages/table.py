@@ -68,7 +68,7 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
-    Stage("geometry", geometry, inputs=("inspect",), reads=("N",)),
+    Stage("geometry", geometry, inputs=("inspect",), reads=("gates.geometry_margin",)),
     Stage("split", split, inputs=("inspect",), reads=("split",)),
     Stage(
         "group_train",

@@ -48,6 +48,10 @@ def verdict(raw):
     return gates.geometry_verdict(geometry.compare(raw), 0.85)
 
 
+def said_by_the_row(comparison):
+    return row.notes(comparison, Params(Config(N=N), ("gates.geometry_margin",), "geometry"))
+
+
 def shuffled(raw):
     order = np.random.default_rng(9).permutation(len(raw))
     return replace(raw, xcoords=raw.xcoords[order], ycoords=raw.ycoords[order])
@@ -105,16 +109,15 @@ def test_a_beam_centre_that_is_off_is_said_and_fails_nothing(good, quick):
     found, straight = geometry.compare(rolled), geometry.compare(good)
     assert found.centre_xy == (4, -3)
     assert found.errors == pytest.approx(straight.errors)
-    params = Params(Config(N=N), ("N",), "geometry")
-    (note,) = row.notes(found, params)
-    assert "about (4, -3) px off the zero frequency" in note
-    assert not list(row.notes(straight, params))
+    for comparison in (found, straight):  # the inspection of the scan says it
+        assert not list(said_by_the_row(comparison))
 
 
 def test_the_zero_frequency_in_the_corner_is_no_small_offset(good, quick):
     found = geometry.compare(PLANTED["shift_patterns"](good))
     assert max(map(abs, found.centre_xy)) == N // 2
-    assert not list(row.notes(found, Params(Config(N=N), ("N",), "geometry")))
+    (note,) = said_by_the_row(found)
+    assert "add --geometry shift_patterns" in note
 
 
 def test_too_few_patterns_or_too_far_apart_say_nothing(good):
@@ -123,6 +126,12 @@ def test_too_few_patterns_or_too_far_apart_say_nothing(good):
     apart = np.arange(12.0) * 2 * N
     sparse = replace(good.take(np.arange(12)), xcoords=apart, ycoords=apart)
     assert geometry.compare(sparse).errors == {}
+    (note,) = said_by_the_row(geometry.compare(sparse))
+    assert (
+        "Are the positions in pixels? If they are in another unit add --geometry scale_positions=FACTOR."
+        in note
+    )
+    assert not list(said_by_the_row(few))
     assert verdict(sparse).status == "not_applicable"
 
 
