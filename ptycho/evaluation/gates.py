@@ -145,43 +145,8 @@ def inspection_verdict(wrong: Sequence[Damage]) -> Verdict:
 
 def geometry_verdict(comparison: Geometry, least: float) -> Verdict:
     """Judge the scan as given against its corrections and against shuffled positions."""
-    limit = f">= {least:g}"
-    if not comparison.errors:
-        reason = (
-            f"{comparison.patterns} patterns with an overlap of {comparison.overlap:.2g} cannot tell how they lie "
-            f"(needed: {geometry.FEWEST} and {geometry.MIN_OVERLAP})"
-        )
-        return Verdict("geometry", "not_applicable", None, limit, reason)
-    margins = comparison.margins()
-    best, margin = next(iter(margins.items()))
-    given = comparison.errors[geometry.GIVEN]
-    # Where a correction does no better than shuffled positions either, it is none.
-    if margin < least and comparison.contrast / margin >= geometry.MIN_CONTRAST:
-        equals = [name for name, value in margins.items() if value * least <= margin]
-        reason = (
-            f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
-            f"a sample): add --geometry {best}"
-        )
-        return Verdict("geometry", "fail", margin, limit, reason)
-    if comparison.contrast >= geometry.MIN_CONTRAST:
-        reason = (
-            f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
-            f"{comparison.contrast:.3g} times"
-        )
-        return Verdict("geometry", "pass", margin, limit, reason)
-    if math.isfinite(comparison.scale):
-        reason = (
-            f"positions in another unit? Times about {comparison.scale:.2g} they fit the patterns, as they are they say no "
-            f"more than shuffled ones: add --geometry {geometry.SCALE}={comparison.scale:.2g}"
-        )
-    elif given < 2 * comparison.noise:
-        reason = f"photon noise (a data error of {comparison.noise:.2g}) hides how the patterns lie"
-        return Verdict("geometry", "not_applicable", None, limit, reason)
-    else:
-        reason = (
-            "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
-        )
-    return Verdict("geometry", "fail", margin, limit, reason)
+    status, margin, reason = geometry.judge(comparison, least)
+    return Verdict("geometry", status, margin, f">= {least:g}", reason)
 
 
 def learned_verdict(bundle: Bundle, noise: float, most: float) -> Verdict:

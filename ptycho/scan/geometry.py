@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from scipy import fft, ndimage
@@ -42,6 +43,7 @@ MAX_CANVAS = 8
 
 TWINS = ("flip_axes", "conjugate_probe")
 """Corrections that leave a scan as it is where its probe is twin-ambiguous."""
+Judgement = Literal["pass", "fail", "not_applicable"]
 GIVEN, SHUFFLED, SCALE = "given", "shuffled", "scale_positions"
 
 
@@ -198,6 +200,54 @@ def compare(raw: RawData) -> Geometry:
     noise = scaling.photon_noise(sample.diff3d, sample.photon_scale)
     result = Geometry(errors, math.nan, centre, len(rows), shared, noise)
     return replace(result, scale=better_scale(sample)) if result.contrast < MIN_CONTRAST else result
+
+
+def judge(comparison: Geometry, least: float) -> tuple[Judgement, float | None, str]:
+    """Judge the scan as given against its corrections and against shuffled positions.
+
+    Returns
+    -------
+    judgement : str
+    margin : float or None
+        Error of the best correction over that of the scan as given; below `least` the correction is better.
+    reason : str
+    """
+    if not comparison.errors:
+        reason = (
+            f"{comparison.patterns} patterns with an overlap of {comparison.overlap:.2g} cannot tell how they lie "
+            f"(needed: {FEWEST} and {MIN_OVERLAP})"
+        )
+        return "not_applicable", None, reason
+    margins = comparison.margins()
+    best, margin = next(iter(margins.items()))
+    given = comparison.errors[GIVEN]
+    # Where a correction does no better than shuffled positions either, it is none.
+    if margin < least and comparison.contrast / margin >= MIN_CONTRAST:
+        equals = [name for name, value in margins.items() if value * least <= margin]
+        reason = (
+            f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
+            f"a sample): add --geometry {best}"
+        )
+        return "fail", margin, reason
+    if comparison.contrast >= MIN_CONTRAST:
+        reason = (
+            f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
+            f"{comparison.contrast:.3g} times"
+        )
+        return "pass", margin, reason
+    if math.isfinite(comparison.scale):
+        reason = (
+            f"positions in another unit? Times about {comparison.scale:.2g} they fit the patterns, as they are they say no "
+            f"more than shuffled ones: add --geometry {SCALE}={comparison.scale:.2g}"
+        )
+    elif given < 2 * comparison.noise:
+        reason = f"photon noise (a data error of {comparison.noise:.2g}) hides how the patterns lie"
+        return "not_applicable", None, reason
+    else:
+        reason = (
+            "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
+        )
+    return "fail", margin, reason
 
 
 def rolled(raw: RawData, centre: tuple[int, int]) -> RawData:

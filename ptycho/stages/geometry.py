@@ -11,7 +11,6 @@ from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
 from ptycho.base import atomic, layout
-from ptycho.evaluation import gates
 from ptycho.scan import geometry
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
@@ -43,9 +42,9 @@ def invariants(comparison: Geometry) -> Iterator[tuple[str, bool]]:
 
 def notes(comparison: Geometry, params: Params) -> Iterator[str]:
     """Say where another reading of the scan fits better, or none can be told for want of overlap."""
-    verdict = gates.geometry_verdict(comparison, params.gates.geometry_margin)
-    if verdict.status == "fail":
-        yield f"Geometry: {verdict.reason}."
+    judgement, _, reason = geometry.judge(comparison, params.gates.geometry_margin)
+    if judgement == "fail":
+        yield f"Geometry: {reason}."
     elif not comparison.errors and comparison.patterns >= geometry.FEWEST:
         yield (
             f"Geometry: neighbouring patterns share {comparison.overlap:.2g} of their light, and then their places say nothing. "
