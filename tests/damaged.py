@@ -74,6 +74,7 @@ CLEAN = {
     "structured probe": Kind(),
     "100 photons": Kind(photons=1e2),
     "1,000 photons": Kind(photons=1e3),
+    "10,000 photons": Kind(photons=1e4),
     "1e9 photons": Kind(photons=1e9),
     "sparse object": Kind(dots),
     "lines": Kind(lambda shape, seed: objects.lines_object(shape[0], seed), photons=1e9),

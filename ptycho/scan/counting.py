@@ -10,14 +10,21 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from ptycho.physics import scaling
 from ptycho.scan import geometry
 from ptycho.scan.damage import NOWHERE, Damage
 from ptycho.scan.raw import RawData
 
 BETTER = 0.8
 """Share of the error as it is read, below which another reading explains more."""
+ABOVE_NOISE = 5.0
+"""Error as it is read, over what photon noise makes of it, from which on counts are read as amplitudes.
+
+A right scan of few photons leaves about twice its noise, and roots of amplitudes, which have less of it, may leave less.
+"""
 MAX_ERROR = 0.5
 """Error above which nothing is explained, and the patterns cannot tell."""
+NOISE = "noise"
 SAMPLE, SMALLEST = 64, 0.01
 """Frames that are asked for the smallest counts, and the share of the pixels with light that is below those."""
 
@@ -31,8 +38,10 @@ READINGS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 def look(raw: RawData) -> Iterator[Damage]:
     """Say where the values of the patterns are no amplitudes."""
     errors = compare(raw)
-    for kind, (_, remedy) in READINGS.items():
-        if kind in errors and errors[kind] < min(BETTER * errors[""], MAX_ERROR):
+    for kind, (change, remedy) in READINGS.items():
+        if kind not in errors or errors[kind] >= min(BETTER * errors[""], MAX_ERROR):
+            continue
+        if change is np.square or errors[""] > ABOVE_NOISE * errors[NOISE]:
             yield Damage(
                 kind,
                 NOWHERE,
@@ -58,14 +67,19 @@ def in_photons(raw: RawData) -> RawData:
 
 
 def compare(raw: RawData) -> dict[str, float]:
-    """Return the error of the patterns as they are read, under "", and in the other readings; empty for too few."""
+    """Return the error of the patterns as they are read, under "", in the other readings, and what photon noise makes of it.
+
+    Empty for too few patterns.
+    """
     sample = geometry.prepared_sample(raw)
     if sample is None:
         return {}
     largest = max(float(sample.diff3d.max()), 1e-30)
     ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {"": lambda values: values}
     ways |= {kind: change for kind, (change, _) in READINGS.items()}
-    return {
+    errors = {
         kind: geometry.fit_error(sample.derived(diff3d=change(sample.diff3d / np.float32(largest))))
         for kind, change in ways.items()
     }
+    counted = in_photons(sample)
+    return errors | {NOISE: scaling.photon_noise(counted.diff3d, counted.photon_scale)}

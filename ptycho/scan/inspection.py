@@ -82,7 +82,6 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     over = list(odd_pixels.overflowing(raw))
     _check_share(len(_where(over, pixels, of_frames=False)), raw.N**2, "pixels", over, "--keep-pixels all")
     raw = masked(raw, over, pixels)
-    check_changing(raw)
     damages = over + list(odd_frames.look(counting.in_photons(raw)))
     rows = _where(damages, frames, of_frames=True)
     _check_share(len(rows), len(raw), "frames", damages, "--keep-frames all")
@@ -99,6 +98,7 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     _check_share(bad, raw.N**2 - given, "pixels", damages, "--keep-pixels all")
     if not left.diff3d.any():
         raise DataContractError("the pixels that are left hold no light; give another mask or file")
+    check_changing(left)
     # Where the brightest pixels are gone the centre is not to be told.
     centre = [] if saturated else _centre(left)
     return Inspection(left, kept, (*damages, *centre, *wrong), given)

@@ -6,7 +6,7 @@ import pytest
 
 from ptycho.base.errors import DataContractError
 from ptycho.physics import probes
-from ptycho.scan import geometry, inspection, odd_frames
+from ptycho.scan import geometry, inspection, odd_frames, simulate
 from ptycho.scan.formats import npz
 from ptycho.scan.raw import RawData
 
@@ -161,6 +161,30 @@ def test_patterns_that_are_read_the_wrong_way_make_all_that_follows_doubtful():
     assert "add --intensity" in wrong.line()
     assert len(found.kept) == 144
     assert inspection.inspect(damaged.clean("structured probe")).wrong == ()
+
+
+@pytest.mark.finding("COUNTS-READ-001")
+@pytest.mark.parametrize("photons", [3e3, 1e4, 3e4])
+def test_few_photons_under_a_disk_of_light_are_not_called_counts(photons):
+    """Roots of amplitudes have less noise, and a flat pattern is explained by less: that makes no counts of amplitudes."""
+    for seed in (1, 2):
+        raw = flat_disk(photons, seed)
+        assert not kinds(inspection.inspect(raw))
+        counts = raw.derived(diff3d=np.float32(0.98) * raw.diff3d**2)
+        assert "counts, not amplitudes" in kinds(inspection.inspect(counts)) or photons < 1e4
+
+
+def flat_disk(photons, seed):
+    """A scan under a lens without structure in its far field: a few counts in each pixel of a disk."""
+    size, rng = 64, np.random.default_rng(seed)
+    f = np.fft.fftshift(np.fft.fftfreq(size))
+    radius = np.hypot(*np.meshgrid(f, f)) / 0.28
+    pupil = (radius < 1) * np.exp(1j * (10.8 * radius**2 + 10.7 * np.meshgrid(f, f)[0] * radius**2))
+    probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(pupil)))
+    y, x = np.mgrid[:10, :10] * 6.0
+    where = np.stack([x.ravel(), y.ravel()], 1) + rng.uniform(-1.2, 1.2, (100, 2)) + 36
+    amplitudes, scale = simulate.observe(damaged.texture((132, 132), seed), where, probe[None], photons, rng)
+    return RawData(where[:, 0], where[:, 1], amplitudes, probe, photon_scale=scale)
 
 
 class TestKeeping:
