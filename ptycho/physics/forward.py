@@ -39,6 +39,12 @@ def far_field_amplitude(patches: np.ndarray, probe: np.ndarray) -> np.ndarray:
     return np.asarray(fft.fftshift(np.sqrt(intensity), axes=(-2, -1)))
 
 
+def probe_amplitude(probe: np.ndarray) -> np.ndarray:
+    """Return the amplitude (N, N) float64 of a probe's own far field, its modes (P, N, N) added incoherently: vacuum's pattern."""
+    flat = np.ones((1, *probe.shape[1:]))
+    return np.asarray(far_field_amplitude(flat, probe.astype(np.complex128))[0])
+
+
 def scan_amplitudes(
     obj: np.ndarray, positions: np.ndarray, probe: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptycho.base.errors import ScaleError
+from ptycho.physics import forward
 
 LEAST_SEEN = 0.05
 """Smallest share of the light that is believed to be seen: behind a beam stop the probe's far field says little."""
@@ -117,8 +118,7 @@ def seen_share(probe: np.ndarray, bad: np.ndarray | None) -> float:
     """
     if bad is None:
         return 1.0
-    field = np.fft.fft2(probe.astype(np.complex128))
-    light = np.fft.fftshift(np.sum(np.abs(field) ** 2, axis=0))
+    light = forward.probe_amplitude(probe) ** 2
     return max(LEAST_SEEN, float(light[~bad].sum() / light.sum()))
 
 

@@ -22,7 +22,7 @@ from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from ptycho.base.errors import ConfigError
-from ptycho.physics import coords, probes, scaling
+from ptycho.physics import coords, forward, probes, scaling
 from ptycho.scan import checks
 from ptycho.scan.raw import RawData
 
@@ -288,7 +288,7 @@ def beam_centre(raw: RawData) -> tuple[int, int]:
 
     Bad pixels take the value of the nearest good one: a gap has an edge of its own, and stays where it is.
     """
-    lit = np.sum(np.abs(fft.fft2(raw.probe.astype(np.complex128))) ** 2, axis=0)
+    lit = fft.ifftshift(forward.probe_amplitude(raw.probe) ** 2)
     mean = np.mean(np.square(raw.diff3d, dtype=np.float64), axis=0)
     if raw.bad_pixels is not None:
         nearest = ndimage.distance_transform_edt(raw.bad_pixels, return_distances=False, return_indices=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ptycho.base.errors import DataContractError
-from ptycho.physics import scaling
+from ptycho.physics import forward, scaling
 from ptycho.scan import counting, geometry, odd_frames, odd_pixels
 from ptycho.scan.damage import NOWHERE, Damage
 from ptycho.scan.raw import RawData
@@ -149,8 +149,7 @@ def check_changing(raw: RawData) -> None:
     mean = raw.diff3d.mean(axis=0, dtype=np.float64)
     energy = float(scaling.pattern_energies(raw.diff3d).sum())
     changes = 1 - len(raw) * float(np.square(mean).sum()) / max(energy, 1e-300)
-    field = np.fft.fft2(raw.probe.astype(np.complex128))
-    light = np.sqrt(np.sum(np.abs(field) ** 2, axis=0))
+    light = forward.probe_amplitude(raw.probe)
     overlaps = np.fft.ifft2(np.fft.fft2(mean) * np.conj(np.fft.fft2(light))).real
     likeness = float(overlaps.max()) / max(float(np.linalg.norm(mean) * np.linalg.norm(light)), 1e-300)
     if changes < 2 * scaling.photon_noise(raw.diff3d, raw.photon_scale) and likeness < ALIKE:

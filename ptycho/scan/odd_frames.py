@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import cKDTree
 
+from ptycho.physics import forward
 from ptycho.scan.damage import Damage
 from ptycho.scan.raw import RawData
 
@@ -28,6 +29,8 @@ DIM, DARK = 0.7, 0.25
 """Light over the least of the neighbours' below which a frame is doubtful, and dark."""
 BRIGHT, FLASH = 1.45, 4.0
 """Light over the most of the neighbours' above which a frame is doubtful, and a flash."""
+UNSTEADY = "look at the beam's intensity; divide by a monitor's reading, or take them out"
+"""What to do with frames that are only doubtful."""
 FOREIGN = 0.25
 """Part of a frame's coarse pattern that its neighbours' do not have, above which a bright frame is a flash."""
 CEILING_PIXELS, CEILING_COUNTS, PILE = 8, 20, 3
@@ -177,7 +180,7 @@ def dark_frames(frames: Frames, dark: np.ndarray, dim: np.ndarray) -> Iterator[D
             "dim frames",
             np.flatnonzero(dim),
             f"less than {DIM:g} of the light of any neighbour",
-            "look at the beam's intensity; divide by a monitor's reading, or take them out",
+            UNSTEADY,
             sure=False,
         )
 
@@ -197,7 +200,7 @@ def flash_frames(frames: Frames, flash: np.ndarray, bright: np.ndarray) -> Itera
             "bright frames",
             np.flatnonzero(bright),
             f"more than {BRIGHT:g} times the light of any neighbour",
-            "look at the beam's intensity; divide by a monitor's reading, or take them out",
+            UNSTEADY,
             sure=False,
         )
 
@@ -224,8 +227,7 @@ def repeated_frames(raw: RawData, frames: Frames, dark: np.ndarray) -> Iterator[
 
 def _of_probe_alone(raw: RawData, row: int) -> bool:
     """Whether a pattern is the probe's own far field, wherever it lies, but for pixels that are off."""
-    field = fft.fft2(raw.probe.astype(np.complex128))
-    own = fft.fftshift(np.sqrt(np.sum(np.abs(field) ** 2, axis=0)))
+    own = forward.probe_amplitude(raw.probe)
     frame = raw.diff3d[row].astype(np.float64)
     cross = fft.ifft2(fft.fft2(frame) * np.conj(fft.fft2(own))).real
     own = np.roll(own, np.unravel_index(np.argmax(cross), cross.shape), axis=(0, 1)) * (frame > 0)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from ptycho.physics import forward
 from ptycho.scan.damage import Damage
 from ptycho.scan.raw import RawData
 
@@ -40,8 +41,7 @@ def look(raw: RawData) -> Iterator[Damage]:
     for frame in raw.diff3d:
         total += np.square(raw.photon_scale * frame, dtype=np.float64)
     good = raw.good_pixels
-    field = fft.fft2(raw.probe.astype(np.complex128))
-    light = fft.fftshift(np.sum(np.abs(field) ** 2, axis=0))
+    light = forward.probe_amplitude(raw.probe) ** 2
     light = np.maximum(light, FAINTEST * light.max())
     gap = gaps(total, light, good)
     yield from _named(gap, raw.N)
