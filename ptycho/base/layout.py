@@ -20,6 +20,7 @@ METRICS, SOLUTION_METRICS = "metrics.json", "solution_metrics.json"
 VERDICTS = "verdicts.json"
 PHYSICS, REFINED, ORACLE, COMPARISON = "physics.npz", "refined.npz", "oracle.npz", "comparison.json"
 HALVES = "halves.npz"
+CHOICE, JUDGEMENT = "choice.json", "judgement.json"
 
 RESUMABLE = (METADATA, CHECKPOINT, HISTORY)
 """A folder that holds one of these holds a run, which may be gone on with."""
@@ -49,6 +50,8 @@ FILES = {
     REFINED: "the object of the network, sharpened by the solver",
     ORACLE: "the object that the solver makes of the same patterns",
     COMPARISON: "these four side by side",
-    HALVES: "the objects of the even and of the odd patterns",
+    HALVES: "the objects of the even and of the odd patterns, and how each predicts the patterns of the other",
+    CHOICE: "what the solver was tried with, and the data errors of left-out patterns",
+    JUDGEMENT: "the gates of the solved object",
 }
 """What each file holds. Beside them lie the pictures of the report."""

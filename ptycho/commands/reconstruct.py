@@ -118,7 +118,7 @@ def solve(
     start: Path | None = None,
     engine: Engine = None,
     passes: WholeNumber | None = None,
-    halves: Flag = False,
+    halves: bool | None = None,
     profile: Profile = None,
     set_: Overrides = (),
     seed: Seed = None,
@@ -127,7 +127,7 @@ def solve(
     reading: ReadingOptions = Reading(),
     how: How = How(),
 ) -> int:
-    """Reconstruct a whole scan directly from its patterns, without a network, and measure the result.
+    """Reconstruct a whole scan directly from its patterns, without a network, and judge the result.
 
     Parameters
     ----------
@@ -148,15 +148,18 @@ def solve(
     passes
         Over all patterns.
     halves
-        Solve every second pattern and the others, too: down to which detail both halves agree.
+        Solve every second pattern and the others, too: whether each predicts the other, and down to which detail both agree. With
+        --data that is done, and judged, unless --no-halves is given.
     out
         Run directory, default runs/NAME_solved.
     resume
         Go on with the solution in the directory.
     """
     from ptycho.commands import terminal
+    from ptycho.report import write as report
     from ptycho.runs import directory
 
+    judged = halves if halves is not None else data is not None
     asked = dict(probe=probe, positions=positions, modes=modes, start=start, engine=engine, passes=passes)
     overrides = [*set_, *(f"solver.{name}={value}" for name, value in asked.items() if value is not None)]
     request = Request(
@@ -168,8 +171,8 @@ def solve(
         probe=shared.solution_file(reading),
         overrides=tuple(overrides),
         seed=seed,
-        until="evaluate_solution",
-        also=(*(("geometry",) if data is not None else ()), *(("halves",) if halves else ())),
+        until="judge" if judged else "evaluate_solution",
+        also=("geometry",) if data is not None and not judged else (),
     )
     config, given = prepare.resolve(request)
     folder = out or shared.run_folder(config, profile, "solved")
@@ -181,7 +184,11 @@ def solve(
             config, folder, execution, given=given, until=until, also=also, request=request
         )
     terminal.show(result)
-    return shared.wrote(folder / layout.RECONSTRUCTION)
+    if result.judged:
+        colour = "green" if result.passed else "red"
+        terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
+    shared.wrote(folder / layout.RECONSTRUCTION)
+    return 0 if result.passed else 1
 
 
 def _bugs_put_in(bugs: list[str]) -> AbstractContextManager[str]:

@@ -23,7 +23,8 @@ from ptycho.scan.damage import Damage
 from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
-from ptycho.solve import explain
+from ptycho.solve import choose
+from ptycho.solve.choose import Choice
 
 Status = Literal["pass", "fail", "not_applicable"]
 
@@ -46,7 +47,7 @@ def judge(
     bundle: Bundle,
     requested_groups: int,
     config: GatesConfig | Params,
-    oracle: Callable[[], float] | None = None,
+    oracle: Callable[[], Choice] | None = None,
     wrong: Sequence[Damage] = (),
 ) -> tuple[Verdict, ...]:
     """Judge a reconstruction.
@@ -64,7 +65,7 @@ def judge(
         Groups that inference was asked for.
     config : GatesConfig
     oracle : callable, optional
-        Gives the data error that solving the same patterns directly leaves; asked only where the object's own is too large.
+        Gives what solving the same patterns directly comes to; asked only where the object does not explain them.
     wrong : sequence of Damage, optional
         What makes all that comes of the scan doubtful.
     """
@@ -98,7 +99,7 @@ def judge(
         inspection_verdict(wrong),
         geometry_verdict(result, config.geometry_margin),
         learned_verdict(bundle, result.noise, config.max_learned_ratio),
-        _data_consistency(data["stitched_error"], config.max_data_error, oracle),
+        consistency_verdict(data, config.max_unexplained, oracle),
         limit_verdict(
             "data_scale",
             abs(data["stitched_scale"] * fitted - 1),
@@ -169,14 +170,28 @@ def learned_verdict(bundle: Bundle, noise: float, most: float) -> Verdict:
     return limit_verdict("learned", ratio, most, "max", f"{words}: the ratio")
 
 
-def _data_consistency(error: float, most: float, oracle: Callable[[], float] | None) -> Verdict:
-    """Judge how well the object explains the patterns; where it does not, ask whether anything could."""
+def consistency_verdict(
+    data: Mapping[str, float], most: float, oracle: Callable[[], Choice] | None = None
+) -> Verdict:
+    """Judge how well the object explains the patterns, between photon noise and mean pattern.
+
+    Where it does not, the oracle is asked whether any object could.
+    """
+    error, noise, mean = data["stitched_error"], data["photon_noise"], data["mean_pattern"]
+    words = (
+        f"data error {error:.3g}, of which photon noise makes {noise:.3g}; the mean pattern leaves {mean:.3g}"
+    )
+    limit = _bound("max", most)
+    place = data["unexplained"] if math.isfinite(error) else math.nan
+    if math.isfinite(error) and not math.isfinite(place):
+        why = "the patterns differ from their mean by no more than photon noise, and nothing can be told"
+        return Verdict("data_consistency", "fail", None, limit, f"{why} ({words})")
     result = limit_verdict(
-        "data_consistency", error, most, "max", "sum (A_pred - A)^2 / sum A^2 of the stitched object"
+        "data_consistency", place, most, "max", f"the unexplained share of what positions tell ({words})"
     )
     if result.status == "pass" or oracle is None:
         return result
-    return replace(result, reason=f"{result.reason}; {explain.verdict(oracle(), most)}")
+    return replace(result, reason=f"{result.reason}; {choose.verdict(oracle(), most)}")
 
 
 def _against_truth(

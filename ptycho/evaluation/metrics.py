@@ -6,6 +6,7 @@ A value that is not defined (a flat image has no correlation) is NaN, never a go
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
@@ -16,6 +17,8 @@ from ptycho.physics import scaling
 
 FLAT = 1e-6
 """An image whose standard deviation is below this share of its mean is flat."""
+SMOOTHING = 32
+"""The ring correlation is smoothed over two rings more for each so many that there are."""
 SSIM_RADIUS = 3
 """Half the side of SSIM's 7 x 7 window."""
 
@@ -120,27 +123,49 @@ def fourier_ring_correlation(pair: Comparison) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, len(cross) + 1) * step, frc
 
 
-def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float) -> float:
-    """Return the frequency where the FRC first falls below `level` (linear); Nyquist if never, NaN if undefined.
+def smoothed(frc: np.ndarray) -> np.ndarray:
+    """Return a ring correlation (K,) float64 as running means over a sixteenth of it: single rings rise and dip by chance."""
+    return np.asarray(ndimage.uniform_filter1d(frc, 2 * (len(frc) // SMOOTHING) + 1, mode="nearest"))
 
-    Both `frequencies`, cycles/px, and `frc` are (K,) float64.
+
+def half_bit(mask: np.ndarray) -> np.ndarray:
+    """Return the correlation (K,) float64 of each ring at which it holds half a bit, for images compared in a mask (H, W) bool.
+
+    T = (0.2071 + 1.9102 / sqrt(n)) / (1.2071 + 0.9102 / sqrt(n)) for n independent samples in the ring (van Heel & Schatz,
+    2005), of which a mask leaves its share of the area.
+    """
+    side = max(mask.shape)
+    ring = np.arange(1, side // 2 + 1)
+    root = np.sqrt(2 * math.pi * ring * float(mask.sum()) / side**2)
+    return np.asarray((0.2071 * root + 1.9102) / (1.2071 * root + 0.9102))
+
+
+def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float | np.ndarray) -> float:
+    """Return where the smoothed FRC last falls below `level` and stays there (linear); Nyquist if it never does, NaN if undefined.
+
+    `frequencies`, cycles/px, and `frc` are (K,) float64; `level` is one number, or (K,) float64.
+
+    The last fall, not the first: the lowest rings have few samples and dip by chance, or since the mean was taken out,
+    while all detail is there.
     """
     if not np.isfinite(frc).all() or not len(frc):
         return math.nan
-    below = np.flatnonzero(frc < level)
-    if not len(below):
-        return 0.5
-    k = int(below[0])
-    if k == 0:
+    above = smoothed(frc) - level
+    beyond = np.flatnonzero(above >= 0)
+    if not len(beyond):
         return float(frequencies[0])
-    share = (frc[k - 1] - level) / (frc[k - 1] - frc[k])
-    return float(frequencies[k - 1] + share * (frequencies[k] - frequencies[k - 1]))
+    k = int(beyond[-1])
+    if k == len(frc) - 1:
+        return 0.5
+    share = above[k] / (above[k] - above[k + 1])
+    return float(frequencies[k] + share * (frequencies[k + 1] - frequencies[k]))
 
 
 def all_metrics(pair: Comparison) -> dict[str, float]:
     """Return every metric of a pair."""
     result = {**amplitude_metrics(pair), **phase_metrics(pair)}
     if math.isnan(result["pearson"]):
-        return {**result, "frc_1_2": math.nan, "frc_1_7": math.nan}
+        return {**result, **dict.fromkeys(("frc_1_2", "frc_1_7", "frc_half_bit"), math.nan)}
     frequencies, frc = fourier_ring_correlation(pair)
-    return {**result, "frc_1_2": cutoff(frequencies, frc, 0.5), "frc_1_7": cutoff(frequencies, frc, 1 / 7)}
+    levels: dict[str, Any] = {"frc_1_2": 0.5, "frc_1_7": 1 / 7, "frc_half_bit": half_bit(pair.mask)}
+    return {**result, **{name: cutoff(frequencies, frc, level) for name, level in levels.items()}}

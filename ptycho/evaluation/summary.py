@@ -14,6 +14,7 @@ from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import EvaluationConfig
+from ptycho.solve import explain
 
 WELL_COVERED = 1.0
 """Coverage, in units of one probe's peak, from which on a pixel is no longer at the rim of a scan."""
@@ -92,7 +93,7 @@ def evaluate(
     inside = reconstruction.coverage > threshold
     box = inside[scanned_window(reconstruction, scan)]
     common = Evaluation(
-        data=consistency.data_error(reconstruction, scan, probe),
+        data={**consistency.data_error(reconstruction, scan, probe), **between(reconstruction, scan, probe)},
         coverage={
             "threshold": threshold,
             "covered_px": int(inside.sum()),
@@ -117,6 +118,23 @@ def evaluate(
         },
         registered={**metrics.all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
     )
+
+
+def between(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray) -> dict[str, float]:
+    """Return what the data error stands between, under a probe (P, N, N), and its place there.
+
+    Returns
+    -------
+    dict
+        ``photon_noise``, ``mean_pattern``: the errors that photon noise and the mean pattern leave; ``unexplained``: where between
+        them the object's is; see :mod:`ptycho.solve.explain`.
+    """
+    result = explain.explained(reconstruction, scan, probe)
+    return {
+        "photon_noise": result.noise,
+        "mean_pattern": result.mean_pattern,
+        "unexplained": result.unexplained,
+    }
 
 
 def well_covered_pearson(pair: frames.Comparison) -> float:

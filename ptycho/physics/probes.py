@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,13 @@ def prepare_probe(probe: np.ndarray, config: ProbeConfig | Params) -> np.ndarray
     if config.mask:
         prepared = prepared * normalization_mask(probe.shape[-1])
     return prepared.astype(np.complex64)
+
+
+def area(probe: np.ndarray) -> float:
+    """Return the area, px, over which a probe's light (P, N, N) is spread: (sum I)^2 / sum I^2; NaN for darkness."""
+    light = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)
+    total = float(light.sum())
+    return total**2 / float(np.sum(light**2)) if total > 0 else math.nan
 
 
 def is_twin_ambiguous(probe: np.ndarray, tolerance: float = 0.02) -> bool:

@@ -269,7 +269,8 @@ def halves(result: Halves) -> Figure:
     for axis, name in zip(axes[0], ("first", "second"), strict=False):
         field = np.where(result.mask, getattr(result, name), np.nan)
         field = field * np.exp(-1j * np.angle(np.nansum(field)))
-        reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(field)), 99)))
+        angles = np.abs(np.angle(field[result.mask]))
+        reach = max(0.1, float(np.percentile(angles, 99))) if angles.size else 0.1
         _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
     axis = axes[0, 2]
     axis.plot(result.frequencies, result.correlation)

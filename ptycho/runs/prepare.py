@@ -130,8 +130,9 @@ def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], h
         return given
     from ptycho.stages import pipeline
 
-    refining = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
-    solution = pipeline.run_pipeline(refining, how, given=given, until="solve").artifacts["solve"]
+    if not config.solver.choose:
+        config = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
+    solution = pipeline.run_pipeline(config, how, given=given, until="solve").artifacts["solve"]
     return given | {"scan": with_solution(given["scan"], solution, SOLVE)}
 
 
@@ -228,9 +229,12 @@ def of_scan(
     """Return the config for a measured scan: a scenario's, or the defaults'."""
     if scenario is not None:
         return of_scenario(scenario, profile, [f"N={scan.N}", "inference.whole=true", *overrides])
-    from ptycho.settings import layers
+    from ptycho.settings import layers, sections
 
-    own = {"name": data.stem, "N": scan.N, "inference": WHOLE}
+    overrides = list(overrides)
+    named = {override.partition("=")[0] for override in overrides}
+    free = ",".join(name for name in sections.CHOSEN if f"solver.{name}" not in named)
+    own = {"name": data.stem, "N": scan.N, "inference": WHOLE, "solver": {"choose": free}}
     return layers.resolve(own, profile, overrides, str(data))
 
 

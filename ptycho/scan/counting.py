@@ -66,6 +66,11 @@ def in_photons(raw: RawData) -> RawData:
     return raw.derived(photon_scale=raw.photon_scale / float(np.sqrt(np.quantile(counts, SMALLEST))))
 
 
+def counted(raw: RawData) -> RawData:
+    """Return the scan in photons: as it says itself, or where it says nothing by its smallest counts, see :func:`in_photons`."""
+    return in_photons(raw) if raw.photon_scale == 1 else raw
+
+
 def compare(raw: RawData) -> dict[str, float]:
     """Return the error of the patterns as they are read, under "", in the other readings, and what photon noise makes of it.
 

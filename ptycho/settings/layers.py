@@ -29,7 +29,9 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 
 
 MOVED: Mapping[str, str] = {
-    "solver.bad_pixels": "give --mask FILE; the mask then holds for all that follows, not for the solver alone"
+    "solver.bad_pixels": "give --mask FILE; the mask then holds for all that follows, not for the solver alone",
+    "gates.max_data_error": "set gates.max_unexplained, the largest place of the data error between photon noise (0) and the mean "
+    "pattern (1)",
 }
 """Parameters that are none any more, and what stands for them."""
 

@@ -277,6 +277,10 @@ class InferenceConfig(Section):
     """Multiply the object by a fitted factor, as a diagnostic. The pipeline does not need it."""
 
 
+CHOSEN = ("probe", "modes", "positions", "likelihood", "smoothness", "passes")
+"""Settings of the solver that can be chosen by what they predict."""
+
+
 class SolverConfig(Section):
     """The direct solver: object, and where asked probe and positions, from the patterns without a network."""
 
@@ -301,6 +305,9 @@ class SolverConfig(Section):
     likelihood: Literal["amplitude", "poisson"] = "amplitude"
     """`amplitude`: Gaussian errors of the amplitudes, all of one variance. `poisson`: Poisson errors of the
     counts, with a background of one count."""
+    smoothness: float = fields.setting(0.0, "1", OUR_ENGINES, ge=0, le=1e6)
+    """Weight of the object's squared differences from pixel to pixel, over the probe's peak illumination, in the passes over the
+    whole scan: keeps the noise of few photons out of the object."""
     probe: Literal["fixed", "refine"] = "fixed"
     """`fixed`: use the probe of the scan. `refine`: start from it."""
     probe_from: int = fields.setting(1, "passes", ge=0, le=1_000_000)
@@ -311,6 +318,25 @@ class SolverConfig(Section):
     """`fixed`: use the positions of the scan. `refine`: start from them."""
     positions_from: int = fields.setting(5, "passes", ge=0, le=1_000_000)
     """Passes before refined positions begin to move."""
+    choose: str | None = None
+    """Settings that are chosen by how well patterns that are left out are predicted, whatever they are set to: names of
+    `probe`, `modes`, `positions`, `likelihood`, `smoothness`, `passes`, joined by commas. For a measured scan those that nobody
+    sets."""
+
+    @field_validator("choose")
+    @classmethod
+    def _known_names(cls, text: str | None) -> str | None:
+        unknown = set(text.split(",") if text else ()) - set(CHOSEN)
+        if unknown:
+            raise ValueError(
+                f"cannot be chosen: {', '.join(sorted(unknown))}; name some of {','.join(CHOSEN)}"
+            )
+        return text or None
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the settings that are chosen."""
+        return tuple(self.choose.split(",")) if self.choose else ()
 
 
 class EvaluationConfig(Section):
@@ -334,8 +360,9 @@ class GatesConfig(Section):
     """Smallest Pearson correlation of the amplitude with the truth."""
     min_ssim: float = fields.setting(0.5, "1", ge=-1, le=1)
     """Smallest SSIM of the amplitude with the truth."""
-    max_data_error: float = fields.setting(0.05, "1", gt=0)
-    """Largest sum (A_pred - A)^2 / sum A^2 of the stitched object on the patterns that it was made from."""
+    max_unexplained: float = fields.setting(0.5, "1", gt=0)
+    """Largest share of what positions can explain that the object leaves unexplained: the place of its data error between photon
+    noise (0) and what the mean of all patterns leaves (1)."""
     min_coverage: float = fields.setting(0.5, "1", ge=0, le=1)
     """Smallest covered share of the scan's bounding box."""
     min_structure: float = fields.setting(0.01, "1", ge=0)

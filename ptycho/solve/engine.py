@@ -4,6 +4,9 @@ Random batches come near the solution within two or three passes and then hover 
 whole scan with Nesterov's momentum, begun anew whenever the error rises (O'Donoghue & Candes, Found. Comput. Math. 15,
 715, 2015), settle on it.
 
+A probe takes a step with every random batch, and one with every pass over the whole scan: it has fewer unknowns than a batch has
+noise, and a probe that goes on stepping for a few patterns at a time follows their noise.
+
 What no pattern tells stays as it was given: the probe keeps its power, since a probe twice as bright and an object half as
 bright are the same scan, and positions keep their mean.
 """
@@ -171,7 +174,7 @@ class Solver:
             self.places.fill(self.weights, damping * float(lit.max()), rows)
             self.places.add(self.weights, (1 - damping) * lit[None], rows)
             self.places.add(self.canvas, update.gradient, rows, self.weights)
-            self._revise_probe(update)
+            self._revise_probe([update.probe])
         return self.finish_random(residual)
 
     def whole_pass(self) -> float:
@@ -181,14 +184,14 @@ class Solver:
         weights = np.zeros(self.places.shape, np.float32)
         residual = 0.0
         where = self.places
-        # A probe takes a step with every batch.
-        size = self.config.batch_patterns if self.sharpens else WHOLE_BATCH
-        for rows, update in self._batches(np.arange(len(self.measured)), size, ahead):
+        lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+        evidence = []
+        for rows, update in self._batches(np.arange(len(self.measured)), WHOLE_BATCH, ahead):
             residual += update.residual
-            lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             where.add(weights, lit[None], rows)
             where.add(gradient, update.gradient, rows)
-            self._revise_probe(update)
+            evidence.append(update.probe)
+        self._revise_probe(evidence)
         return self.finish_whole(ahead, gradient, weights + WHOLE_DAMPING * float(lit.max()), residual)
 
     def order(self) -> np.ndarray:
@@ -210,6 +213,9 @@ class Solver:
         self, ahead: np.ndarray, gradient: np.ndarray, weights: np.ndarray, residual: float
     ) -> float:
         """Make the step that all patterns ask for from `ahead`, all (H, W); return the error met."""
+        if self.config.smoothness:
+            prior = np.float32(self.config.smoothness * np.sum(np.abs(self.probe) ** 2, axis=0).max())
+            gradient, weights = gradient + prior * steps.to_neighbours(ahead), weights + 8 * prior
         self.previous, self.canvas = self.canvas, ahead + gradient / weights
         error = residual / self.energy
         self.since_restart = 0 if self.errors and error > self.errors[-1] else self.since_restart + 1
@@ -252,9 +258,11 @@ class Solver:
                 moves=steps.moves(patches, self.probe, change) if self.moves else None,
             )
 
-    def _revise_probe(self, update: Update) -> None:
-        if update.probe is not None:
-            self.probe = steps.revised_probe(self.probe, *update.probe, PROBE_DAMPING)
+    def _revise_probe(self, evidence: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> None:
+        """Make one step of the probe for what all batches say of it, which is nothing where it is fixed."""
+        known = _summed([each for each in evidence if each is not None])
+        if known is not None:
+            self.probe = steps.revised_probe(self.probe, *known, PROBE_DAMPING)
 
     def settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""
@@ -305,16 +313,20 @@ class Update:
 
 def _together(gradient: np.ndarray, parts: Sequence[Update]) -> Update:
     """Return what the patterns of all parts say, in their order."""
-    probes = [part.probe for part in parts if part.probe is not None]
     moves = [part.moves for part in parts if part.moves is not None]
     return Update(
         gradient=gradient,
         residual=sum(part.residual for part in parts),
-        probe=(np.sum([lit for lit, _ in probes], axis=0), np.sum([step for _, step in probes], axis=0))
-        if probes
-        else None,
+        probe=_summed([part.probe for part in parts if part.probe is not None]),
         moves=np.concatenate(moves) if moves else None,
     )
+
+
+def _summed(evidence: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what all say of a probe, see :func:`ptycho.solve.steps.probe_evidence`; None where nobody says anything."""
+    if not evidence:
+        return None
+    return np.sum([lit for lit, _ in evidence], axis=0), np.sum([step for _, step in evidence], axis=0)
 
 
 def _parsed(

@@ -57,6 +57,20 @@ def object_gradient(change: np.ndarray, probe: np.ndarray, out: np.ndarray | Non
     return result
 
 
+def to_neighbours(canvas: np.ndarray) -> np.ndarray:
+    """Return by how much the neighbours of each pixel of a canvas (H, W) differ from it in sum: the step to a smoother object.
+
+    Half the negative gradient of the sum of squared differences between neighbours; no eigenvalue of it exceeds 8.
+    """
+    result = np.zeros_like(canvas)
+    for axis in (0, 1):
+        step = np.diff(canvas, axis=axis)
+        before, after = (slice(None, -1), slice(None)), (slice(1, None), slice(None))
+        result[before if axis == 0 else before[::-1]] += step
+        result[after if axis == 0 else after[::-1]] -= step
+    return result
+
+
 def probe_evidence(patches: np.ndarray, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what some patterns say of the probe: its illumination by the object (N, N), and its gradient (P, N, N)."""
     lit = np.sum(patches.real**2 + patches.imag**2, axis=0)

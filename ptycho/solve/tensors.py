@@ -91,9 +91,13 @@ class _OnDevice(Solver):
     def whole_pass(self) -> float:
         """One accelerated step for all patterns; return the error met."""
         ahead, everything = self.ahead(), np.arange(len(self.measured))
-        size = self.config.batch_patterns if self.sharpens else max(WHOLE_PIXELS // self.measured[0].size, 1)
-        (real, imaginary, weights), residual = self._through(everything, size, ahead, None)
+        size = max(WHOLE_PIXELS // self.measured[0].size, 1)
         lit = np.sum(np.abs(self.probe) ** 2, axis=0)
+        (real, imaginary, weights, *evidence), residual = self._through(everything, size, ahead, None)
+        if evidence:
+            lit_by, *step = evidence
+            known = self.ops.convert_to_numpy(lit_by), self._complex((step[0], step[1]))
+            self.probe = steps.revised_probe(self.probe, *known, engine.PROBE_DAMPING)
         weights = self.ops.convert_to_numpy(weights) + np.float32(engine.WHOLE_DAMPING * float(lit.max()))
         gradient = self._complex((real, imaginary))
         shape = ahead.shape
@@ -104,12 +108,13 @@ class _OnDevice(Solver):
     ) -> tuple[Any, float]:
         """Take all patterns in turn, and refine probe and positions; return what came of the canvas, and the residual.
 
-        With a damping that is the canvas after all steps; without, what the patterns say of it: gradient and weights.
+        With a damping that is the canvas after all steps; without, what the patterns say of it: gradient and weights, and
+        of a probe that is refined: its illumination and its gradient.
         """
         task = self._task(damping)
         step, held = _compiled(task), self._pair(canvas.reshape(-1))
-        canvas_after = held if damping is not None else tuple(self.ops.zeros_like(held[0]) for _ in range(3))
         probe, send = self._pair(self.probe), self.ops.convert_to_tensor
+        canvas_after = held if damping is not None else self._nothing_yet(held[0], probe[0], task.sharpens)
         scan = self.patterns, send(self.places.corners.astype(np.int32)), send(self.places.fractions)
         message = []
         for first in range(0, len(order), size):
@@ -117,13 +122,21 @@ class _OnDevice(Solver):
             canvas_after, probe, *gradients = step(held, canvas_after, probe, scan, rows)
             held = canvas_after if damping is not None else held
             message.append(gradients)
-        if task.sharpens:
+        if task.sharpens and damping is not None:
             self.probe = self._complex(probe)
         if task.moves:
             moves = np.zeros((len(order), 2))
             moves[order] = np.concatenate([self.ops.convert_to_numpy(batch) for _, batch in message])
             self.move(moves)
         return canvas_after, sum(float(residual) for residual, _ in message)
+
+    def _nothing_yet(self, canvas: Tensor, probe: Tensor, sharpens: bool) -> tuple[Tensor, ...]:
+        """Return what no pattern has said anything of: what :meth:`Step.__call__` adds to without a damping."""
+        zeros = self.ops.zeros_like
+        return (
+            *(zeros(canvas) for _ in range(3)),
+            *((zeros(probe[0]), zeros(probe), zeros(probe)) if sharpens else ()),
+        )
 
     def _task(self, damping: float | None) -> _Task:
         return _Task(
@@ -189,15 +202,16 @@ class Step:
         placed = [
             self.place(field, pixels, x, y) for field in (*gradients, lit + ops.zeros_like(gradients[0]))
         ]
+        evidence = self._evidence(patches, change) if task.sharpens else ()
         if task.damping is None:
-            canvas_after = tuple(before + now for before, now in zip(canvas_after, placed, strict=True))
+            canvas_after = tuple(a + b for a, b in zip(canvas_after, (*placed, *evidence), strict=True))
         else:
             weights = task.damping * ops.max(lit) + (1 - task.damping) * placed[2]
             canvas_after = canvas[0] + placed[0] / weights, canvas[1] + placed[1] / weights
-        revised = self._sharpened(probe, patches, change) if task.sharpens else probe
+            probe = self._sharpened(probe, *evidence) if evidence else probe
         return (
             canvas_after,
-            revised,
+            probe,
             residual,
             self.moves_of(patches, probe, change) if task.moves else residual,
         )
@@ -239,15 +253,17 @@ class Step:
         real, imaginary = ops.ifft2((lacking * real, lacking * imaginary))
         return (real * size, imaginary * size), residual
 
-    def _sharpened(self, probe: Pair, patches: Pair, change: Pair) -> Pair:
-        """Return the probe after its step, as :func:`ptycho.solve.steps.revised_probe` makes it."""
+    def _evidence(self, patches: Pair, change: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a batch says of the probe, as :func:`ptycho.solve.steps.probe_evidence` does."""
         ops = self.ops
         lit = ops.sum(pairs.squared_modulus(patches), axis=0)
         gradients = pairs.multiply(pairs.conjugate((patches[0][:, None], patches[1][:, None])), change)
-        scale = engine.PROBE_DAMPING * ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
-        return probe[0] + ops.sum(gradients[0], axis=0) / scale, probe[1] + ops.sum(
-            gradients[1], axis=0
-        ) / scale
+        return lit, ops.sum(gradients[0], axis=0), ops.sum(gradients[1], axis=0)
+
+    def _sharpened(self, probe: Pair, lit: Tensor, real: Tensor, imaginary: Tensor) -> Pair:
+        """Return the probe after its step, as :func:`ptycho.solve.steps.revised_probe` makes it."""
+        scale = engine.PROBE_DAMPING * self.ops.max(lit) + (1 - engine.PROBE_DAMPING) * lit
+        return probe[0] + real / scale, probe[1] + imaginary / scale
 
     def moves_of(self, patches: Pair, probe: Pair, change: Pair) -> Tensor:
         """Return the steps (b, 2) px of the positions, as :func:`ptycho.solve.steps.moves` finds them."""

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ptycho.artifacts.stage import Execution, Table
 from ptycho.base import atomic, layout
 from ptycho.evaluation import summary
@@ -65,9 +63,10 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Four
     )
 
 
-def best_error(comparison: FourWays) -> float:
-    """Return the least data error that was reached directly; NaN where one is."""
-    return float(np.minimum(comparison.error(REFINED), comparison.error(SOLVED)))
+def best(comparison: FourWays) -> Evaluation:
+    """Return what was measured of the better of both objects that were solved for."""
+    first, second = (comparison.ways[way] for way in (REFINED, SOLVED))
+    return min(first, second, key=lambda each: each.data["stitched_error"])
 
 
 def telemetry(comparison: FourWays) -> dict[str, float]:
@@ -85,15 +84,18 @@ def invariants(comparison: FourWays) -> Iterator[tuple[str, bool]]:
 
 def notes(comparison: FourWays, params: Params) -> Iterator[str]:
     """Say whether the scan can be solved, and how far the network is from that."""
-    best, network = best_error(comparison), comparison.error(NETWORK)
-    if not best <= params.gates.max_data_error:
+    solved, network = best(comparison).data, comparison.error(NETWORK)
+    error = solved["stitched_error"]
+    if not solved["unexplained"] <= params.gates.max_unexplained:
         yield (
-            f"The scan is not solvable as it is given: solved directly, its patterns are explained to {best:.2g} and no better. "
-            "Look at its geometry, probe and patterns, not at the network."
+            f"The scan is not solvable as it is given: solved directly, its patterns are explained to {error:.2g} and no better "
+            f"where photon noise leaves {solved['photon_noise']:.2g} and the mean pattern {solved['mean_pattern']:.2g}. Look at "
+            "its geometry, probe and patterns, not at the network."
         )
     else:
         yield (
-            f"The scan is solvable: solved directly, its patterns are explained to {best:.2g}; the network's object leaves "
+            f"The scan is solvable: solved directly, its patterns are explained to {error:.2g} (photon noise leaves "
+            f"{solved['photon_noise']:.2g}, the mean pattern {solved['mean_pattern']:.2g}); the network's object leaves "
             f"{network:.2g}, physics alone {comparison.error(PHYSICS):.2g}."
         )
 

@@ -15,7 +15,7 @@ from ptycho.evaluation import gates
 from ptycho.evaluation.gates import Verdict
 from ptycho.scan.groups import GroupedData
 from ptycho.settings.params import Params
-from ptycho.solve import explain
+from ptycho.solve import choose
 from ptycho.stages import grouped
 
 KIND: type = tuple
@@ -32,7 +32,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         inputs["train"],
         requested_groups(groups, params),
         params.gates,
-        lambda: explain.best_error(grouped.under(groups, inputs["train"])),
+        lambda: choose.whether_solvable(grouped.under(groups, inputs["train"])),
         inputs["inspect"].wrong,
     )
 
@@ -78,11 +78,11 @@ def tables(verdicts: tuple[Verdict, ...]) -> Iterator[Table]:
     yield Table("Gates", ("gate", "verdict", "measured", "limit", "reason"), rows, headline=True)
 
 
-def save(verdicts: tuple[Verdict, ...], folder: Path, about: Mapping[str, Any]) -> None:
+def write(path: Path, verdicts: tuple[Verdict, ...]) -> None:
     """Write the verdicts."""
-    atomic.write_json(folder / FILE, [asdict(verdict) for verdict in verdicts])
+    atomic.write_json(path, [asdict(verdict) for verdict in verdicts])
 
 
-def load(folder: Path, inputs: Mapping[str, Any]) -> tuple[Verdict, ...]:
+def read(path: Path, inputs: Any = None) -> tuple[Verdict, ...]:
     """Read them back."""
-    return tuple(Verdict(**item) for item in json.loads((folder / FILE).read_text(encoding="utf-8")))
+    return tuple(Verdict(**item) for item in json.loads(path.read_text(encoding="utf-8")))

@@ -14,18 +14,30 @@ import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
 from ptycho.base import archive, atomic, layout
-from ptycho.base.errors import DataContractError
 from ptycho.evaluation import frames, metrics
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import engines
+from ptycho.solve import engines, explain, halves
+from ptycho.solve.explain import Explained
 from ptycho.solve.solution import Solution
 
 FILE = layout.HALVES
-SETTINGS = ("engine", "passes", "random_passes", "batch_patterns", "damping", "momentum", "likelihood")
+SETTINGS = (
+    "engine",
+    "passes",
+    "random_passes",
+    "batch_patterns",
+    "damping",
+    "momentum",
+    "likelihood",
+    "smoothness",
+)
 """Of the solver, that a half is solved with: probe and positions are known by then."""
+ARRAYS = ("first", "second", "mask", "frequencies", "correlation")
+LEFT_OUT = "left_out_"
+"""Before the names of what is known of left-out patterns, in the file."""
 LEVELS = {"1/2": 0.5, "1/7": 1 / 7}
 """Of the correlation at which detail is said to end."""
 
@@ -42,6 +54,8 @@ class Halves:
         Pixels that both cover.
     frequencies, correlation : (K,) float64
         Cycles/px, and the Fourier ring correlation.
+    left_out : Explained
+        How well each half's object predicts the patterns of the other.
     """
 
     first: np.ndarray
@@ -49,9 +63,13 @@ class Halves:
     mask: np.ndarray
     frequencies: np.ndarray
     correlation: np.ndarray
+    left_out: Explained = explain.NOTHING
 
-    def detail_px(self, level: float) -> float:
-        """Return the finest detail, half a period in px, at which both agree to `level`; NaN where that is undefined."""
+    def detail_px(self, level: float | np.ndarray) -> float:
+        """Return the finest detail, half a period in px, at which both agree to `level`, a number or (K,) float64.
+
+        NaN where that is undefined.
+        """
         return 0.5 / metrics.cutoff(self.frequencies, self.correlation, level)
 
 
@@ -65,33 +83,28 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
     """
     raw: RawData = inputs["inspect"].scan
     whole: Solution = inputs["solve"]
-    if len(raw) < 2:
-        raise DataContractError(f"a scan of {len(raw)} pattern has no halves; give one of two or more")
+    smoothed: Mapping[str, Any] = inputs["choose"].smoothed
     scan = raw.without_truth().at(whole.positions).derived(probe=whole.probe)
-    settings = SolverConfig(**{name: getattr(params.solver, name) for name in SETTINGS})
-    objects = []
-    for first in (0, 1):
-        half = scan.take(np.arange(first, len(scan), 2))
-        halves = engines.solve(
-            half,
-            settings,
-            seed=params.seed + first,
-            listener=execution.listener,
-        )
-        objects.append(halves.reconstruction)
-    return compared(objects[0], objects[1], params.evaluation.coverage_threshold)
+    settings = SolverConfig(**{**{name: getattr(params.solver, name) for name in SETTINGS}, **smoothed})
+
+    def by(half: RawData, number: int) -> Solution:
+        return engines.solve(half, settings, seed=params.seed + number, listener=execution.listener)
+
+    first, second = solutions = halves.solve(scan, by)
+    result = compared(first.reconstruction, second.reconstruction, params.evaluation.coverage_threshold)
+    return replace(result, left_out=halves.left_out(scan, solutions))
 
 
 def compared(first: Reconstruction, second: Reconstruction, threshold: float) -> Halves:
-    """Correlate two reconstructions where both are covered; raise DataContractError where that is nowhere."""
+    """Correlate two reconstructions where both are covered; where that is nowhere, nothing correlates."""
     x, y = (ours - theirs for ours, theirs in zip(first.origin_xy, second.origin_xy, strict=True))
     pair = frames.compare_frames(replace(first, origin_xy=(x, y)), second.object, threshold)
     (left, top), (height, width) = pair.origin_xy, pair.mask.shape
     both = pair.mask & (second.coverage[top : top + height, left : left + width] > threshold)
     both &= np.isfinite(pair.prediction) & np.isfinite(pair.truth)
-    if not both.any():
-        raise DataContractError(f"the halves of the scan share no pixel of coverage above {threshold:g}")
-    frequencies, correlation = metrics.fourier_ring_correlation(replace(pair, mask=both))
+    frequencies, correlation = np.empty((2, 0))
+    if both.any():
+        frequencies, correlation = metrics.fourier_ring_correlation(replace(pair, mask=both))
     return Halves(pair.prediction, pair.truth, both, frequencies, correlation)
 
 
@@ -100,33 +113,43 @@ def versions(params: Params) -> dict[str, str]:
     return engines.versions(params.solver)
 
 
-def telemetry(halves: Halves) -> dict[str, float]:
+def telemetry(result: Halves) -> dict[str, float]:
     """Return the finest detail that both halves agree on, half a period in px."""
-    numbers = {f"detail_px at {name}": halves.detail_px(level) for name, level in LEVELS.items()}
-    return {**numbers, "compared_px": int(halves.mask.sum())}
+    numbers = {f"detail_px at {name}": result.detail_px(level) for name, level in LEVELS.items()}
+    left = result.left_out
+    nulls = {"left_out": left.error, "photon_noise": left.noise, "mean_pattern": left.mean_pattern}
+    return {**numbers, "compared_px": int(result.mask.sum()), **nulls, "unexplained": left.unexplained}
 
 
-def invariants(halves: Halves) -> Iterator[tuple[str, bool]]:
+def invariants(result: Halves) -> Iterator[tuple[str, bool]]:
     """Check that a correlation is one."""
-    values = halves.correlation[np.isfinite(halves.correlation)]
+    values = result.correlation[np.isfinite(result.correlation)]
     yield "a correlation must lie within -1 and 1", bool((np.abs(values) < 1 + 1e-6).all())
-    yield "both halves must share pixels", bool(halves.mask.any())
 
 
-def tables(halves: Halves) -> Iterator[Table]:
+def tables(result: Halves) -> Iterator[Table]:
     """Show where the correlation ends, and its course."""
-    rows = tuple(
-        (f"finest detail (px) where FRC = {n}", halves.detail_px(level)) for n, level in LEVELS.items()
+    left = result.left_out
+    rows = (
+        *((f"finest detail (px) where FRC = {n}", result.detail_px(level)) for n, level in LEVELS.items()),
+        ("finest detail (px) where FRC holds half a bit", result.detail_px(metrics.half_bit(result.mask))),
+        ("data error of the patterns of the other half", left.error),
+        ("of which photon noise makes", left.noise),
+        ("the mean pattern leaves", left.mean_pattern),
+        ("unexplained share of what positions tell", left.unexplained),
     )
     yield Table("Two halves of the patterns, solved apart", ("", ""), rows, headline=True)
 
 
-def save(halves: Halves, folder: Path, about: Mapping[str, Any]) -> None:
-    """Write both objects and their correlation into one file."""
-    atomic.write_arrays(folder / FILE, {part.name: getattr(halves, part.name) for part in fields(halves)})
+def save(result: Halves, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write both objects, their correlation and what left-out patterns say into one file."""
+    arrays = {name: getattr(result, name) for name in ARRAYS}
+    left = {LEFT_OUT + part.name: getattr(result.left_out, part.name) for part in fields(Explained)}
+    atomic.write_arrays(folder / FILE, {**arrays, **left})
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Halves:
     """Read them back."""
     arrays = archive.read_arrays(folder / FILE)
-    return Halves(*(arrays[part.name] for part in fields(Halves)))
+    left = Explained(*(arrays[LEFT_OUT + part.name] for part in fields(Explained)))
+    return Halves(**{name: arrays[name] for name in ARRAYS}, left_out=left)

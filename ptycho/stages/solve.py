@@ -13,7 +13,7 @@ from ptycho.base import identity, layout
 from ptycho.scan.inspection import Inspection
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
-from ptycho.solve import engines, places
+from ptycho.solve import choose, engines, places
 from ptycho.solve.solution import Solution
 from ptycho.stages import solutions, stitch
 
@@ -34,9 +34,10 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
     """Solve the scan."""
     inspected: Inspection = inputs["inspect"]
     raw = inspected.scan
-    solution = engines.solve(
+    solution = choose.solve(
         raw,
         params.solver,
+        inputs["choose"],
         start=None if params.solver.start is None else stitch.read_start(params.solver.start),
         seed=params.seed,
         key=execution.key,

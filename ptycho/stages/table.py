@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ptycho.artifacts.stage import Picture, Stage
 from ptycho.stages import (
+    choose,
     compare,
     evaluate,
     evaluate_solution,
@@ -15,6 +16,7 @@ from ptycho.stages import (
     halves,
     infer,
     inspect,
+    judge,
     oracle,
     physics,
     refine,
@@ -40,7 +42,7 @@ SOLVING = (
         "solver.damping",
         "solver.momentum",
     ),
-    *("solver.likelihood", "solver.probe", "solver.probe_from", "solver.modes"),
+    *("solver.likelihood", "solver.smoothness", "solver.probe", "solver.probe_from", "solver.modes"),
     *("solver.positions", "solver.positions_from"),
 )
 """All settings of the solver but the object that it starts from."""
@@ -182,7 +184,7 @@ STAGES: tuple[Stage, ...] = (
         "compare",
         compare,
         inputs=("group_test", "train", "physics", "stitch", "refine", "oracle"),
-        reads=("evaluation", "gates.max_data_error"),
+        reads=("evaluation", "gates.max_unexplained"),
         optional=True,
         pictures=(
             Picture(
@@ -192,11 +194,12 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
+    Stage("choose", choose, inputs=("inspect",), reads=("seed", "solver"), costly=True, optional=True),
     Stage(
         "solve",
         solve,
         family=solutions,
-        inputs=("scan", "inspect"),
+        inputs=("scan", "inspect", "choose"),
         reads=("seed", "solver"),
         costly=True,
         optional=True,
@@ -218,7 +221,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "halves",
         halves,
-        inputs=("inspect", "solve"),
+        inputs=("inspect", "choose", "solve"),
         reads=(
             *("seed", *(f"solver.{name}" for name in halves.SETTINGS)),
             "evaluation.coverage_threshold",
@@ -231,6 +234,14 @@ STAGES: tuple[Stage, ...] = (
                 "The object of the even and of the odd patterns, and how they correlate by frequency.",
             ),
         ),
+    ),
+    Stage(
+        "judge",
+        judge,
+        family=gate,
+        inputs=("inspect", "geometry", "solve", "evaluate_solution", "halves"),
+        reads=("gates",),
+        optional=True,
     ),
 )
 """The table. Order is the order of running; `inputs` names earlier rows only."""

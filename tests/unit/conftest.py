@@ -28,7 +28,7 @@ TINY = (
     "model.levels=1",
     "gates.min_pearson=0",
     "gates.min_ssim=0",
-    "gates.max_data_error=1",
+    "gates.max_unexplained=100",
     "gates.scale_tolerance=0.5",
     "gates.max_learned_ratio=10",
 )

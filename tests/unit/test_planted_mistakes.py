@@ -67,7 +67,7 @@ def test_another_object_fails_without_a_truth(finished, blind, change, gates):
     tight = finished.config.model_copy(
         update={
             "gates": finished.config.gates.model_copy(
-                update={"scale_tolerance": 0.05, "max_data_error": 0.05}
+                update={"scale_tolerance": 0.05, "max_unexplained": 0.5}
             )
         }
     )
@@ -78,7 +78,7 @@ def test_another_object_fails_without_a_truth(finished, blind, change, gates):
 def test_an_origin_that_is_off_fails_on_the_data(finished, blind):
     x, y = blind["stitch"].origin_xy
     tight = finished.config.model_copy(
-        update={"gates": finished.config.gates.model_copy(update={"max_data_error": 0.01})}
+        update={"gates": finished.config.gates.model_copy(update={"max_unexplained": 0.5})}
     )
     found = judged(replace(finished, config=tight), blind, origin_xy=(x + 7, y))
     assert "data_consistency" in found

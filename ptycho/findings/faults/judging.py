@@ -32,6 +32,32 @@ def _global_phase_kept(original: Any) -> Any:
     return fourier_ring_correlation
 
 
+def _first_below(_: Any) -> Any:
+    """Take the first ring below the level."""
+
+    def cutoff(frequencies: Any, frc: Any, level: Any) -> float:
+        below = np.flatnonzero(frc < level)
+        return float(frequencies[below[0]]) if len(below) else 0.5
+
+    return cutoff
+
+
+def _any_small_error(_: Any) -> Any:
+    """Hold the data error against a fixed number."""
+
+    def consistency_verdict(data: Any, most: float, oracle: Any = None) -> Any:
+        from ptycho.evaluation import gates
+
+        return gates.limit_verdict("data_consistency", data["stitched_error"], 0.05, "max", "data error")
+
+    return consistency_verdict
+
+
+def _root_of_the_mean(_: Any) -> Any:
+    """Take the root of the mean counts for the mean of their roots."""
+    return lambda root: root
+
+
 def _shift_negated(original: Any) -> Any:
     """Register the wrong way."""
 
@@ -236,6 +262,14 @@ FAULTS = (
         "ptycho.evaluation.metrics:fourier_ring_correlation",
         _global_phase_kept,
     ),
+    Fault("FRC-FIRST-DIP-001", "first-below", "ptycho.evaluation.metrics:cutoff", _first_below),
+    Fault(
+        "DATA-ERROR-NULL-001",
+        "any-small-error",
+        "ptycho.evaluation.gates:consistency_verdict",
+        _any_small_error,
+    ),
+    Fault("DATA-ERROR-NULL-001", "root-of-the-mean", "ptycho.physics.scaling:mean_root", _root_of_the_mean),
     Fault("DEBUG-SIM-LINES-DOSE-001/REG-4", "negated", "ptycho.evaluation.frames:find_shift", _shift_negated),
     Fault("POISSON-LADDER-001", "flat-is-fine", "ptycho.evaluation.metrics:pearson", _flat_is_fine),
     Fault(

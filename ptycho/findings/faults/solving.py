@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,55 @@ def _corner_on_corner(original: Any) -> Any:
     return lambda start, canvas, origin_xy: original(start, canvas, start.origin_xy)
 
 
-def _always_solvable(_: Any) -> Any:
+def _always_solvable(original: Any) -> Any:
     """Believe that anything can be solved perfectly."""
-    return lambda *_: 0.0
+
+    def choose(*arguments: Any) -> Any:
+        choice = original(*arguments)
+        return replace(choice, tried=dict.fromkeys(choice.tried, choice.noise))
+
+    return choose
+
+
+def _solved_perfectly(original: Any) -> Any:
+    """Believe that what was solved explains everything."""
+
+    def best(comparison: Any) -> Any:
+        result = original(comparison)
+        return replace(result, data={**result.data, "unexplained": 0.0})
+
+    return best
+
+
+def _as_given(_: Any) -> Any:
+    """Try nothing but the settings as they are."""
+
+    def choose(raw: Any, config: Any, seed: int = 0) -> Any:
+        from ptycho.solve.choose import Choice
+
+        return Choice(tried={"as given": 0.0})
+
+    return choose
+
+
+def _batch_by_batch(original: Any) -> Any:
+    """Have the probe step for every batch in a pass over the whole scan."""
+
+    def whole_pass(solver: Any) -> Any:
+        error = original(solver)
+        if solver.sharpens:
+            everything = np.arange(len(solver.measured))
+            for _, update in solver._batches(everything, solver.config.batch_patterns, solver.canvas):
+                solver._revise_probe([update.probe])
+            solver.settle()
+        return error
+
+    return whole_pass
+
+
+def _own_patterns(original: Any) -> Any:
+    """Have each half predict the patterns that it was made from."""
+    return lambda raw, solutions: original(raw, solutions[::-1])
 
 
 def _of_any_scan(_: Any) -> Any:
@@ -120,8 +167,12 @@ FAULTS = (
     Fault(
         "UNSOLVABLE-SCAN-001",
         "always",
-        "ptycho.stages.compare:best_error",
-        _always_solvable,
+        "ptycho.stages.compare:best",
+        _solved_perfectly,
     ),
-    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.explain:best_error", _always_solvable),
+    Fault("UNSOLVABLE-SCAN-001", "always-at-the-gate", "ptycho.solve.choose:choose", _always_solvable),
+    Fault("NOISY-PROBE-001", "batch-by-batch", "ptycho.solve.engine:Solver.whole_pass", _batch_by_batch),
+    Fault("DATA-ERROR-NULL-001", "own-patterns", "ptycho.solve.halves:left_out", _own_patterns),
+    Fault("UNREFINED-PROBE-001", "as-given", "ptycho.solve.choose:choose", _as_given),
+    Fault("FEW-PHOTONS-001", "as-given", "ptycho.solve.choose:choose", _as_given),
 )

@@ -226,28 +226,31 @@ class TestIntensity:
 class TestSolvable:
     @pytest.fixture
     def run(self, run):
-        """The run with a limit of the data error that says something."""
-        gates = run.config.gates.model_copy(update={"max_data_error": 0.01})
+        """The run with a limit that says something."""
+        gates = run.config.gates.model_copy(update={"max_unexplained": 0.5})
         return dataclasses.replace(run, config=run.config.model_copy(update={"gates": gates}))
 
     def test_of_a_run_its_own_patterns_are_solved_under_its_own_probe(self, run):
         numbers, answer = one(solvable, run)
         assert numbers["patterns solved"] == len(np.unique(run.get("group_test").nn_indices))
-        assert numbers["solved from flat"] < 0.1 * numbers["the same, positions in a shuffled order"]
-        assert numbers["the run's object"] == run.get("evaluate").data["stitched_error"]
-        assert answer.startswith("It can")
+        assert numbers[solvable.SOLVED] < 0.5
+        assert (
+            numbers["the same, positions in a shuffled order"] > 0.9 * numbers["the same, the mean pattern"]
+        )
+        assert numbers[solvable.OWN] == run.get("evaluate").data["unexplained"]
+        assert answer.startswith("It can: solved directly")
 
     def test_of_a_scan_all_patterns_are(self, run):
         scan = run.get("scan")
         numbers, answer = one(solvable, Case("scan", run.config, {"scan": scan}))
         assert numbers["patterns solved"] == len(scan)
-        assert "run" in numbers["the run's object"]
+        assert "run" in numbers[solvable.OWN]
         assert answer.startswith("It can")
 
     def test_a_run_whose_object_leaves_more_than_is_allowed_is_at_fault(self, run):
-        data = {**run.get("evaluate").data, "stitched_error": 0.5}
+        data = {**run.get("evaluate").data, "unexplained": 0.9}
         worse = altered(run, evaluate=dataclasses.replace(run.get("evaluate"), data=data))
-        assert "the run's object leaves 0.5: the network is at fault" in one(solvable, worse)[1]
+        assert "the run's own object leaves 90%: the network is at fault" in one(solvable, worse)[1]
 
     def test_patterns_of_noise_cannot_be_solved(self, run):
         scan = run.get("scan")
@@ -255,9 +258,10 @@ class TestSolvable:
         broken = Case("scan", run.config, {"scan": dataclasses.replace(scan, diff3d=noise)})
         assert one(solvable, broken)[1].startswith("It cannot")
 
-    def test_patterns_that_do_not_overlap_are_told(self, run, monkeypatch):
-        monkeypatch.setattr(solvable.explain, "best_error", lambda scan: 1e-6)
-        assert "their places say nothing" in one(solvable, run)[1]
+    def test_patterns_that_do_not_overlap_are_told(self, run):
+        scan = run.get("scan").without_truth()
+        apart = Case("scan", run.config, {"scan": scan.at(50 * scan.positions)})
+        assert "hardly overlap" in one(solvable, apart)[1]
 
 
 class TestBias:

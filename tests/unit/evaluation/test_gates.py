@@ -16,7 +16,7 @@ from ptycho.scan.geometry import Geometry
 from ptycho.settings.sections import GatesConfig, ModelConfig
 from ptycho.stages import gate
 
-CONFIG = GatesConfig(min_pearson=0.9, min_ssim=0.6, max_data_error=0.01, scale_tolerance=0.05)
+CONFIG = GatesConfig(min_pearson=0.9, min_ssim=0.6, scale_tolerance=0.05)
 GEOMETRY = Geometry(
     {"given": 0.01, "shuffled": 0.1, "swap_axes": 0.03, "flip_x": 0.02, "transpose_patterns": 0.031},
     patterns=48,
@@ -30,7 +30,10 @@ RECONSTRUCTION = Reconstruction(
     n_patches=16,
 )
 EVALUATION = Evaluation(
-    data={"stitched_error": 0.001, "stitched_scale": 1.01, "network_error": 0.5, "prediction_scale": 1.0},
+    data={
+        **{"stitched_error": 0.001, "stitched_scale": 1.01, "network_error": 0.5, "prediction_scale": 1.0},
+        **{"photon_noise": 0.0005, "mean_pattern": 0.0105, "unexplained": 0.05},
+    },
     coverage={"covered_fraction": 1.0, "kept_fraction": 1.0},
     structure={"std_over_mean": 0.3, "nonfinite_px": 0},
     direct={"amplitude_ratio": 1.01, "pearson": 0.95, "ssim": 0.8},
@@ -95,7 +98,7 @@ LIMITS = {
     "inspection": "<= 0",
     "geometry": ">= 0.85",
     "learned": "<= 0.95",
-    "data_consistency": "<= 0.01",
+    "data_consistency": "<= 0.5",
     "data_scale": "<= 0.05",
     "scale": "<= 0.05",
     "pearson": ">= 0.9",
@@ -116,7 +119,12 @@ LIMITS = {
             "bundle": replace(BUNDLE, trained_error=math.nan),
             "evaluation": replace(
                 EVALUATION,
-                data={**EVALUATION.data, "stitched_error": math.nan, "stitched_scale": math.nan},
+                data={
+                    **EVALUATION.data,
+                    "stitched_error": math.nan,
+                    "stitched_scale": math.nan,
+                    "unexplained": math.nan,
+                },
                 structure={**EVALUATION.structure, "std_over_mean": math.nan},
                 direct=dict.fromkeys(EVALUATION.direct, math.nan),
             ),
@@ -165,7 +173,8 @@ def test_a_reconstruction_fails_one_gate(name, change):
         ("coverage", "coverage", {"covered_fraction": 0.49}),
         ("not_flat", "structure", {"std_over_mean": 0.009}),
         ("not_flat", "structure", {"std_over_mean": math.nan}),
-        ("data_consistency", "data", {"stitched_error": 0.011}),
+        ("data_consistency", "data", {"unexplained": 0.51}),
+        ("data_consistency", "data", {"unexplained": math.nan}),
         ("data_consistency", "data", {"stitched_error": math.nan}),
         ("data_scale", "data", {"stitched_scale": 1.06}),
         ("data_scale", "data", {"stitched_scale": 0.94}),
@@ -344,7 +353,7 @@ def test_errors_of_patterns_that_trained_are_said_to_be_that():
 
 
 def test_without_truth_its_gates_do_not_apply_and_the_others_still_judge():
-    evaluation = replace(EVALUATION, direct={}, data={**EVALUATION.data, "stitched_error": 1.0})
+    evaluation = replace(EVALUATION, direct={}, data={**EVALUATION.data, "unexplained": 1.0})
     found = verdicts(evaluation=evaluation)
     silent = {name: v.reason for name, v in found.items() if v.status == "not_applicable"}
     assert silent == dict.fromkeys(("scale", "pearson", "ssim"), "the scan has no truth to compare with")
@@ -387,3 +396,22 @@ def test_a_value_that_is_the_bound_itself_passes_as_the_limit_says(kind, sign):
     at = gates.limit_verdict("name", 0.25, 0.25, kind, "it")
     beyond = gates.limit_verdict("name", np.nextafter(0.25, 1 if kind == "max" else 0), 0.25, kind, "it")
     assert (at.status, beyond.status, at.limit) == ("pass", "fail", f"{sign} 0.25")
+
+
+@pytest.mark.finding("DATA-ERROR-NULL-001")
+def test_a_small_data_error_is_nothing_where_the_mean_pattern_has_as_small_a_one():
+    """A measured scan of electrons: 0.026 by the object, 0.028 by the mean pattern."""
+    data = {"stitched_error": 0.026, "photon_noise": 0.02, "mean_pattern": 0.028, "unexplained": 0.75}
+    verdict = gates.consistency_verdict(data, 0.5)
+    assert verdict.status == "fail"
+    assert verdict.reason == (
+        "the unexplained share of what positions tell (data error 0.026, of which photon noise makes 0.02; the mean pattern leaves "
+        "0.028) is 0.75"
+    )
+
+
+def test_patterns_that_are_all_alike_tell_nothing_and_do_not_pass():
+    data = {"stitched_error": 0.01, "photon_noise": 0.01, "mean_pattern": 0.01, "unexplained": math.nan}
+    verdict = gates.consistency_verdict(data, 0.5)
+    assert (verdict.status, verdict.value) == ("fail", None)
+    assert verdict.reason.startswith("the patterns differ from their mean by no more than photon noise")

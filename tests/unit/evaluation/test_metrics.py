@@ -203,15 +203,56 @@ FREQUENCIES = np.array([0.1, 0.2, 0.3, 0.4])
     [
         ([0.9, 0.8, 0.7, 0.6], 0.5, 0.5),
         ([0.9, 0.8, 0.5, 0.6], 0.5, 0.5),
-        ([0.9, 0.8, 0.4, 0.9], 0.5, 0.2 + 0.1 * 0.75),
+        ([0.9, 0.8, 0.4, 0.9], 0.5, 0.5),
+        ([0.9, 0.1, 0.6, 0.2], 0.5, 0.3 + 0.1 * 0.25),
         ([0.9, 0.1, 0.4, 0.2], 0.5, 0.1 + 0.1 * 0.5),
-        ([0.4, 0.9, 0.9, 0.9], 0.5, 0.1),
+        ([0.4, 0.9, 0.9, 0.9], 0.5, 0.5),
+        ([0.4, 0.9, 0.9, 0.3], 0.5, 0.3 + 0.1 * 4 / 6),
+        ([0.4, 0.3, 0.2, 0.1], 0.5, 0.1),
         ([0.9, 0.8, math.nan, 0.1], 0.5, math.nan),
         ([0.9, 0.9, 0.9, 0.1], 1 / 7, 0.3 + 0.1 * (0.9 - 1 / 7) / 0.8),
     ],
 )
-def test_the_resolution_is_where_the_curve_first_falls_below(curve, level, expected):
+@pytest.mark.finding("FRC-FIRST-DIP-001")
+def test_the_resolution_is_where_the_curve_last_falls_below(curve, level, expected):
     assert metrics.cutoff(FREQUENCIES, np.array(curve), level) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.finding("FRC-FIRST-DIP-001")
+def test_a_dip_of_the_lowest_ring_is_not_where_detail_ends():
+    """A curve of a measured scan: its lowest ring holds six samples, and dips."""
+    frequencies = np.arange(1, 129) / 256
+    curve = 1 / (1 + np.exp((frequencies - 0.125) / 0.01))
+    curve[0] = 0.4
+    assert 0.5 / metrics.cutoff(frequencies, curve, 0.5) == pytest.approx(4, rel=0.02)
+
+
+def test_a_ring_that_rises_by_chance_is_not_where_detail_ends():
+    frequencies = np.arange(1, 129) / 256
+    curve = 1 / (1 + np.exp((frequencies - 0.125) / 0.01))
+    curve[100] = 0.9
+    assert 0.5 / metrics.cutoff(frequencies, curve, 0.5) == pytest.approx(4, rel=0.02)
+
+
+def test_the_smoothed_curve_is_that_of_running_means():
+    rng = np.random.default_rng(2)
+    curve = rng.uniform(size=70)
+    expected = [np.mean(np.pad(curve, 2, mode="edge")[k : k + 5]) for k in range(70)]
+    np.testing.assert_allclose(metrics.smoothed(curve), expected)
+    assert (metrics.smoothed(curve[:31]) == curve[:31]).all()
+
+
+def test_half_a_bit_needs_more_correlation_where_there_are_few_samples():
+    """Of the twelfth ring of 100 px, half of them masked: 2 pi 12 / 2 = 37.7 samples (van Heel & Schatz, 2005, eq. 17)."""
+    mask = np.zeros((100, 100), bool)
+    mask[:50] = True
+    level = metrics.half_bit(mask)
+    samples = math.pi * 12
+    expected = (0.2071 + 1.9102 / math.sqrt(samples)) / (1.2071 + 0.9102 / math.sqrt(samples))
+    assert level[11] == pytest.approx(expected)
+    assert level.shape == (50,)
+    assert (np.diff(level) < 0).all()
+    assert 0.17 < level[-1] < 0.35
 
 
 def test_an_empty_curve_has_no_resolution():
@@ -233,6 +274,7 @@ def test_all_of_them_together_have_both_resolutions():
         *metrics.phase_metrics(pair),
         "frc_1_2",
         "frc_1_7",
+        "frc_half_bit",
     }
 
 

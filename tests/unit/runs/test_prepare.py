@@ -112,8 +112,18 @@ def place(tmp_path_factory):
     y, x = (np.mgrid[: scan.N, : scan.N] - scan.N // 2) / scan.N
     guess = (scan.probe * np.exp(-2j * (x**2 + y**2) + 0.8 * x)).astype(np.complex64)
     npz.write_npz(folder / "scan.npz", dataclasses.replace(scan, probe=guess))
-    options = ("--probe", "refine", "--passes", "12", "--cache", "none", "--out", str(folder / "solved"))
-    assert call("solve", "--data", str(folder / "scan.npz"), *options) == 0
+    options = (
+        "--set",
+        "solver.choose=none",
+        "--probe",
+        "refine",
+        "--passes",
+        "12",
+        "--cache",
+        "none",
+        "--no-halves",
+    )
+    assert call("solve", "--data", str(folder / "scan.npz"), *options, "--out", str(folder / "solved")) == 0
     return folder
 
 
@@ -139,7 +149,17 @@ class TestProbeFrom:
         patterns = scan.diff3d.copy()
         patterns[[5, 70]] = 0
         npz.write_npz("dark.npz", scan.derived(diff3d=patterns))
-        options = ("--probe", "refine", "--positions", "refine", "--passes", "12", "--cache", "none")
+        options = (
+            "--probe",
+            "refine",
+            "--positions",
+            "refine",
+            "--passes",
+            "12",
+            "--cache",
+            "none",
+            "--no-halves",
+        )
         assert call("solve", "--data", "dark.npz", *options, "--out", "solved") == 0
         found = prepare.read_scan(tmp_path / "dark.npz", Reading(probe_from="solved/reconstruction.npz"))
         with np.load("solved/reconstruction.npz") as solved:
@@ -153,7 +173,7 @@ class TestProbeFrom:
                 "run",
                 data=source_file(place / "scan.npz"),
                 reading=Reading(probe_from="solve"),
-                overrides=("solver.passes=12",),
+                overrides=("solver.passes=12", "solver.choose=none"),
             )
         )
         solved = prepare.with_solved_probe(config, Reading(probe_from="solve"), given, Execution())

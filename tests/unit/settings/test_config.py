@@ -47,6 +47,7 @@ def other_value(path):
         "solver.start": "some/object.npz",
         "inspection.keep_frames": "3,7,40-49",
         "inspection.keep_pixels": "12x40",
+        "solver.choose": "probe,modes",
     }
     if path in special:
         return special[path]

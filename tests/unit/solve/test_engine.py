@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import oracles
 import pytest
+import strangers
 
 from ptycho.base import checkpoint
 from ptycho.base.errors import DataContractError, RunDirectoryError, SolverDiverged
@@ -100,6 +101,44 @@ class TestKnownProbe:
     def test_batches_of_any_size_come_near(self, scan, batch, least):
         found = engine.solve(scan, SolverConfig(passes=6, batch_patterns=batch, random_passes=4))
         assert against_truth(found, scan)["pearson"] > least
+
+
+@pytest.mark.finding("NOISY-PROBE-001")
+def test_a_probe_does_not_follow_the_noise_of_single_batches():
+    """It begins at the truth, and photon noise alone leads it away."""
+    few = strangers.right("phase, few photons").raw
+    found = engine.solve(few, SolverConfig(passes=16, probe="refine")).probe
+    turned = found * np.vdot(found, few.probe) / np.vdot(found, found)
+    assert np.linalg.norm(turned - few.probe) < 0.21 * np.linalg.norm(few.probe)
+
+
+class TestSmoothness:
+    def test_it_is_the_step_down_the_squared_differences_of_neighbours(self):
+        """By finite differences of the sum over all pairs, divided by two."""
+        rng = np.random.default_rng(0)
+        canvas = rng.normal(size=(5, 6)) + 1j * rng.normal(size=(5, 6))
+
+        def energy(image):
+            return np.sum(np.abs(np.diff(image, axis=0)) ** 2) + np.sum(np.abs(np.diff(image, axis=1)) ** 2)
+
+        step = steps.to_neighbours(canvas)
+        for place in ((0, 0), (2, 3), (4, 5)):
+            for direction in (1, 1j):
+                nudge = np.zeros_like(canvas)
+                nudge[place] = 1e-6 * direction
+                slope = (energy(canvas + nudge) - energy(canvas - nudge)) / 2e-6
+                along = (step[place] * np.conj(direction)).real
+                assert along == pytest.approx(-slope / 2, rel=1e-6)
+
+    def test_it_keeps_noise_out_of_the_object_and_the_object_in(self):
+        few = strangers.right("phase, few photons")
+        by = {"likelihood": "poisson", "random_passes": 0}
+        distances = [
+            strangers.distance(engine.solve(few.raw, SolverConfig(smoothness=each, **by)), few)
+            for each in (0.0, 0.3, 100.0)
+        ]
+        assert distances[1] < 0.85 * distances[0]
+        assert distances[1] < 0.85 * distances[2]
 
 
 class TestBadPixels:

@@ -22,13 +22,15 @@ def found(every_artifact):
     return every_artifact["compare"]
 
 
-def with_errors(found, **errors):
-    """The comparison with other data errors: network=0.1, solved=..., refined=..."""
+def with_errors(found, unexplained=0.1, **errors):
+    """The comparison with other data errors: network=0.1, solved=..., refined=..., and another place of all of them."""
     names = {"network": compare.NETWORK, "refined": compare.REFINED, "solved": compare.SOLVED}
     ways = dict(found.ways)
     for short, error in errors.items():
         way = ways[names[short]]
-        ways[names[short]] = dataclasses.replace(way, data={**way.data, "stitched_error": error})
+        ways[names[short]] = dataclasses.replace(
+            way, data={**way.data, "stitched_error": error, "unexplained": unexplained}
+        )
     return compare.FourWays(ways)
 
 
@@ -101,21 +103,21 @@ class TestVerdict:
     def test_of_a_scan_that_can_be_solved(self, found):
         (note,) = compare.notes(with_errors(found, network=0.02, refined=1e-4, solved=2e-4), params())
         assert (
-            "is solvable: solved directly, its patterns are explained to 0.0001; the network's object leaves 0.02"
-            in note
+            "is solvable: solved directly, its patterns are explained to 0.0001 (photon noise leaves " in note
         )
+        assert "the network's object leaves 0.02" in note
 
     @pytest.mark.finding("UNSOLVABLE-SCAN-001")
-    @pytest.mark.parametrize("best", [0.3, float("nan")])
-    def test_of_one_that_cannot(self, found, best):
+    @pytest.mark.parametrize("place", [0.6, float("nan")])
+    def test_of_one_that_cannot(self, found, place):
         """Where even the solver fails the network is not to blame."""
-        (note,) = compare.notes(with_errors(found, network=0.4, refined=best, solved=best), params())
+        (note,) = compare.notes(with_errors(found, place, network=0.4, refined=0.01, solved=0.01), params())
         assert "not solvable as it is given" in note
         assert "not at the network" in note
 
     def test_the_better_of_the_two_ways_counts(self, found):
-        assert compare.best_error(with_errors(found, refined=0.3, solved=0.01)) == 0.01
-        assert compare.best_error(with_errors(found, refined=0.01, solved=0.3)) == 0.01
+        for errors in ({"refined": 0.3, "solved": 0.01}, {"refined": 0.01, "solved": 0.3}):
+            assert compare.best(with_errors(found, **errors)).data["stitched_error"] == 0.01
 
 
 def params():
@@ -176,7 +178,7 @@ def test_an_engine_that_is_not_there_is_known_before_training(tmp_path, tiny_opt
 
 
 def test_a_solution_starts_from_a_reconstruction(tmp_path, scan_file, capsys):
-    options = ("solve", "--data", str(scan_file), "--passes", "2")
+    options = ("solve", "--data", str(scan_file), "--passes", "2", "--no-halves")
     assert call(*options, "--out", str(tmp_path / "first")) == 0
     start = str(tmp_path / "first" / "reconstruction.npz")
     assert call(*options, "--start", start, "--out", str(tmp_path / "second")) == 0

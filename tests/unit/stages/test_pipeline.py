@@ -293,10 +293,10 @@ class TestKeys:
         for module, touched in {
             "ptycho.physics.stitching": {
                 *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
-                *("whole", "physics", "refine", "oracle", "compare", "halves"),
+                *("whole", "physics", "refine", "oracle", "compare", "choose", "halves", "judge"),
             },
-            "ptycho.solve.steps": {"gate", "solve", "halves", "refine", "oracle"},
-            "ptycho.evaluation.gates": {"gate"},
+            "ptycho.solve.steps": {"gate", "choose", "solve", "halves", "judge", "refine", "oracle"},
+            "ptycho.evaluation.gates": {"gate", "judge"},
             "ptycho.network.unrolled": {"train", "infer", "physics", "whole"},
             "ptycho.scan.objects": {"scan"},
         }.items():

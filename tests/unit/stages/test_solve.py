@@ -18,7 +18,7 @@ from ptycho.settings.params import Params
 from ptycho.solve import engines
 from ptycho.stages import evaluate_solution, pipeline, solve, stitch
 
-SHORT = ("--passes", "3", "--cache", "none")
+SHORT = ("--passes", "3", "--cache", "none", "--no-halves")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_run_is_not_gone_on_with_on_another_scan(options, words, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scan.npz").write_bytes(scan_file.read_bytes())
     npz.write_npz("other.npz", oracles.make_scan(count=60, shape=(60, 64), seed=5).without_truth())
-    name = ["--set", "name=one", "--passes", "3", "--cache", "cache"]
+    name = ["--set", "name=one", "--passes", "3", "--cache", "cache", "--no-halves"]
     assert call("solve", *options, *name, "--out", "first") == 0
     assert call("solve", "--data", "scan.npz", *name, "--out", "s") == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
@@ -82,7 +82,7 @@ def test_a_scenario_is_solved_into_a_run_directory(tmp_path, tiny_options, capsy
     assert "pearson" in shown
     assert "wrote" in shown
     metadata = directory.read_metadata(tmp_path / "s")
-    assert list(metadata["stages"]) == ["scan", "inspect", "solve", "evaluate_solution"]
+    assert list(metadata["stages"]) == ["scan", "inspect", "choose", "solve", "evaluate_solution"]
     assert metadata["finished"] is True
     assert metadata["figure_errors"] == {}
     with np.load(tmp_path / "s" / "reconstruction.npz", allow_pickle=False) as made:
@@ -218,7 +218,18 @@ class TestBadPixels:
         return tmp_path
 
     def solved(self, folder, out, *more):
-        options = ("--passes", "6", "--cache", "none", "--out", str(folder / out), *more)
+        options = (
+            "--passes",
+            "6",
+            "--cache",
+            "none",
+            "--no-halves",
+            "--set",
+            "solver.choose=none",
+            "--out",
+            str(folder / out),
+            *more,
+        )
         assert call("solve", "--data", str(folder / "hot.npz"), *options) == 0
         return json.loads((folder / out / "solution_metrics.json").read_text())["data"]["stitched_error"]
 

@@ -1,0 +1,100 @@
+"""The gates of a solved object, where nothing but the patterns themselves can judge it.
+
+A solver lowers the error of the patterns that it is given at wrong positions too, under a probe that has become a point or as
+wide as the frame. What it cannot do is to predict patterns that it never saw: each half of a scan has to predict the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ptycho.evaluation import gates
+from ptycho.evaluation.gates import Verdict
+from ptycho.evaluation.summary import Evaluation
+from ptycho.physics import probes
+from ptycho.scan.damage import Damage
+from ptycho.scan.geometry import Geometry
+from ptycho.settings.params import Params
+from ptycho.settings.sections import GatesConfig
+from ptycho.solve.explain import Explained
+from ptycho.solve.solution import Solution
+
+SMALLEST, WIDEST = 12.0, 0.4
+"""Area of a probe, px, and share of a pattern's pixels, beyond which it is no beam but a point, or as wide as the frame."""
+
+
+def judge(
+    solution: Solution,
+    evaluation: Evaluation,
+    geometry: Geometry,
+    left_out: Explained,
+    detail_px: float,
+    config: GatesConfig | Params,
+    wrong: Sequence[Damage] = (),
+) -> tuple[Verdict, ...]:
+    """Judge a solution.
+
+    Parameters
+    ----------
+    solution : Solution
+    evaluation : Evaluation
+        Of that solution.
+    geometry : Geometry
+        Of the scan.
+    left_out : Explained
+        How well each half of the patterns predicts the other.
+    detail_px : float
+        Down to which both halves agree.
+    config : GatesConfig
+    wrong : sequence of Damage, optional
+        What makes all that comes of the scan doubtful.
+    """
+    return (
+        _finite(solution),
+        gates.inspection_verdict(wrong),
+        gates.geometry_verdict(geometry, config.geometry_margin),
+        gates.consistency_verdict(evaluation.data, config.max_unexplained),
+        left_out_verdict(left_out, detail_px, config.max_unexplained),
+        probe_verdict(solution.probe),
+    )
+
+
+def _finite(solution: Solution) -> Verdict:
+    count = solution.reconstruction.n_nonfinite
+    reason = f"{count} pixels of the object hold a NaN or an infinity"
+    return Verdict("finite", "fail" if count else "pass", float(count), "== 0", reason)
+
+
+def left_out_verdict(left: Explained, detail_px: float, most: float) -> Verdict:
+    """Judge how well each half of the patterns predicts the other."""
+    limit = f"<= {most:g}"
+    if not len(left):
+        reason = "no pattern lies where the other half's object is known: the patterns do not overlap, and nothing can be told"
+        return Verdict("left_out", "fail", None, limit, reason)
+    words = (
+        f"data error {left.error:.3g}, photon noise {left.noise:.3g}, mean pattern {left.mean_pattern:.3g}; both halves agree down "
+        f"to {detail_px:.3g} px"
+    )
+    if not left.tells:
+        reason = f"the patterns differ from their mean by no more than photon noise, and nothing can be told ({words})"
+        return Verdict("left_out", "fail", None, limit, reason)
+    reason = f"each half of the patterns predicts the other but for {left.unexplained:.0%} of what positions tell ({words})"
+    if left.unexplained >= 1:
+        reason = f"each half of the patterns predicts the other no better than their mean does ({words})"
+    return Verdict(
+        "left_out", "pass" if left.unexplained <= most else "fail", left.unexplained, limit, reason
+    )
+
+
+def probe_verdict(probe: np.ndarray) -> Verdict:
+    """Judge whether a probe (P, N, N) is a beam, and neither a point nor as wide as the frame."""
+    area, most = probes.area(probe), WIDEST * probe[0].size
+    limit = f"{SMALLEST:g} to {most:g}"
+    if not area >= SMALLEST:
+        return Verdict("probe", "fail", area, limit, f"the probe has shrunk to {area:.3g} px, nearly a point")
+    if area > most:
+        share = area / probe[0].size
+        return Verdict("probe", "fail", area, limit, f"the probe has spread over {share:.0%} of the frame")
+    return Verdict("probe", "pass", area, limit, f"the probe's light covers {area:.3g} px")
