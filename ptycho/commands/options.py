@@ -35,6 +35,7 @@ def _whole_number(_: Any, tokens: Sequence[Any]) -> int:
 WholeNumber = Annotated[int, Parameter(converter=_whole_number)]
 Engine = Literal["own", "keras", "ptychi"] | None
 Refined = Literal["fixed", "refine"] | None
+Moved = Literal["fixed", "affine", "refine"] | None
 Seed = Annotated[
     int | None, Parameter(help="Seed of noise, initial weights and batch order.", converter=_whole_number)
 ]

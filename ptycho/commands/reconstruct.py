@@ -12,6 +12,7 @@ from ptycho.commands.options import (
     Engine,
     Flag,
     How,
+    Moved,
     Overrides,
     Profile,
     ReadingOptions,
@@ -113,7 +114,7 @@ def solve(
     *,
     data: Path | None = None,
     probe: Refined = None,
-    positions: Refined = None,
+    positions: Moved = None,
     modes: WholeNumber | None = None,
     start: Path | None = None,
     engine: Engine = None,
@@ -138,7 +139,7 @@ def solve(
     probe
         fixed, or refine: take the scan's probe for what to start from.
     positions
-        fixed, or refine: take the scan's positions for what to start from.
+        fixed; affine: turn, stretch and shear them together; or refine: move each by itself.
     modes
         Incoherent modes of the probe; default: those of the scan.
     start

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 QUESTION = "Which result is better, and what is wrong with the others?"
 SHIFTED_PX, BLANK, TILED, COHERENT, STRONG = 0.5, 0.1, 0.3, 0.5, 0.8
 """From which shift, blank share, correlation of error and footprints' edges, and Pearson on a note is made."""
-NOTES = "notes"
+NOTES, FAILED = "notes", "gates that fail"
 
 
 def ask(cases: Sequence[Case]) -> Diagnosis:
@@ -52,7 +52,7 @@ def measure(case: Case) -> dict[str, Any]:
             if evaluation.compared
         },
         **{name: evaluation.registered[name] for name in ("shift_x_px", "shift_y_px") if evaluation.compared},
-        "gates that fail": ", ".join(failed) or "none",
+        FAILED: ", ".join(failed) or "none",
     }
     edges = case.measure(lambda: tiling(case))
     if diagnosis.is_number(edges):
@@ -69,8 +69,9 @@ def tiling(case: Case) -> float:
 
 
 def notes(values: Mapping[str, Any]) -> list[str]:
-    """Say what an inspection would: structure, shift, tiles, blank areas."""
-    words = []
+    """Say what an inspection would: failed gates, structure, shift, tiles, blank areas."""
+    failed = values.get(FAILED, "none")
+    words = [] if failed == "none" else [f"fails {failed}"]
     pearson = values.get("pearson")
     if pearson is not None:
         if not math.isfinite(pearson):

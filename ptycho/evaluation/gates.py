@@ -18,13 +18,12 @@ from ptycho.evaluation.summary import Evaluation
 from ptycho.network.bundle import Bundle
 from ptycho.physics import probes, stitching
 from ptycho.physics.stitching import Reconstruction
-from ptycho.scan import geometry
 from ptycho.scan.damage import Damage
-from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
-from ptycho.solve import choose
+from ptycho.solve import choose, readings
 from ptycho.solve.choose import Choice
+from ptycho.solve.readings import Readings
 
 Status = Literal["pass", "fail", "not_applicable"]
 
@@ -43,7 +42,7 @@ class Verdict:
 def judge(
     reconstruction: Reconstruction,
     evaluation: Evaluation,
-    result: Geometry,
+    result: Readings,
     bundle: Bundle,
     requested_groups: int,
     config: GatesConfig | Params,
@@ -57,7 +56,7 @@ def judge(
     reconstruction : Reconstruction
     evaluation : Evaluation
         Of that reconstruction.
-    result : Geometry
+    result : Readings
         Of the scan.
     bundle : Bundle
         That made it.
@@ -144,9 +143,9 @@ def inspection_verdict(wrong: Sequence[Damage]) -> Verdict:
     return Verdict("inspection", "pass", 0, "<= 0", reason)
 
 
-def geometry_verdict(comparison: Geometry, least: float) -> Verdict:
-    """Judge the scan as given against its corrections and against shuffled positions."""
-    status, margin, reason = geometry.judge(comparison, least)
+def geometry_verdict(comparison: Readings, least: float) -> Verdict:
+    """Judge the scan as given against other readings of it."""
+    status, margin, reason = readings.judge(comparison, least)
     return Verdict("geometry", status, margin, f">= {least:g}", reason)
 
 

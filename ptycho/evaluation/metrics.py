@@ -141,7 +141,7 @@ def half_bit(mask: np.ndarray) -> np.ndarray:
 
 
 def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float | np.ndarray) -> float:
-    """Return where the smoothed FRC last falls below `level` and stays there (linear); Nyquist if it never does, NaN if undefined.
+    """Return where the smoothed FRC last falls through `level` (linear); Nyquist if it never does, NaN if undefined.
 
     `frequencies`, cycles/px, and `frc` are (K,) float64; `level` is one number, or (K,) float64.
 
@@ -151,12 +151,10 @@ def cutoff(frequencies: np.ndarray, frc: np.ndarray, level: float | np.ndarray) 
     if not np.isfinite(frc).all() or not len(frc):
         return math.nan
     above = smoothed(frc) - level
-    beyond = np.flatnonzero(above >= 0)
-    if not len(beyond):
-        return float(frequencies[0])
-    k = int(beyond[-1])
-    if k == len(frc) - 1:
-        return 0.5
+    falls = np.flatnonzero((above[:-1] >= 0) & (above[1:] < 0))
+    if not len(falls):
+        return 0.5 if above[-1] >= 0 else float(frequencies[0])
+    k = int(falls[-1])
     share = above[k] / (above[k] - above[k + 1])
     return float(frequencies[k] + share * (frequencies[k + 1] - frequencies[k]))
 

@@ -15,20 +15,20 @@ from ptycho.evaluation.gates import Verdict
 from ptycho.evaluation.summary import Evaluation
 from ptycho.physics import probes
 from ptycho.scan.damage import Damage
-from ptycho.scan.geometry import Geometry
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
 from ptycho.solve.explain import Explained
+from ptycho.solve.readings import SMALLEST, Readings
 from ptycho.solve.solution import Solution
 
-SMALLEST, WIDEST = 12.0, 0.4
-"""Area of a probe, px, and share of a pattern's pixels, beyond which it is no beam but a point, or as wide as the frame."""
+WIDEST = 0.4
+"""Share of a pattern's pixels beyond which a probe is no beam but as wide as the frame."""
 
 
 def judge(
     solution: Solution,
     evaluation: Evaluation,
-    geometry: Geometry,
+    geometry: Readings,
     left_out: Explained,
     detail_px: float,
     config: GatesConfig | Params,
@@ -41,7 +41,7 @@ def judge(
     solution : Solution
     evaluation : Evaluation
         Of that solution.
-    geometry : Geometry
+    geometry : Readings
         Of the scan.
     left_out : Explained
         How well each half of the patterns predicts the other.

@@ -110,6 +110,11 @@ def mean_root(root: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(root < roots[-1], np.interp(root, roots, means), series))
 
 
+def noise_of(counts: np.ndarray) -> np.ndarray:
+    """Return the variance of the root of Poisson counts whose mean is `counts`, of any shape, float64: 1/4 of many, less of few."""
+    return np.asarray(counts - np.square(mean_root(np.sqrt(counts))))
+
+
 @cache
 def _mean_roots() -> tuple[np.ndarray, np.ndarray]:
     """Return roots of mean counts up to 4, and E[sqrt(n)] there."""

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 WHOLE = {"whole": True}
 """Of inference, for a measured scan: its user wants all of it."""
+AUTO = "auto"
+"""In place of a correction: what the patterns ask for."""
 SAME_PROBE = 1e-3
 """Relative difference below which two probes are the same."""
 
@@ -67,10 +69,28 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     mask = None if reading.mask is None else Path(reading.mask)
     scan = npz.read_npz(data, intensity=reading.intensity, mask=mask)
     for text in reading.geometry:
-        scan = geometry.correct(scan, text)
+        scan = asked_for(scan) if text == AUTO else geometry.correct(scan, text)
     if reading.probe_from in (None, SOLVE):
         return scan
     return with_solution(scan, solutions.read(Path(reading.probe_from)), reading.probe_from)
+
+
+def asked_for(scan: RawData) -> RawData:
+    """Return the scan corrected as its patterns ask for, with a line on what was done.
+
+    Raises DataContractError where the corrected scan cannot be worked with.
+    """
+    from ptycho.scan import geometry, inspection
+    from ptycho.solve import readings
+
+    comparison = readings.compare(inspection.inspect(scan).scan)
+    options = readings.recommended(comparison)
+    for option in options:
+        scan = geometry.correct(scan, option)
+    done = f"corrected by {', '.join(options)}" if options else "left as it is"
+    line = f"--geometry {AUTO}: {done}, since {readings.judge(comparison, readings.MARGIN)[2]}"
+    lines = (*scan.metadata.get(inspection.READ, ()), line)
+    return scan.derived(metadata={**scan.metadata, inspection.READ: lines})
 
 
 def scan_of_run(record: Mapping[str, Any], data: Path | None = None) -> tuple[RawData | None, str]:

@@ -1,28 +1,24 @@
-"""Do positions, probe and patterns belong together: the given geometry against its alternatives.
+"""How a scan lies: corrections of its geometry that a user may apply (`--geometry NAME`), and what its patterns say of it at once.
 
-Each alternative is a correction of the scan that a user may apply (`--geometry NAME`). A sample of overlapping
-patterns is reconstructed under each by a few passes of the extended ptychographic iterative engine (Maiden &
+A sample of overlapping patterns is reconstructed by a few passes of the extended ptychographic iterative engine (Maiden &
 Rodenburg, Ultramicroscopy 109, 1256, 2009), which refines the probe too; the error of the last pass, each pattern
-before its own update, says how well the geometry explains the patterns. Positions in a shuffled order are the
-null: where they do as well, the positions say nothing about the patterns.
+before its own update, says how well what was read explains the patterns. :mod:`ptycho.solve.readings` asks further.
 
-An error depends on how much the patterns overlap. Alternatives leave the overlap as it is, except for another
-unit of the positions: scales are compared by their contrast, the shuffled error over their own.
+An error depends on how much the patterns overlap, and so with another unit of the positions: units are compared by their contrast,
+the error at shuffled positions over their own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from ptycho.base.errors import ConfigError
-from ptycho.physics import coords, forward, probes, scaling
+from ptycho.physics import coords, forward, scaling
 from ptycho.scan import checks
 from ptycho.scan.raw import RawData
 
@@ -43,48 +39,7 @@ MAX_CANVAS = 8
 
 TWINS = ("flip_axes", "conjugate_probe")
 """Corrections that leave a scan as it is where its probe is twin-ambiguous."""
-Judgement = Literal["pass", "fail", "not_applicable"]
-GIVEN, SHUFFLED, SCALE = "given", "shuffled", "scale_positions"
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How well the sample is explained.
-
-    Attributes
-    ----------
-    errors : mapping of str to float
-        sum (A_pred - A)^2 / sum A^2 with the scan as `given`, with every correction, and `shuffled`; empty where
-        the patterns cannot tell.
-    scale : float
-        Factor on the positions that the patterns ask for, where the given ones say nothing; else NaN.
-    centre_xy : (int, int)
-        Whole px by which the patterns' centre lies off that of the probe's far field. It only gives the object a
-        linear phase, and is taken out before anything is compared.
-    patterns : int
-        Size of the sample.
-    overlap : float
-        Of neighbours in the sample, see :func:`overlap`.
-    noise : float
-        The part of an error that photon noise alone makes.
-    """
-
-    errors: Mapping[str, float] = field(default_factory=dict)
-    scale: float = math.nan
-    centre_xy: tuple[int, int] = (0, 0)
-    patterns: int = 0
-    overlap: float = 0.0
-    noise: float = 0.0
-
-    @property
-    def contrast(self) -> float:
-        """The shuffled positions' error over that of the given ones: 1 where positions say nothing."""
-        return self.errors[SHUFFLED] / self.errors[GIVEN]
-
-    def margins(self) -> dict[str, float]:
-        """Return the error of every correction over that of the scan as given, least first."""
-        ratios = {name: self.errors[name] / self.errors[GIVEN] for name in CORRECTIONS if name in self.errors}
-        return dict(sorted(ratios.items(), key=lambda item: item[1]))
+GIVEN, SCALE, ROTATE, LINEAR = "given", "scale_positions", "rotate", "linear"
 
 
 def _positions(
@@ -144,33 +99,80 @@ CORRECTIONS: Mapping[str, Callable[[RawData], RawData]] = {
     "mirror_patterns_y": _patterns(lambda stack: np.roll(stack[:, ::-1], 1, axis=1)),
 }
 """What `--geometry` can apply, by name; each is an alternative that the given geometry has to beat."""
+SWAP = np.array([[0.0, 1.0], [1.0, 0.0]])
+MAPS: Mapping[str, np.ndarray] = {
+    GIVEN: np.eye(2),
+    "swap_axes": SWAP,
+    "flip_x": np.diag([-1.0, 1.0]),
+    "flip_y": np.diag([1.0, -1.0]),
+    "flip_axes": -np.eye(2),
+    "swap_flip_x": np.diag([-1.0, 1.0]) @ SWAP,
+    "swap_flip_y": np.diag([1.0, -1.0]) @ SWAP,
+    "swap_flip_axes": -SWAP,
+}
+"""What those of the positions do to [x, y], as matrices (2, 2)."""
 
 
 def correct(raw: RawData, text: str) -> RawData:
-    """Apply a correction of :data:`CORRECTIONS`, or ``scale_positions=FACTOR``, to a scan.
+    """Apply a correction to a scan: a name of :data:`CORRECTIONS`, or one that takes numbers.
 
-    A truth stays as it is: it has a frame of its own, that of the right positions.
+    ``scale_positions=FACTOR``; ``rotate=DEGREES``, from x towards y, about the mean position; ``linear=XX,XY,YX,YY``, the matrix
+    that maps [x, y] about it. A truth stays as it is: it has a frame of its own, that of the right positions.
 
     Raises
     ------
     ConfigError
-        Neither of them.
+        None of them.
     DataContractError
         The corrected scan cannot be worked with.
     """
     name, _, value = text.partition("=")
     if name == SCALE:
-        try:
-            factor = float(value)
-        except ValueError:
-            factor = math.nan
-        if not (math.isfinite(factor) and factor > 0):
+        (factor,) = _numbers(text, value, 1, f"a factor > 0, for example {SCALE}=20")
+        if factor <= 0:
             raise ConfigError(f"--geometry {text}: expected a factor > 0, for example {SCALE}=20")
         return _checked(_scaled(raw, factor))
+    if name == ROTATE:
+        (degrees,) = _numbers(text, value, 1, f"degrees, for example {ROTATE}=33")
+        return _checked(mapped(raw, turn(degrees)))
+    if name == LINEAR:
+        matrix = np.reshape(
+            _numbers(text, value, 4, f"four numbers, for example {LINEAR}=1,0,0.02,1"), (2, 2)
+        )
+        if abs(np.linalg.det(matrix)) < 1e-12:
+            raise ConfigError(
+                f"--geometry {text}: takes all positions to one line; give a matrix of another determinant than 0"
+            )
+        return _checked(mapped(raw, matrix))
     if text not in CORRECTIONS:
-        known = ", ".join([*CORRECTIONS, f"{SCALE}=FACTOR"])
+        known = ", ".join(
+            [*CORRECTIONS, f"{SCALE}=FACTOR", f"{ROTATE}=DEGREES", f"{LINEAR}=XX,XY,YX,YY", "auto"]
+        )
         raise ConfigError(f"--geometry {text}: no such correction (known: {known})")
     return _checked(CORRECTIONS[text](raw))
+
+
+def _numbers(text: str, value: str, count: int, expected: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"--geometry {text}: expected {expected}")
+    return numbers
+
+
+def turn(degrees: float) -> np.ndarray:
+    """Return the matrix (2, 2) that turns [x, y] by an angle, from x towards y."""
+    angle = math.radians(degrees)
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+def mapped(raw: RawData, linear: np.ndarray) -> RawData:
+    """Return the scan with its positions, and the nominal ones, mapped by a matrix (2, 2) about the mean position."""
+    centre = raw.positions.mean(axis=0)
+    where, nominal = ((each - centre) @ linear.T + centre for each in (raw.positions, _nominal(raw)))
+    return _placed(raw, where, nominal)
 
 
 def _checked(raw: RawData) -> RawData:
@@ -181,73 +183,6 @@ def _checked(raw: RawData) -> RawData:
 
 def _scaled(raw: RawData, factor: float) -> RawData:
     return _placed(raw, factor * raw.positions, factor * _nominal(raw))
-
-
-def compare(raw: RawData) -> Geometry:
-    """Compare a scan's geometry with its alternatives on a sample of overlapping patterns."""
-    rows = sample_rows(raw.positions, raw.N)
-    sample = raw.take(rows).without_truth() if len(rows) >= FEWEST else None
-    shared = overlap(sample) if sample is not None else 0.0
-    if sample is None or shared < MIN_OVERLAP:
-        return Geometry(patterns=len(rows), overlap=shared)
-    centre = beam_centre(sample)
-    if max(map(abs, centre)) <= raw.N // 4:
-        sample = rolled(sample, centre)
-    errors = {GIVEN: fit_error(sample), SHUFFLED: fit_error(_shuffled(sample))}
-    # Under a real centrosymmetric probe an object and its twin fit equally well: these two say nothing.
-    same = TWINS if probes.is_twin_ambiguous(sample.probe) else ()
-    errors |= {name: fit_error(change(sample)) for name, change in CORRECTIONS.items() if name not in same}
-    noise = scaling.photon_noise(sample.diff3d, sample.photon_scale)
-    result = Geometry(errors, math.nan, centre, len(rows), shared, noise)
-    return replace(result, scale=better_scale(sample)) if result.contrast < MIN_CONTRAST else result
-
-
-def judge(comparison: Geometry, least: float) -> tuple[Judgement, float | None, str]:
-    """Judge the scan as given against its corrections and against shuffled positions.
-
-    Returns
-    -------
-    judgement : str
-    margin : float or None
-        Error of the best correction over that of the scan as given; below `least` the correction is better.
-    reason : str
-    """
-    if not comparison.errors:
-        reason = (
-            f"{comparison.patterns} patterns with an overlap of {comparison.overlap:.2g} cannot tell how they lie "
-            f"(needed: {FEWEST} and {MIN_OVERLAP})"
-        )
-        return "not_applicable", None, reason
-    margins = comparison.margins()
-    best, margin = next(iter(margins.items()))
-    given = comparison.errors[GIVEN]
-    # Where a correction does no better than shuffled positions either, it is none.
-    if margin < least and comparison.contrast / margin >= MIN_CONTRAST:
-        equals = [name for name, value in margins.items() if value * least <= margin]
-        reason = (
-            f"the patterns fit better with {' or '.join(equals)} (data error {margin * given:.3g} against {given:.3g} on "
-            f"a sample): add --geometry {best}"
-        )
-        return "fail", margin, reason
-    if comparison.contrast >= MIN_CONTRAST:
-        reason = (
-            f"the next best reading of the scan, {best}, has {margin:.3g} times the error; shuffled positions "
-            f"{comparison.contrast:.3g} times"
-        )
-        return "pass", margin, reason
-    if math.isfinite(comparison.scale):
-        reason = (
-            f"positions in another unit? Times about {comparison.scale:.2g} they fit the patterns, as they are they say no "
-            f"more than shuffled ones: add --geometry {SCALE}={comparison.scale:.2g}"
-        )
-    elif given < 2 * comparison.noise:
-        reason = f"photon noise (a data error of {comparison.noise:.2g}) hides how the patterns lie"
-        return "not_applicable", None, reason
-    else:
-        reason = (
-            "in a shuffled order the positions fit the patterns as well: they are not those of these patterns"
-        )
-    return "fail", margin, reason
 
 
 def rolled(raw: RawData, centre: tuple[int, int]) -> RawData:

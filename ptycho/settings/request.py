@@ -22,7 +22,8 @@ class Reading:
     intensity: bool = False
     """The file holds intensities (counts), not amplitudes."""
     geometry: tuple[str, ...] = ()
-    """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20 ... May be repeated."""
+    """A correction of the scan, as the geometry gate names it: swap_axes, flip_x, scale_positions=20, rotate=33, linear=1,0,0.02,1
+    ... or auto: what the patterns ask for. May be repeated."""
     mask: str | None = None
     """NPZ file with `bad_pixels` (N, N): 1 where a detector pixel is not to be believed, 0 elsewhere."""
     keep_frames: str = ""

@@ -296,8 +296,8 @@ class SolverConfig(Section):
     """How many passes, the first ones, go in random batches; the others are accelerated steps over the whole
     scan. None takes three; none where the solver starts from an object; three quarters where probe or
     positions are refined."""
-    batch_patterns: int = fields.setting(32, "patterns", ge=1, le=1_000_000)
-    """Patterns in one random batch."""
+    batch_patterns: int | None = fields.setting(None, "patterns", ge=1, le=1_000_000)
+    """Patterns in one random batch; None takes an eighth of them, 4 at least and 32 at most."""
     damping: float = fields.setting(0.05, "1", gt=0, le=1)
     """Share of the largest illumination that is added to the denominator of the step of a random batch."""
     momentum: float = fields.setting(0.9, "1", OUR_ENGINES, ge=0, lt=1)
@@ -314,8 +314,8 @@ class SolverConfig(Section):
     """Passes before a refined probe begins to change, so that the object can take shape."""
     modes: int | None = fields.setting(None, "modes", ge=1, le=32)
     """Incoherent modes of the probe; None takes those of the scan."""
-    positions: Literal["fixed", "refine"] = "fixed"
-    """`fixed`: use the positions of the scan. `refine`: start from them."""
+    positions: Literal["fixed", "affine", "refine"] = "fixed"
+    """`fixed`: use the positions of the scan. `affine`: turn, stretch and shear them together. `refine`: move each by itself."""
     positions_from: int = fields.setting(5, "passes", ge=0, le=1_000_000)
     """Passes before refined positions begin to move."""
     choose: str | None = None

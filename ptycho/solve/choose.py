@@ -16,6 +16,7 @@ import numpy as np
 
 from ptycho.base.errors import SolverDiverged
 from ptycho.physics import probes
+from ptycho.scan import geometry
 from ptycho.scan.raw import RawData
 from ptycho.settings import sections
 from ptycho.settings.params import Params
@@ -131,12 +132,14 @@ class _Trial:
 def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice:
     """Try what `config.choose` names on patterns about the middle of the scan, and return what explains left-out ones best.
 
-    With a scan of too few patterns to be halved nothing is tried.
+    With a scan of too few patterns to be halved, or of patterns that hardly overlap, nothing is tried.
     """
     given = settings_of(config)
     if not given.free or len(raw) < LEAST:
         return Choice()
     sample = middle(raw.without_truth())
+    if geometry.overlap(sample) < geometry.MIN_OVERLAP:
+        return Choice()
     trials = [_tried(sample, given, {}, {}, seed)]
     few = _few_photons(trials[0].result, given)
     if few:
@@ -208,7 +211,17 @@ def settings_of(config: SolverConfig | Params, **changes: Any) -> SolverConfig:
 def _tried(
     sample: RawData, given: SolverConfig, refined: Mapping[str, Any], smoothed: Mapping[str, Any], seed: int
 ) -> _Trial:
-    """Refine probe and positions on all patterns, then have both halves predict each other.
+    return _Trial(refined, smoothed, predicted(sample, given, refined, smoothed, seed))
+
+
+def predicted(
+    sample: RawData,
+    given: SolverConfig,
+    refined: Mapping[str, Any],
+    smoothed: Mapping[str, Any],
+    seed: int = 0,
+) -> Explained:
+    """Refine probe and positions on all patterns, then have both halves predict each other; of no pattern where that diverges.
 
     What is left out has had a say in probe and positions, and that is taken off what it is explained by.
     """
@@ -222,8 +235,8 @@ def _tried(
             fitted = _fitted(trial, solution)
         solutions = halves.solve(sample, lambda half, number: engines.solve(half, apart, seed=seed + number))
     except SolverDiverged:
-        return _Trial(refined, smoothed, explain.NOTHING)
-    return _Trial(refined, smoothed, halves.left_out(sample, solutions).worse_by(FITTED * fitted))
+        return explain.NOTHING
+    return halves.left_out(sample, solutions).worse_by(FITTED * fitted)
 
 
 def _fitted(config: SolverConfig, solution: Solution) -> float:

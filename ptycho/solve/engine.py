@@ -42,6 +42,12 @@ WHOLE_DAMPING = 0.02
 PROBE_DAMPING = 0.5
 """Share of the object's largest illumination of a probe pixel in the denominator of the probe's steps."""
 
+GAIN, AFFINE_GAIN, KEPT = 1.0, 2.0, 0.7
+"""Factors on the moves that a pass asks for, of single positions and of an affine map of all, and the share of the last move
+that is made again: steps towards far-off places add up."""
+LARGEST_STEP = 2.0
+"""Pixels that a position may move in a pass."""
+
 SHARE = 16
 """Patterns that a thread takes at a time; sums are made in this order, however many threads there are."""
 WHOLE_BATCH = 128
@@ -119,11 +125,12 @@ class Solver:
         self.since_restart = 0
         self.errors: list[float] = []
         self.weights = np.zeros(self.places.shape, np.float32)
+        self.velocity = np.zeros_like(self.places.positions)
 
     @property
     def moves(self) -> bool:
         """Whether the positions move in the pass that is to come."""
-        return self.config.positions == "refine" and len(self.errors) >= self.config.positions_from
+        return self.config.positions != "fixed" and len(self.errors) >= self.config.positions_from
 
     @property
     def sharpens(self) -> bool:
@@ -131,12 +138,18 @@ class Solver:
         return self.config.probe == "refine" and len(self.errors) >= self.config.probe_from
 
     @property
+    def batch_patterns(self) -> int:
+        """Patterns in one random batch."""
+        asked = self.config.batch_patterns
+        return int(np.clip(len(self.measured) // 8, 4, 32)) if asked is None else int(asked)
+
+    @property
     def random_passes(self) -> int:
         """How many passes go in random batches."""
         asked = self.config.random_passes
         if asked is not None:
             return int(asked)
-        if "refine" in (self.config.probe, self.config.positions):
+        if "refine" in (self.config.probe, self.config.positions) or self.config.positions == "affine":
             return int(self.config.passes) * 3 // 4
         return 0 if self.warm else 3
 
@@ -168,7 +181,7 @@ class Solver:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
         damping = self.config.damping
         residual = 0.0
-        for rows, update in self._batches(self.order(), self.config.batch_patterns, self.canvas):
+        for rows, update in self._batches(self.order(), self.batch_patterns, self.canvas):
             residual += update.residual
             lit = np.sum(np.abs(self.probe) ** 2, axis=0)
             self.places.fill(self.weights, damping * float(lit.max()), rows)
@@ -223,8 +236,20 @@ class Solver:
         return error
 
     def move(self, moves: np.ndarray) -> None:
-        """Move the positions by (M, 2) px, their mean kept."""
-        self.places = self.places.moved(moves - moves.mean(axis=0))
+        """Move the positions by (M, 2) px and what is left of their last move, their mean kept.
+
+        Together, as one affine map, where that is all that may change.
+        """
+        wanted = moves - moves.mean(axis=0)
+        gain, kept = GAIN, KEPT
+        if self.config.positions == "affine":
+            wanted, gain = steps.affine(self.places.positions, wanted), AFFINE_GAIN
+        velocity = kept * self.velocity + gain * wanted
+        lengths = np.linalg.norm(velocity, axis=1)
+        if self.config.positions == "affine":
+            lengths = np.full_like(lengths, lengths.max())  # a map stays one
+        self.velocity = velocity * np.minimum(1, LARGEST_STEP / np.maximum(lengths, 1e-12))[:, None]
+        self.places = self.places.moved(self.velocity - self.velocity.mean(axis=0))
 
     def _batches(
         self, order: np.ndarray, size: int, canvas: np.ndarray
@@ -237,8 +262,13 @@ class Solver:
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             shares = [slice(first, min(first + SHARE, len(rows))) for first in range(0, len(rows), SHARE)]
-            parts = self.across(lambda at, rows=rows: self._ask(rows[at], canvas, gradients[at]), shares)
-            update = _together(gradients[: len(rows)], list(parts))
+
+            def ask(at: slice, rows: np.ndarray = rows) -> Update:
+                return self._ask(rows[at], canvas, gradients[at])
+
+            # To hand a single share on takes longer than the share does.
+            parts = list(self.across(ask, shares)) if len(shares) > 1 else [ask(shares[0])]
+            update = _together(gradients[: len(rows)], parts)
             if update.moves is not None:
                 moves[rows] = update.moves
             yield rows, update
@@ -283,7 +313,7 @@ class Solver:
             self.state_dir,
             self.key,
             {"errors": self.errors, "since_restart": self.since_restart},
-            {**arrays, "positions": self.places.positions},
+            {**arrays, "positions": self.places.positions, "velocity": self.velocity},
         )
 
     def _restore(self) -> None:
@@ -298,6 +328,7 @@ class Solver:
         arrays, self.errors, self.since_restart = error
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
+        self.velocity = arrays["velocity"]
         logger.info("resuming after pass %d", len(self.errors))
 
 
@@ -333,5 +364,5 @@ def _parsed(
     state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[float], int]:
     """Return the arrays of a checkpoint, the errors so far, and the steps since momentum began anew."""
-    result = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions")}
+    result = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions", "velocity")}
     return result, [float(error) for error in state["errors"]], int(state["since_restart"])

@@ -35,6 +35,8 @@ class Engine:
         Values of solver.likelihood that it knows.
     bad_pixels : bool
         Whether it leaves out pixels of the detector.
+    affine : bool
+        Whether it moves positions together.
     resumes : bool
         Whether it goes on from a checkpoint.
     device : str
@@ -47,6 +49,7 @@ class Engine:
     libraries: tuple[str, ...]
     likelihoods: tuple[str, ...] = ("amplitude", "poisson")
     bad_pixels: bool = True
+    affine: bool = True
     resumes: bool = True
     device: str = "CPU"
     remedy: str = ""
@@ -60,6 +63,7 @@ ENGINES: Mapping[str, Engine] = {
         ("ptychi", "torch", "torchvision"),
         likelihoods=("amplitude",),
         bad_pixels=False,
+        affine=False,
         resumes=False,
         device="a GPU where PyTorch sees one",
         remedy="pip install 'ptycho[ptychi]', or use solver.engine = own",
@@ -76,9 +80,18 @@ def check(config: SolverConfig | Params) -> None:
     missing = [library for library in result.libraries if importlib.util.find_spec(library) is None]
     if missing:
         raise ConfigError(f"solver.engine = {name}: {missing[0]} is not installed; {result.remedy}")
+    _check_affine(config)
     if config.likelihood not in result.likelihoods:
         raise ConfigError(
             f"solver.likelihood = {config.likelihood}: with solver.engine = {name} only {', '.join(result.likelihoods)}"
+        )
+
+
+def _check_affine(config: SolverConfig | Params) -> None:
+    if config.positions == "affine" and not ENGINES[config.engine].affine:
+        able = " or ".join(name for name, each in ENGINES.items() if each.affine)
+        raise ConfigError(
+            f"solver.positions = affine: solver.engine = {config.engine} moves each position by itself; use {able}, or refine"
         )
 
 

@@ -155,7 +155,7 @@ def explained(
     raw = counting.counted(raw)
     root, counts = mean_of(raw) if mean is None else mean
     good = raw.good_pixels
-    noise = float((counts - np.square(scaling.mean_root(np.sqrt(counts))))[good].sum())
+    noise = float(scaling.noise_of(counts)[good].sum())
     light = np.sum(np.abs(probe) ** 2, axis=0)
     light = light / light.sum()
     known = (reconstruction.coverage > LIT).astype(np.float32)

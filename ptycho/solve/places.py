@@ -14,7 +14,7 @@ import numpy as np
 from ptycho.base.errors import CanvasError
 from ptycho.physics import coords
 
-MARGIN = 8
+MARGIN = 16
 """Pixels around the scan that patterns whose positions are refined may move into."""
 
 

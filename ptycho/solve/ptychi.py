@@ -83,7 +83,7 @@ def _options(config: SolverConfig | Params, on_gpu: bool) -> Any:
     api: Any = importlib.import_module("ptychi.api")
     options = getattr(api, f"{METHOD}Options")()
     run, obj = options.reconstructor_options, options.object_options
-    run.num_epochs, run.batch_size = config.passes, config.batch_patterns
+    run.num_epochs, run.batch_size = config.passes, config.batch_patterns or 32
     run.default_device = api.Devices.GPU if on_gpu else api.Devices.CPU
     obj.pixel_size_m = 1.0
     if METHOD == "RPIE":

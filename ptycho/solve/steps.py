@@ -12,8 +12,8 @@ from scipy import fft
 
 TINY = 1e-9
 """Amplitude, in units of a pattern's largest, below which a modulus is not divided by."""
-LARGEST_MOVE = 0.5
-"""Pixels that a pattern may be moved in a pass."""
+LARGEST_MOVE = 1.0
+"""Pixels beyond which what a pattern says of its place is not believed."""
 
 
 def revise(
@@ -80,6 +80,13 @@ def probe_evidence(patches: np.ndarray, change: np.ndarray) -> tuple[np.ndarray,
 def revised_probe(probe: np.ndarray, lit: np.ndarray, step: np.ndarray, damping: float) -> np.ndarray:
     """Return the probe (P, N, N) after a step for the evidence of :func:`probe_evidence`."""
     return np.asarray(probe + step / (damping * lit.max() + (1 - damping) * lit), np.complex64)
+
+
+def affine(positions: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Return the part of moves (M, 2) px that is a linear map of positions (M, 2) px about their mean, by least squares."""
+    away = positions - positions.mean(axis=0)
+    linear, *_ = np.linalg.lstsq(away, moves, rcond=None)
+    return np.asarray(away @ linear)
 
 
 def moves(patches: np.ndarray, probe: np.ndarray, change: np.ndarray) -> np.ndarray:

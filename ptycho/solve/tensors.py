@@ -84,7 +84,7 @@ class _OnDevice(Solver):
     def random_pass(self) -> float:
         """Step after step for batches of patterns from anywhere in the scan; return the error met."""
         order = self.order()
-        canvas, residual = self._through(order, self.config.batch_patterns, self.canvas, self.config.damping)
+        canvas, residual = self._through(order, self.batch_patterns, self.canvas, self.config.damping)
         self.canvas = self._complex(canvas).reshape(self.canvas.shape)
         return self.finish_random(residual)
 

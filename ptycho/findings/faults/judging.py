@@ -58,6 +58,22 @@ def _root_of_the_mean(_: Any) -> Any:
     return lambda root: root
 
 
+def _no_map(_: Any) -> Any:
+    """Look for no affine map of the positions."""
+    return lambda positions, moves: np.zeros_like(moves)
+
+
+def _least_bad(_: Any) -> Any:
+    """Recommend the best reading, whether it explains anything or not."""
+
+    def recommended(comparison: Any, least: float = 0.85) -> tuple[str, ...]:
+        nulls = ("given", "shuffled", "affine")
+        others = {name: error for name, error in comparison.errors.items() if name not in nulls}
+        return (min(others, key=others.__getitem__),) if others else ()
+
+    return recommended
+
+
 def _shift_negated(original: Any) -> Any:
     """Register the wrong way."""
 
@@ -270,6 +286,8 @@ FAULTS = (
         _any_small_error,
     ),
     Fault("DATA-ERROR-NULL-001", "root-of-the-mean", "ptycho.physics.scaling:mean_root", _root_of_the_mean),
+    Fault("AFFINE-POSITIONS-001", "no-map", "ptycho.solve.steps:affine", _no_map),
+    Fault("LEAST-BAD-READING-001", "least-bad", "ptycho.solve.readings:recommended", _least_bad),
     Fault("DEBUG-SIM-LINES-DOSE-001/REG-4", "negated", "ptycho.evaluation.frames:find_shift", _shift_negated),
     Fault("POISSON-LADDER-001", "flat-is-fine", "ptycho.evaluation.metrics:pearson", _flat_is_fine),
     Fault(

@@ -119,7 +119,7 @@ def _batch_by_batch(original: Any) -> Any:
         error = original(solver)
         if solver.sharpens:
             everything = np.arange(len(solver.measured))
-            for _, update in solver._batches(everything, solver.config.batch_patterns, solver.canvas):
+            for _, update in solver._batches(everything, solver.batch_patterns, solver.canvas):
                 solver._revise_probe([update.probe])
             solver.settle()
         return error

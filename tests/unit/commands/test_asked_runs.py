@@ -32,7 +32,7 @@ def test_everything_can_be_asked_of_a_finished_solution(solved, capsys, tmp_path
     code, said, complaint = asked(capsys, "all", str(solved / "solved"), "--out", str(tmp_path / "d"))
     assert (code, complaint) == (0, "")
     assert "The scan brings its own probe" in said
-    assert "It can: solved directly, its patterns are explained" in said
+    assert "It can: solved directly" in said
     assert "run it to its end" not in said
     assert "not to be had" not in said
     assert "ptycho solve makes no group_train; ptycho run does" in said

@@ -130,7 +130,7 @@ def test_counts_that_are_no_whole_numbers_are_named_with_the_remedy(sound, tmp_p
     [
         (lambda x, y: (x.max() + x.min() - x, y), "add --geometry flip_x"),
         (lambda x, y: (y, x), "add --geometry swap_axes"),
-        (lambda x, y: (0.08 * x, 0.08 * y), "positions in another unit?"),
+        (lambda x, y: (0.08 * x, 0.08 * y), "degrees, times 12."),
         (lambda x, y: (8 * x, 8 * y), "Are the positions in pixels?"),
         (lambda x, y: (8e-9 * x, 8e-9 * y), "look like metres; divide them by the object pixel size"),
     ],

@@ -353,6 +353,7 @@ class TestCompare:
             ({"shift_x_px": 3.0, "shift_y_px": 4.0}, "shifted by 5.00 px"),
             ({"error along the edges of footprints": 0.5}, "tiles"),
             ({"covered share": 0.4}, "60% of the scanned window is blank"),
+            ({"gates that fail": "geometry, learned"}, "fails geometry, learned"),
         ],
     )
     def test_each_defect_makes_its_note_and_nothing_else(self, change, note):

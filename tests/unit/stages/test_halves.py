@@ -107,8 +107,6 @@ def test_the_command_shows_and_keeps_them(scan, tmp_path, capsys):
     options = (
         "--set",
         "solver.batch_patterns=8",
-        "--set",
-        "gates.geometry_margin=0.5",
         "--cache",
         "none",
         "--out",

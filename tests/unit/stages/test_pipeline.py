@@ -293,9 +293,18 @@ class TestKeys:
         for module, touched in {
             "ptycho.physics.stitching": {
                 *("infer", "stitch", "twin", "evaluate", "gate", "solve", "evaluate_solution"),
-                *("whole", "physics", "refine", "oracle", "compare", "choose", "halves", "judge"),
+                *("whole", "physics", "refine", "oracle", "compare", "choose", "halves", "judge", "geometry"),
             },
-            "ptycho.solve.steps": {"gate", "choose", "solve", "halves", "judge", "refine", "oracle"},
+            "ptycho.solve.steps": {
+                "geometry",
+                "gate",
+                "choose",
+                "solve",
+                "halves",
+                "judge",
+                "refine",
+                "oracle",
+            },
             "ptycho.evaluation.gates": {"gate", "judge"},
             "ptycho.network.unrolled": {"train", "infer", "physics", "whole"},
             "ptycho.scan.objects": {"scan"},

@@ -308,7 +308,7 @@ def test_positions_that_could_not_move_on_are_told(every_artifact, tiny_config):
     pinned = dataclasses.replace(solution, positions=positions)
     (note,) = stage.notes(pinned, refined)
     assert note.startswith(
-        "1 of 64 positions moved as far as the solver lets them (8 px beyond the scan), first in row 4"
+        "1 of 64 positions moved as far as the solver lets them (16 px beyond the scan), first in row 4"
     )
     assert stage.notes(pinned, Params(tiny_config(), stage.reads, "solve")) == []
 

@@ -10,9 +10,9 @@ from ptycho.evaluation.consistency import TwinCorrelation
 from ptycho.evaluation.summary import Evaluation
 from ptycho.network.bundle import Bundle
 from ptycho.physics.scaling import Scales
-from ptycho.scan.geometry import Geometry
 from ptycho.scan.groups import GroupedData
 from ptycho.settings.sections import ModelConfig
+from ptycho.solve.readings import Readings
 from ptycho.stages import evaluate, geometry, pipeline, scale, scan, split, train, twin
 from ptycho.stages.scale import Scaling
 from ptycho.stages.split import Split
@@ -115,13 +115,21 @@ def test_the_training_tells_its_last_epoch_and_how_far_the_scale_went():
 
 
 def test_the_geometry():
-    found = Geometry({"given": 0.1, "flip_x": 0.3}, centre_xy=(3, -2), patterns=40, overlap=0.7, noise=0.01)
+    found = Readings(
+        {"given": 0.1, "flip_x": 0.3},
+        centre_xy=(3, -2),
+        patterns=40,
+        overlap=0.7,
+        noise=0.01,
+        mean_pattern=0.4,
+    )
     assert geometry.telemetry(found) == {
         "given": 0.1,
         "flip_x": 0.3,
         "patterns": 40,
         "overlap": 0.7,
         "noise": 0.01,
+        "mean_pattern": 0.4,
         "centre_x_px": 3,
         "centre_y_px": -2,
     }
