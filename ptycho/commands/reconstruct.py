@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptycho.base import layout
 from ptycho.commands import shared
@@ -25,6 +26,9 @@ from ptycho.commands.options import (
 from ptycho.runs import prepare
 from ptycho.settings import request as requests
 from ptycho.settings.request import Reading, Request
+
+if TYPE_CHECKING:
+    from ptycho.solve.readings import Readings
 
 
 def run(
@@ -104,9 +108,22 @@ def run(
             config, folder, execution, given=given, until=until, also=request.also, request=request
         )
     terminal.show(result)
+    if until == "geometry":
+        return _say_geometry(result.artifacts[until], config.gates.geometry_margin)
     colour = "red" if not result.passed else "green" if result.judged else "yellow"
     terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
     return 0 if result.passed else 1
+
+
+def _say_geometry(comparison: Readings, least: float) -> int:
+    """Say how the scan lies, which is all that was asked; return the exit code."""
+    from ptycho.commands import terminal
+    from ptycho.solve import readings
+
+    status, _, words = readings.judge(comparison, least)
+    colours = {"pass": "green", "fail": "red", "not_applicable": "yellow"}
+    terminal.say(f"{status.replace('_', ' ').upper()}: {words}", colours[status])
+    return 1 if status == "fail" else 0
 
 
 def solve(

@@ -137,7 +137,7 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
     given = settings_of(config)
     if not given.free or len(raw) < LEAST:
         return Choice()
-    sample = middle(raw.without_truth())
+    sample = middle(raw.without_truth(), PIXELS, FEWEST, MOST)
     if geometry.overlap(sample) < geometry.MIN_OVERLAP:
         return Choice()
     trials = [_tried(sample, given, {}, {}, seed)]
@@ -164,7 +164,7 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
     return Choice(
         refined=best.refined and {**best.refined, **_long_enough(given)},
         smoothed=best.smoothed,
-        tried={trial.name: trial.result.error for trial in trials},
+        tried={trial.name: trial.result.error for trial in trials if len(trial.result)},
         noise=best.result.noise,
         mean_pattern=best.result.mean_pattern,
         shuffled=null.result.error,
@@ -182,7 +182,8 @@ def verdict(choice: Choice, most: float) -> str:
     if not choice.tried:
         return "the patterns are too few to be solved apart, and nobody knows whether scan or network is at fault"
     if choice.unexplained <= most:
-        return f"{choice.sentence}: the network is at fault, not the scan"
+        by = f" (ptycho solve {choice.command})" if choice.command else ""
+        return f"{choice.sentence}{by}: the network is at fault, not the scan"
     return f"{choice.sentence}, and no better: look at the scan's geometry, probe and patterns, not at the network"
 
 
@@ -267,9 +268,9 @@ def _long_enough(given: SolverConfig) -> dict[str, Any]:
     return {"passes": max(LONG, given.passes)} if "passes" in given.free else {}
 
 
-def middle(raw: RawData) -> RawData:
-    """Return the patterns nearest to the middle of the scan: they overlap as all do."""
-    count = int(np.clip(PIXELS // raw.N**2, FEWEST, MOST))
+def middle(raw: RawData, pixels: int, fewest: int, most: int) -> RawData:
+    """Return the patterns nearest to the middle of the scan, which overlap as all do: so many detector pixels, within bounds."""
+    count = int(np.clip(pixels // raw.N**2, fewest, most))
     if len(raw) <= count:
         return raw
     away = np.linalg.norm(raw.positions - np.median(raw.positions, axis=0), axis=1)

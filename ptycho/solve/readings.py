@@ -129,7 +129,7 @@ def compare(raw: RawData) -> Readings:
 
     Where the scan as it is given predicts nearly all there is, corrections are not tried: each is a large change.
     """
-    sample = middle(raw).without_truth()
+    sample = choose.middle(raw.without_truth(), PIXELS, FEWEST, MOST)
     shared = geometry.overlap(sample) if len(sample) >= geometry.FEWEST else 0.0
     if shared < geometry.MIN_OVERLAP:
         return Readings(patterns=len(sample), overlap=shared, area=probes.area(raw.probe))
@@ -252,15 +252,6 @@ def _better(comparison: Readings, best: str, options: tuple[str, ...], least: fl
 def settings() -> SolverConfig:
     """Return the settings that every reading is asked with."""
     return SolverConfig()
-
-
-def middle(raw: RawData) -> RawData:
-    """Return the patterns nearest to the middle of the scan."""
-    count = int(np.clip(PIXELS // raw.N**2, FEWEST, MOST))
-    if len(raw) <= count:
-        return raw
-    away = np.linalg.norm(raw.positions - np.median(raw.positions, axis=0), axis=1)
-    return raw.take(np.sort(np.argsort(away, kind="stable")[:count]))
 
 
 def _way(sample: RawData) -> Way:

@@ -194,7 +194,14 @@ STAGES: tuple[Stage, ...] = (
             ),
         ),
     ),
-    Stage("choose", choose, inputs=("inspect",), reads=("seed", "solver"), costly=True, optional=True),
+    Stage(
+        "choose",
+        choose,
+        inputs=("inspect",),
+        reads=("seed", "solver.choose", *SOLVING),
+        costly=True,
+        optional=True,
+    ),
     Stage(
         "solve",
         solve,
@@ -240,7 +247,7 @@ STAGES: tuple[Stage, ...] = (
         judge,
         family=gate,
         inputs=("inspect", "geometry", "solve", "evaluate_solution", "halves"),
-        reads=("gates",),
+        reads=("gates.geometry_margin", "gates.max_unexplained"),
         optional=True,
     ),
 )

@@ -36,8 +36,13 @@ def test_all_questions_are_answered_of_a_run_on_one_page(finished, tmp_path, cap
         assert list(made["numbers"]) == ["run"]
         assert (out / f"{name}.md").read_text().startswith(f"## {name}: {made['question']}")
         assert f'id="{name}"' in page
-    assert {path.stem for path in out.glob("*.png")} == set(QUESTIONS) - {"params", "scaler", "solvable"}
-    assert page.count("data:image/png;base64,") == len(QUESTIONS) - 3
+    assert {path.stem for path in out.glob("*.png")} == set(QUESTIONS) - {
+        "params",
+        "scaler",
+        "solvable",
+        "geometry",
+    }
+    assert page.count("data:image/png;base64,") == len(QUESTIONS) - 4
     assert "http" not in page.replace("<!doctype html>", "")
 
 

@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import strangers
 
 from ptycho.base.errors import GroupingError
 from ptycho.diagnose import (
     bias,
     canvas,
     compare,
+    geometry,
     groups,
     history,
     intensity,
@@ -23,8 +25,10 @@ from ptycho.diagnose.case import Case, Unknown
 from ptycho.scan.groups import GroupedData
 from ptycho.scan.raw import RawData
 from ptycho.settings import scenarios
+from ptycho.settings.config import Config
+from ptycho.solve import readings
 
-ROOMS = (bias, canvas, compare, groups, history, intensity, parameters, probes, scaler, solvable)
+ROOMS = (bias, canvas, compare, geometry, groups, history, intensity, parameters, probes, scaler, solvable)
 
 
 @pytest.fixture
@@ -221,6 +225,24 @@ class TestIntensity:
         assert closed == pytest.approx(
             numbers["s of the scaled array (recorded; mean energy (N/2)^2)"], rel=1e-4
         )
+
+
+class TestGeometry:
+    def test_the_verdict_of_the_gate_is_told_with_the_place_of_every_reading(self, run):
+        numbers, answer = one(geometry, run)
+        comparison = run.get("geometry")
+        assert numbers["given"] == comparison.place("given")
+        assert numbers[geometry.VERDICT] == "pass"
+        assert answer.startswith("The scan as it is given leaves ")
+
+    def test_of_a_scan_whose_axes_are_swapped_the_remedy_is_told(self):
+        right = strangers.right("X-rays, zone plate", side=8).raw
+        found = readings.compare(right.at(right.positions[:, ::-1]))
+        case = Case("scan", Config(N=64), {"geometry": found})
+        assert "add --geometry swap_axes" in one(geometry, case)[1]
+
+    def test_a_side_without_a_geometry_says_so(self):
+        assert "Not known" in one(geometry, Case("scan", Config(N=64), {}))[1]
 
 
 class TestSolvable:

@@ -61,17 +61,15 @@ def test_where_all_diverges_nothing_is_known(scan, monkeypatch):
     assert np.isnan(found.unexplained)
 
 
-def test_of_a_large_scan_the_patterns_about_its_middle_are_tried(scan, monkeypatch):
-    monkeypatch.setattr(choose, "FEWEST", 30)
-    monkeypatch.setattr(choose, "MOST", 30)
-    some = choose.middle(scan)
+def test_of_a_large_scan_the_patterns_about_its_middle_are_tried(scan):
+    some = choose.middle(scan, 30 * N**2, 8, 100)
     centre = np.median(scan.positions, axis=0)
     away = np.linalg.norm(scan.positions - centre, axis=1)
     assert np.linalg.norm(some.positions - centre, axis=1).max() == np.sort(away)[29]
     assert len(some) == 30
-    monkeypatch.setattr(choose, "FEWEST", 120)
-    monkeypatch.setattr(choose, "MOST", 120)
-    assert choose.middle(scan) is scan
+    assert len(choose.middle(scan, 30 * N**2, 40, 100)) == 40
+    assert len(choose.middle(scan, 30 * N**2, 8, 20)) == 20
+    assert choose.middle(scan, 120 * N**2, 8, 1000) is scan
 
 
 class TestSolve:

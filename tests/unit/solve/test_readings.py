@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import strangers
+from command import call
 
 from ptycho.evaluation import gates
 from ptycho.runs import prepare
@@ -106,6 +107,8 @@ def test_photon_noise_is_said_to_hide_it_only_where_it_does(right):
     hidden = readings.compare(strangers.noise(right))
     assert readings.judge(hidden, MARGIN)[0] == "not_applicable"
     assert "photon noise" in readings.judge(hidden, MARGIN)[2]
+    assert all(holds for _, holds in row.invariants(hidden))
+    assert said_by_the_row(hidden) == []
 
 
 def test_too_few_patterns_or_too_far_apart_say_nothing_and_say_why(right):
@@ -145,6 +148,16 @@ def test_auto_applies_what_the_patterns_ask_for_and_says_so(right, tmp_path):
     (line,) = (line for line in scan.metadata[inspection.READ] if "--geometry auto" in line)
     assert "corrected by rotate=" in line
     assert "scale_positions=0.8" in line
+
+
+def test_a_run_until_the_geometry_says_the_verdict_and_its_exit_code(right, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    npz.write_npz("right.npz", right)
+    npz.write_npz("swapped.npz", right.at(right.positions[:, ::-1]))
+    for name, code, words in (("right", 0, "PASS: the scan as it is given leaves"), ("swapped", 1, "FAIL: ")):
+        options = ("--until", "geometry", "--cache", "none", "--out", name)
+        assert call("run", "--data", f"{name}.npz", *options) == code
+        assert words in " ".join(capsys.readouterr().out.split())
 
 
 FOUND = Readings(
