@@ -71,7 +71,6 @@ def run(
         ID of a known bug that is put back for this run, to see what it does; see `ptycho findings faults`.
     """
     from ptycho.commands import terminal
-    from ptycho.report import write as report
     from ptycho.runs import directory
     from ptycho.settings import past
 
@@ -110,9 +109,7 @@ def run(
     terminal.show(result)
     if until == "geometry":
         return _say_geometry(result.artifacts[until], config.gates.geometry_margin)
-    colour = "red" if not result.passed else "green" if result.judged else "yellow"
-    terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
-    return 0 if result.passed else 1
+    return shared.say_verdict(result, folder)
 
 
 def _say_geometry(comparison: Readings, least: float) -> int:
@@ -174,7 +171,6 @@ def solve(
         Go on with the solution in the directory.
     """
     from ptycho.commands import terminal
-    from ptycho.report import write as report
     from ptycho.runs import directory
 
     judged = halves if halves is not None else data is not None
@@ -203,8 +199,7 @@ def solve(
         )
     terminal.show(result)
     if result.judged:
-        colour = "green" if result.passed else "red"
-        terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
+        shared.say_verdict(result, folder)
     shared.wrote(folder / layout.RECONSTRUCTION)
     return 0 if result.passed else 1
 

@@ -36,3 +36,13 @@ def wrote(path: Path) -> int:
 
     terminal.say(f"wrote {path}")
     return 0
+
+
+def say_verdict(result: Any, folder: Path) -> int:
+    """Say the verdict of a run and where its page lies; return the exit code."""
+    from ptycho.commands import terminal
+    from ptycho.report import write as report
+
+    colour = "red" if not result.passed else "green" if result.judged else "yellow"
+    terminal.say(f"{report.verdict(result)}: {folder / report.PAGE}", colour)
+    return 0 if result.passed else 1

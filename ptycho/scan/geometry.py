@@ -247,8 +247,16 @@ def prepared_sample(raw: RawData) -> RawData | None:
     sample = raw.take(rows).without_truth() if len(rows) >= FEWEST else None
     if sample is None or overlap(sample) < MIN_OVERLAP:
         return None
-    centre = beam_centre(sample)
-    return rolled(sample, centre) if max(map(abs, centre)) <= raw.N // 4 else sample
+    return centred(sample)[0]
+
+
+def centred(raw: RawData) -> tuple[RawData, tuple[int, int]]:
+    """Return the scan with its patterns' centre where the probe's far field has it, and how far off it was, [x, y] px.
+
+    Farther off than N/4 it is no centre that is off, and stays.
+    """
+    centre = beam_centre(raw)
+    return (rolled(raw, centre) if max(map(abs, centre)) <= raw.N // 4 else raw), centre
 
 
 def fit_error(raw: RawData) -> float:

@@ -149,7 +149,7 @@ class Solver:
         asked = self.config.random_passes
         if asked is not None:
             return int(asked)
-        if "refine" in (self.config.probe, self.config.positions) or self.config.positions == "affine":
+        if self.config.probe == "refine" or self.config.positions != "fixed":
             return int(self.config.passes) * 3 // 4
         return 0 if self.warm else 3
 

@@ -133,9 +133,7 @@ def compare(raw: RawData) -> Readings:
     shared = geometry.overlap(sample) if len(sample) >= geometry.FEWEST else 0.0
     if shared < geometry.MIN_OVERLAP:
         return Readings(patterns=len(sample), overlap=shared, area=probes.area(raw.probe))
-    centre = geometry.beam_centre(sample)
-    if max(map(abs, centre)) <= raw.N // 4:
-        sample = geometry.rolled(sample, centre)
+    sample, centre = geometry.centred(sample)
     by = _way(sample)
     results = {GIVEN: by(sample), SHUFFLED: by(_shuffled(sample))}
     if results[GIVEN].tells and _place(results[GIVEN]) > NEARLY_ALL:
