@@ -76,6 +76,7 @@ class Kind:
     photons: float
     jitter: float = 1.2
     position_error: float = 0.0
+    N: int = N
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def right(name, seed=1, side=None):
     side = kind.side if side is None else side
     y, x = np.mgrid[:side, :side] * float(kind.step)
     where = np.stack([x.ravel(), y.ravel()], axis=1)
-    where = where + rng.uniform(-kind.jitter, kind.jitter, where.shape) + N / 2 + 12
-    truth = kind.of((int(where.max() + N / 2 + 14),) * 2, seed)
+    where = where + rng.uniform(-kind.jitter, kind.jitter, where.shape) + kind.N / 2 + 12
+    truth = kind.of((int(where.max() + kind.N / 2 + 14),) * 2, seed)
     probe = np.asarray(kind.probe, np.complex64)[None]
     amplitudes, scale = simulate.observe(truth, where, probe, kind.photons, np.random.default_rng(seed + 100))
     given = where + rng.normal(0, kind.position_error, where.shape) if kind.position_error else where
@@ -149,6 +150,33 @@ def off(rms):
         return raw.at(raw.positions + np.random.default_rng(5).normal(0, rms / np.sqrt(2), (len(raw), 2)))
 
     return wrong
+
+
+def stage(rms, outliers=0.03, furthest=12.0, seed=5):
+    """A mistake: what a real stage does. It drifts, each other row lies aside (backlash), each position is off by itself.
+
+    `rms` is that of these three, px. A few positions are off by `furthest` px more."""
+
+    def wrong(raw):
+        rng = np.random.default_rng(seed)
+        count, side = len(raw), round(len(raw) ** 0.5)
+        drift = ndimage.gaussian_filter1d(np.cumsum(rng.standard_normal((count, 2)), axis=0), side, axis=0)
+        drift -= drift.mean(axis=0)
+        backlash = np.outer(np.where(np.arange(count) // side % 2, 1.0, -1.0), [1.0, 0.0])
+        jitter = rng.standard_normal((count, 2)) / np.sqrt(2)
+        off = 0.6 * drift / rms_of(drift) + 0.6 * backlash + 0.53 * jitter
+        off *= rms / rms_of(off)
+        far = rng.random(count) < outliers
+        angle = rng.uniform(0, 2 * np.pi, count)
+        off[far] += furthest * np.stack([np.cos(angle), np.sin(angle)], axis=1)[far]
+        return raw.at(raw.positions + off)
+
+    return wrong
+
+
+def rms_of(moves):
+    """Root of the mean squared length (M, 2) px."""
+    return float(np.sqrt(np.square(moves).sum(axis=1).mean()))
 
 
 def shuffled(raw):

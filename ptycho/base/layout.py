@@ -21,6 +21,7 @@ VERDICTS = "verdicts.json"
 PHYSICS, REFINED, ORACLE, COMPARISON = "physics.npz", "refined.npz", "oracle.npz", "comparison.json"
 HALVES = "halves.npz"
 CHOICE, JUDGEMENT = "choice.json", "judgement.json"
+SOLUTION = "solution.npz"
 
 RESUMABLE = (METADATA, CHECKPOINT, HISTORY)
 """A folder that holds one of these holds a run, which may be gone on with."""
@@ -53,5 +54,6 @@ FILES = {
     HALVES: "the objects of the even and of the odd patterns, and how each predicts the patterns of the other",
     CHOICE: "what the solver was tried with, and the data errors of left-out patterns",
     JUDGEMENT: "the gates of the solved object",
+    SOLUTION: "of a run that solved its scan first: the object, the probe and the positions that it then worked with",
 }
 """What each file holds. Beside them lie the pictures of the report."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Progress:
     """`done` of `total` steps of a stage, with a few words on how it goes.
 
-    A `milestone` (the end of an epoch) is worth a line of its own where nobody sees progress bars.
+    A `milestone` (the end of an epoch) is worth a line of its own where nobody sees progress bars. A `note` is what a person should
+    know before more work is done.
     """
 
     stage: str
@@ -18,6 +19,7 @@ class Progress:
     total: int
     message: str = ""
     milestone: bool = False
+    note: bool = False
 
 
 Listener = Callable[[Progress], None]

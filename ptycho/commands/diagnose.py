@@ -166,7 +166,7 @@ def case_of(side: str, profile: str | None, reading: Reading, how: How, data: Pa
     path = Path(side)
     if path.is_dir():
         record = directory.read_metadata(path)
-        scan, without = prepare.scan_of_run(record, data)
+        scan, without = prepare.scan_of_run(path, record, data)
         run = directory.RunArtifacts(path, execution, {} if scan is None else {"scan": scan}, without)
         return Case(path.name, run.config, _Finished(run, record), scan is not None or bool(without))
     if path.suffix == ".npz":

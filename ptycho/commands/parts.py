@@ -64,7 +64,7 @@ def train(
 ) -> int:
     """Train on the training part of a scan; --out is a run directory that ends with bundle.npz."""
     from ptycho.commands import terminal
-    from ptycho.runs import directory
+    from ptycho.runs import directory, illumination
 
     request = Request(
         "train",
@@ -79,10 +79,13 @@ def train(
     )
     config, given = prepare.resolve(request)
     with prepare.about(data), terminal.Bars() as listen:
-        prepare.say_what_is_idle(config, set_, given)  # the bundle hands the whole config on
+        before = ["solve"] if illumination.solves_first(request) else []
+        prepare.say_what_is_idle(config, set_, given, also=before)  # the bundle hands the whole config on
         execution = shared.execution(how, listen, resume)
-        result = directory.execute(config, out, execution, given=given, until=request.until, request=request)
-    terminal.say_notes(result)
+        given, solution = illumination.solved_first(config, request, given, execution)
+        directory.execute(
+            config, out, execution, given=given, until=request.until, request=request, solution=solution
+        )
     return shared.wrote(out / layout.BUNDLE)
 
 
@@ -173,5 +176,4 @@ def _run(config: Config, given: Mapping[str, Any], until: str, how: How) -> Any:
 
     with terminal.Bars() as listen:
         result = pipeline.run_pipeline(config, shared.execution(how, listen), given=given, until=until)
-    terminal.say_notes(result)
     return result.artifacts[until]

@@ -71,7 +71,7 @@ def run(
         ID of a known bug that is put back for this run, to see what it does; see `ptycho findings faults`.
     """
     from ptycho.commands import terminal
-    from ptycho.runs import directory
+    from ptycho.runs import directory, illumination
     from ptycho.settings import past
 
     extra = [] if prediction_scale is None else [f"inference.prediction_scale={prediction_scale}"]
@@ -93,18 +93,26 @@ def run(
     config, given = prepare.resolve(request)
     prepare.check_ends(request, given)
     folder = out or shared.run_folder(config, profile)
+    before = ["solve"] if illumination.solves_first(request) else []
     switches = past.switched_on(scenario, set_)
     for switch in switches:
         terminal.say(f"history.{switch.name} is on: {switch.says}", "red")
     bugs = [*past.bugs(switches), *([fault] if fault else [])]
     with prepare.about(data), _bugs_put_in(bugs) as name, terminal.Bars() as listen:
         execution = replace(shared.execution(how, listen, resume), fault=name)
-        given = prepare.with_solved_probe(config, reading, given, execution)
+        given, solution = illumination.solved_first(config, request, given, execution)
         given |= directory.swapped(request.swaps, config, execution, given)
         overrides = past.plain(request.overrides)
-        prepare.say_what_is_idle(config, overrides, given, also=[*request.also, *reading.stages])
+        prepare.say_what_is_idle(config, overrides, given, also=[*request.also, *before])
         result = directory.execute(
-            config, folder, execution, given=given, until=until, also=request.also, request=request
+            config,
+            folder,
+            execution,
+            given=given,
+            until=until,
+            also=request.also,
+            request=request,
+            solution=solution,
         )
     terminal.show(result)
     if until == "geometry":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ptycho.commands.options import How
 from ptycho.runs import prepare
 from ptycho.settings import request as requests
-from ptycho.settings.request import SOLVE, Reading, SourceFile
+from ptycho.settings.request import Reading, SourceFile
 
 if TYPE_CHECKING:
     from ptycho.settings.config import Config
@@ -26,8 +26,7 @@ def run_folder(config: Config, *parts: str | None) -> Path:
 
 def solution_file(reading: Reading) -> SourceFile | None:
     """Return the file that probe and positions are read from, where there is one."""
-    named = reading.probe_from
-    return requests.source_file(None if named in (None, SOLVE) else Path(str(named)))
+    return requests.source_file(None if reading.solution is None else Path(reading.solution))
 
 
 def wrote(path: Path) -> int:

@@ -178,20 +178,13 @@ def _stderr_shut() -> Iterator[None]:
         os.close(nowhere)
 
 
-def say_notes(result: PipelineResult) -> None:
-    """Print what a person should know before looking at numbers."""
-    for note in result.notes:
-        say(note, "yellow")
-
-
 def show(result: PipelineResult) -> None:
-    """Print notes, headline tables and where the artifacts came from."""
+    """Print headline tables and where the artifacts came from."""
     # Here and not above: `ptycho --help` need not load what runs a pipeline.
     from ptycho.stages import pipeline
 
     if result.fault:
         say(f"made with the fault {result.fault} put into the program: not a result", "red")
-    say_notes(result)
     for name in result.records:
         for outcome in pipeline.stage_named(name).tables(result.artifacts[name]):
             if outcome.headline:
@@ -225,7 +218,7 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 class Bars:
-    """Progress bars on a terminal, and elsewhere a line for every milestone."""
+    """Progress bars on a terminal, and elsewhere a line for every milestone; and each note once, as soon as it is known."""
 
     def __enter__(self) -> Listener:
         console = complaints()
@@ -239,11 +232,15 @@ class Bars:
             disable=not self._live,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._noted: set[str] = set()
         if self._live:  # elsewhere older releases of rich write an empty line
             self._bars.start()
         return self._listen
 
     def _listen(self, progress: Progress) -> None:
+        if progress.note:
+            self._note(progress.message)
+            return
         if not self._live:
             if progress.milestone:
                 complain(f"{progress.stage}: {progress.message}", "dim")
@@ -256,6 +253,17 @@ class Bars:
             completed=progress.done,
             description=f"{progress.stage} {progress.message}",
         )
+
+    def _note(self, text: str) -> None:
+        """Print a note where results go, between the bars."""
+        if text in self._noted:
+            return
+        self._noted.add(text)
+        if self._live:
+            self._bars.stop()
+        say(text, "yellow")
+        if self._live:
+            self._bars.start()
 
     def __exit__(self, *exception: object) -> None:
         if self._live:

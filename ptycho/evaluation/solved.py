@@ -7,6 +7,7 @@ wide as the frame. What it cannot do is to predict patterns that it never saw: e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ptycho.physics import probes
 from ptycho.scan.damage import Damage
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
+from ptycho.solve import readings
 from ptycho.solve.explain import Explained
 from ptycho.solve.readings import SMALLEST, Readings
 from ptycho.solve.solution import Solution
@@ -54,11 +56,31 @@ def judge(
     return (
         _finite(solution),
         gates.inspection_verdict(wrong),
-        gates.geometry_verdict(geometry, config.geometry_margin),
+        _geometry(geometry, left_out, config),
         gates.consistency_verdict(evaluation.data, config.max_unexplained),
         left_out_verdict(left_out, detail_px, config.max_unexplained),
         probe_verdict(solution.probe),
     )
+
+
+def _geometry(geometry: Readings, left_out: Explained, config: GatesConfig | Params) -> Verdict:
+    """Judge how the scan lies. What a sample holds against it is mended where its solution explains left-out patterns well.
+
+    That is, better than the reading does that the sample asks for: a sample is asked with one mode, and with positions as they are.
+    """
+    verdict = gates.geometry_verdict(geometry, config.geometry_margin)
+    if verdict.status != "fail" or not left_out.tells:
+        return verdict
+    rival = config.max_unexplained
+    if readings.recommended(geometry, config.geometry_margin):
+        rival = min(rival, readings.best_other(geometry, config.geometry_margin)[1])
+    if not left_out.unexplained < rival:
+        return verdict
+    reason = (
+        f"as solved the scan as it is given leaves {left_out.unexplained:.0%} of what positions tell of left-out patterns; "
+        f"before that, on a sample: {verdict.reason}"
+    )
+    return replace(verdict, status="pass", reason=reason)
 
 
 def _finite(solution: Solution) -> Verdict:

@@ -16,12 +16,13 @@ from ptycho.artifacts.store import Store
 from ptycho.base import atomic, checkpoint, identity, layout
 from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.report import write as report
-from ptycho.runs import claim
+from ptycho.runs import claim, illumination
 from ptycho.settings import config as configs
 from ptycho.settings.config import Config
 from ptycho.settings.params import Params
 from ptycho.settings.request import Request
-from ptycho.stages import pipeline
+from ptycho.solve.solution import Solution
+from ptycho.stages import pipeline, solutions
 from ptycho.stages.pipeline import PipelineResult
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,13 @@ def execute(
     until: str | None = None,
     also: Iterable[str] = (),
     request: Request | None = None,
+    solution: Solution | None = None,
 ) -> PipelineResult:
     """Run the pipeline and write its run directory; see :func:`ptycho.stages.pipeline.run_pipeline`.
 
     Numbers are written before pictures, and a failing picture fails nothing. From the first costly row on, what there
     is is written as it comes; `finished` in the metadata says whether the run came to its end. `request` says what was
-    asked for, for the record.
+    asked for, for the record; `solution` is what the given scan has its probe and positions from, and lies in the folder, too.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def execute(
         The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
     request, given = request or Request(), dict(given or {})
-    writer = _Writer(folder, config, execution.store, request)
+    writer = _Writer(folder, config, execution.store, request, given, solution)
 
     def check() -> None:
         check_same_request(folder, request)
@@ -129,15 +131,24 @@ def _what_is_kept(folder: Path) -> str:
 class _Writer:
     """Writes a run directory: from the first costly artifact on each at once, so that a later failure loses none."""
 
-    def __init__(self, folder: Path, config: Config, cache: Store | None, request: Request) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        cache: Store | None,
+        request: Request,
+        given: Mapping[str, Any],
+        solution: Solution | None,
+    ) -> None:
         self.folder, self.cache, self.config, self.request = folder, cache, config, request
+        self.given, self.solution = given, solution
         self.files: dict[str, list[str]] = {}
         self.begun = False
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """How the run is made; taken once."""
-        return pipeline.about_run(self.config)
+        return {**pipeline.about_run(self.config), **illumination.began_with(self.given)}
 
     def settled(self, stage: Stage, result: PipelineResult) -> None:
         """Write what there is when a row has been settled."""
@@ -155,6 +166,9 @@ class _Writer:
 
     def write(self, result: PipelineResult) -> dict[str, Any]:
         """Write what the rows leave that are not yet written, and the metadata of a run that is not finished."""
+        if self.solution is not None:
+            solutions.write(self.folder / layout.SOLUTION, self.solution)
+            self.solution = None
         for name in result.records:
             if name not in self.files:
                 self.files[name] = export_artifact(self.folder, name, result, self.about)

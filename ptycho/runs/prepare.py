@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
 from ptycho.settings import request as requests
-from ptycho.settings import selection
-from ptycho.settings.request import SOLVE, Reading, Request
+from ptycho.settings.request import FILE, SOLVE, SOLVING, Reading, Request
 
 if TYPE_CHECKING:
     from ptycho.scan.raw import RawData
@@ -24,8 +23,6 @@ WHOLE = {"whole": True}
 """Of inference, for a measured scan: its user wants all of it."""
 AUTO = "auto"
 """In place of a correction: what the patterns ask for."""
-SAME_PROBE = 1e-3
-"""Relative difference below which two probes are the same."""
 
 
 def store_named(cache: str | None, fresh: bool = False) -> Any:
@@ -62,6 +59,7 @@ def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, re
 
 def read_scan(data: Path, reading: Reading) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
+    from ptycho.runs import illumination
     from ptycho.scan import geometry
     from ptycho.scan.formats import npz
     from ptycho.stages import solutions
@@ -70,9 +68,11 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     scan = npz.read_npz(data, intensity=reading.intensity, mask=mask)
     for text in reading.geometry:
         scan = asked_for(scan) if text == AUTO else geometry.correct(scan, text)
-    if reading.probe_from in (None, SOLVE):
+    if reading.solution is None:
         return scan
-    return with_solution(scan, solutions.read(Path(reading.probe_from)), reading.probe_from)
+    return illumination.with_solution(
+        scan, solutions.read(Path(reading.solution)), f"--probe-from {reading.solution}"
+    )
 
 
 def asked_for(scan: RawData) -> RawData:
@@ -93,11 +93,15 @@ def asked_for(scan: RawData) -> RawData:
     return scan.derived(metadata={**scan.metadata, inspection.READ: lines})
 
 
-def scan_of_run(record: Mapping[str, Any], data: Path | None = None) -> tuple[RawData | None, str]:
+def scan_of_run(
+    folder: Path, record: Mapping[str, Any], data: Path | None = None
+) -> tuple[RawData | None, str]:
     """Return the measured scan of a finished run, by the run's record, or why it is not to be had.
 
     Parameters
     ----------
+    folder : path
+        The run directory: where the scan was solved first, its solution lies there.
     record : mapping
         The metadata of the run.
     data : path, optional
@@ -105,7 +109,9 @@ def scan_of_run(record: Mapping[str, Any], data: Path | None = None) -> tuple[Ra
 
     Raises DataContractError where the file is there and cannot be read.
     """
-    from ptycho.base import identity
+    from ptycho.base import identity, layout
+    from ptycho.runs import illumination
+    from ptycho.stages import solutions
 
     request = record.get("request") or {}
     source = request.get("data")
@@ -116,44 +122,11 @@ def scan_of_run(record: Mapping[str, Any], data: Path | None = None) -> tuple[Ra
         return None, f"the scan of that run, {path}, is not there any more; add --data FILE"
     if identity.file_sha256(path) != source["sha256"]:
         return None, f"{path} is not the file that the run read; add --data with that one"
-    return read_scan(path, requests.reading_of(request.get("reading") or {})), ""
-
-
-def with_solution(scan: RawData, solution: Any, source: str) -> RawData:
-    """Return the scan with the probe and at the positions of its solution; raise DataContractError for another scan's."""
-    from ptycho.stages import solve
-
-    count, size = solution.positions.shape[0], solution.probe.shape[-1]
-    rows = selection.frames(solution.reconstruction.made_from.get(solve.ROWS, selection.ALL))
-    known = range(len(scan)) if rows is None else rows
-    if (count, size) != (len(known), scan.N) or max(known) >= len(scan):
-        raise DataContractError(
-            f"--probe-from {source}: is of {count} patterns of {size} x {size} px and the scan of {len(scan)} of "
-            f"{scan.N} x {scan.N} px; give the solution of this scan"
-        )
-    positions = scan.positions.copy()
-    positions[list(known)] = solution.positions  # frames that were left out stay where they are
-    farthest = float(abs(positions - scan.positions).max())
-    own = solve.origin(scan)
-    of_this = solution.reconstruction.made_from.get(solve.SCAN, own) == own
-    if not of_this or farthest > scan.N / 4:
-        raise DataContractError(
-            f"--probe-from {source}: is of another scan, or of this one read in another way (its positions are up to "
-            f"{farthest:.3g} px from this scan's); give the solution of this scan, made with the same reading options"
-        )
-    return scan.at(positions).derived(probe=solution.probe)
-
-
-def with_solved_probe(config: Config, reading: Reading, given: dict[str, Any], how: Any) -> dict[str, Any]:
-    """Return what is given, the scan with probe and positions as solving it tells, where that is asked for."""
-    if reading.probe_from != SOLVE:
-        return given
-    from ptycho.stages import pipeline
-
-    if not config.solver.choose:
-        config = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
-    solution = pipeline.run_pipeline(config, how, given=given, until="solve").artifacts["solve"]
-    return given | {"scan": with_solution(given["scan"], solution, SOLVE)}
+    scan = read_scan(path, requests.reading_of(request.get("reading") or {}))
+    solved = folder / layout.SOLUTION
+    if solved.is_file():
+        scan = illumination.with_solution(scan, solutions.read(solved), str(solved))
+    return scan, ""
 
 
 @contextmanager
@@ -202,36 +175,6 @@ def say_what_is_idle(
         logger.warning(line)
 
 
-def with_probe_of(scan: RawData, bundle: Any, config: Config) -> Any:
-    """Return the bundle with the scan's own probe; warn where it differs from the probe of the training.
-
-    The physics of a scan is that of its own probe: the network's gradient steps take it as they take the patterns.
-    """
-    import dataclasses
-
-    import numpy as np
-
-    from ptycho.physics import probes
-
-    if scan.N != bundle.N:
-        return bundle  # to be refused by what needs both
-    own = probes.prepare_probe(scan.probe, config.probe)
-    if own.shape != bundle.probe.shape:
-        difference = f"{len(own)} modes, not {len(bundle.probe)}"
-    else:
-        relative = float(np.linalg.norm(own - bundle.probe) / np.linalg.norm(bundle.probe))
-        if relative <= SAME_PROBE:
-            return bundle
-        difference = f"a relative difference of {relative:.2g}"
-    sees = bundle.model.architecture == "unrolled"
-    logger.warning(
-        "the scan's probe is not the one that the bundle was trained with (%s); %s",
-        difference,
-        "the scan's is used" if sees else "the classic network knows only its own: train it on this scan",
-    )
-    return dataclasses.replace(bundle, probe=own)
-
-
 def of_scenario(scenario: str, profile: str | None, overrides: Iterable[str]) -> Config:
     """Return the config of a scenario; raise ConfigError for a historical one, whose bugs only `ptycho run` puts back."""
     from ptycho.settings import past, scenarios
@@ -247,13 +190,14 @@ def of_scan(
     scan: RawData, data: Path, scenario: str | None, profile: str | None, overrides: Iterable[str]
 ) -> Config:
     """Return the config for a measured scan: a scenario's, or the defaults'."""
-    if scenario is not None:
-        return of_scenario(scenario, profile, [f"N={scan.N}", "inference.whole=true", *overrides])
     from ptycho.settings import layers, sections
 
     overrides = list(overrides)
     named = {override.partition("=")[0] for override in overrides}
     free = ",".join(name for name in sections.CHOSEN if f"solver.{name}" not in named)
+    if scenario is not None:
+        measured = (f"N={scan.N}", "inference.whole=true", f"solver.choose={free or 'none'}")
+        return of_scenario(scenario, profile, [*measured, *overrides])
     own = {"name": data.stem, "N": scan.N, "inference": WHOLE, "solver": {"choose": free}}
     return layers.resolve(own, profile, overrides, str(data))
 
@@ -286,7 +230,7 @@ def resolve(request: Request) -> tuple[Config, dict[str, Any]]:
     from ptycho.settings import past
 
     runs = request.command == "run"
-    if not runs:
+    if request.command not in SOLVING:
         _refuse_solving(request.reading)
     seeds = [] if request.seed is None else [f"seed={request.seed}"]
     overrides = [*request.overrides, *request.reading.overrides, *seeds]
@@ -319,6 +263,7 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
         One of the files cannot be used, or they do not belong together.
     """
     from ptycho.network import bundle as bundles
+    from ptycho.runs import illumination
 
     _refuse_solving(request.reading)
     if request.bundle is None or request.data is None:
@@ -326,10 +271,13 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
     path = Path(request.bundle.path)
     loaded = bundles.load_bundle(path)
     overrides = [*request.overrides, *request.reading.overrides]
-    config = of_bundle(loaded, bundles.read_about(path), overrides, request.whole_scan, str(path))
+    about = bundles.read_about(path)
+    config = of_bundle(loaded, about, overrides, request.whole_scan, str(path))
     scan = read_scan(Path(request.data.path), request.reading)
     check_truth(config, scan)
-    return config, {"train": with_probe_of(scan, loaded, config), "scan": scan}
+    if request.reading.probe_from == FILE:
+        about = {}
+    return config, {"train": illumination.of_bundle(scan, loaded, config, about), "scan": scan}
 
 
 def check_ends(request: Request, given: Iterable[str] = ()) -> None:
@@ -360,5 +308,5 @@ def check_ends(request: Request, given: Iterable[str] = ()) -> None:
 def _refuse_solving(reading: Reading) -> None:
     if reading.probe_from == SOLVE:
         raise ConfigError(
-            "--probe-from solve: only ptycho run solves; run ptycho solve --probe refine first and give its reconstruction.npz"
+            "--probe-from solve: only ptycho run and train solve; run ptycho solve first and give its reconstruction.npz"
         )

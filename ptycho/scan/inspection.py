@@ -10,7 +10,7 @@ import numpy as np
 
 from ptycho.base.errors import DataContractError
 from ptycho.physics import forward, scaling
-from ptycho.scan import counting, geometry, odd_frames, odd_pixels
+from ptycho.scan import counting, geometry, odd_frames, odd_pixels, shortcomings
 from ptycho.scan.damage import NOWHERE, Damage
 from ptycho.scan.raw import RawData
 from ptycho.settings import selection
@@ -101,7 +101,7 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     check_changing(left)
     # Where the brightest pixels are gone the centre is not to be told.
     centre = [] if saturated else _centre(left)
-    return Inspection(left, kept, (*damages, *centre, *wrong), given)
+    return Inspection(left, kept, (*damages, *shortcomings.look(left), *centre, *wrong), given)
 
 
 def _sound(raw: RawData, damages: list[Damage]) -> RawData:

@@ -9,8 +9,10 @@ from typing import Any
 
 from ptycho.base.errors import ConfigError
 
-SOLVE = "solve"
-"""In place of the file of a solution: solve the scan first."""
+SOLVE, FILE = "solve", "file"
+"""In place of the file of a solution: solve the scan first; or take what the scan's own file says."""
+SOLVING = ("run", "train")
+"""Commands that solve a measured scan before they train."""
 FIRST_PART_OF = {"train": "run"}
 """A command whose run another one goes on with."""
 
@@ -31,7 +33,8 @@ class Reading:
     keep_pixels: str = ""
     """Pixels to keep although they are bad: all, or pixels like 12x40,13x40 (row x column)."""
     probe_from: str | None = None
-    """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `solve` (in run): solve it now."""
+    """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `file`: the scan's own. `solve` (in
+    run and train): solve it first. [default in run and train: solve it first where that predicts left-out patterns better]"""
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -40,9 +43,9 @@ class Reading:
         return tuple(f"inspection.keep_{what}={text}" for what, text in kept.items() if text)
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Stages that run before the scan is what was asked for."""
-        return ("solve",) if self.probe_from == SOLVE else ()
+    def solution(self) -> str | None:
+        """The file of the solution that probe and positions are taken from, where there is one."""
+        return None if self.probe_from in (None, SOLVE, FILE) else self.probe_from
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,12 @@ FEW_PHOTONS: Mapping[str, Any] = {"likelihood": "poisson", "random_passes": 0}
 """Settings of an object of few photons, beside its smoothness."""
 SMOOTH = (0.3, 0.1, 1.0)
 """Smoothness that is tried with them, the first one before anything is refined."""
-TRIAL, APART, LONG = 12, 8, 20
-"""Passes of a trial that refines, of each half, and of the whole scan where something is refined."""
+TRIAL, APART, LONG, LONGEST = 12, 8, 20, 60
+"""Passes of a trial that refines, of each half, of a whole scan where something is refined, and of one with positions far off."""
+FAR_OFF = 3.0
+"""Pixels (root mean square) that positions move in a trial, from which on they are far off."""
+LITTLE = 0.5
+"""Unexplained share above which positions may be so far off that a trial does not come to them."""
 LEAST = 16
 """Patterns below which nothing is tried."""
 NOISY = 0.25
@@ -54,6 +58,9 @@ REFINING: tuple[Mapping[str, Any], ...] = (
     {"positions": "refine"},
 )
 """What may be refined beside what already is, in this order."""
+
+FROM_AFAR: Mapping[str, Any] = {"probe": "refine", "positions": "refine", "passes": LONGEST}
+"""What is tried where nothing explains the patterns, and positions may be far off."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ class _Trial:
     refined: Mapping[str, Any]
     smoothed: Mapping[str, Any]
     result: Explained
+    moved_px: float = 0.0
 
     @property
     def name(self) -> str:
@@ -151,6 +159,10 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
             further = [_tried(sample, given, more, best.smoothed, seed)]
             trials += further
             best = _best([best, *further])
+    if may_be_far_off(best.result, given):
+        further = [_tried(sample, given, FROM_AFAR, best.smoothed, seed)]
+        trials += further
+        best = _best([best, *further])
     if few:
         further = [
             _tried(sample, given, best.refined, smoothed, seed)
@@ -162,7 +174,7 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
     order = np.random.default_rng(seed).permutation(len(sample))
     null = _tried(sample.at(sample.positions[order]), given, best.refined, best.smoothed, seed)
     return Choice(
-        refined=best.refined and {**best.refined, **_long_enough(given)},
+        refined=best.refined and {**best.refined, **_long_enough(given, best.moved_px)},
         smoothed=best.smoothed,
         tried={trial.name: trial.result.error for trial in trials if len(trial.result)},
         noise=best.result.noise,
@@ -212,7 +224,7 @@ def settings_of(config: SolverConfig | Params, **changes: Any) -> SolverConfig:
 def _tried(
     sample: RawData, given: SolverConfig, refined: Mapping[str, Any], smoothed: Mapping[str, Any], seed: int
 ) -> _Trial:
-    return _Trial(refined, smoothed, predicted(sample, given, refined, smoothed, seed))
+    return _Trial(refined, smoothed, *_predicted(sample, given, refined, smoothed, seed))
 
 
 def predicted(
@@ -226,18 +238,30 @@ def predicted(
 
     What is left out has had a say in probe and positions, and that is taken off what it is explained by.
     """
-    trial = settings_of(given, **refined, passes=min(TRIAL, given.passes))
+    return _predicted(sample, given, refined, smoothed, seed)[0]
+
+
+def _predicted(
+    sample: RawData,
+    given: SolverConfig,
+    refined: Mapping[str, Any],
+    smoothed: Mapping[str, Any],
+    seed: int,
+) -> tuple[Explained, float]:
+    """Return what is said of left-out patterns, and how far positions moved, px (root mean square)."""
+    trial = settings_of(given, **{"passes": min(TRIAL, given.passes), **refined})
     apart = settings_of(trial, **KNOWN, **{"passes": min(APART, given.passes), **smoothed})
-    fitted = 0.0
+    fitted = moved = 0.0
     try:
         if "refine" in (trial.probe, trial.positions):
             solution = engines.solve(sample, trial, seed=seed)
+            moved = math.sqrt(float(np.square(solution.positions - sample.positions).sum(axis=1).mean()))
             sample = sample.at(solution.positions).derived(probe=solution.probe)
             fitted = _fitted(trial, solution)
         solutions = halves.solve(sample, lambda half, number: engines.solve(half, apart, seed=seed + number))
     except SolverDiverged:
-        return explain.NOTHING
-    return halves.left_out(sample, solutions).worse_by(FITTED * fitted)
+        return explain.NOTHING, moved
+    return halves.left_out(sample, solutions).worse_by(FITTED * fitted), moved
 
 
 def _fitted(config: SolverConfig, solution: Solution) -> float:
@@ -257,6 +281,11 @@ def _best(trials: list[_Trial]) -> _Trial:
     return best
 
 
+def may_be_far_off(result: Explained, given: SolverConfig) -> bool:
+    """Whether so little is explained that positions may be far off, and whether they may be refined for as long as that takes."""
+    return {"probe", "positions", "passes"} <= set(given.free) and not result.unexplained <= LITTLE
+
+
 def _few_photons(result: Explained, given: SolverConfig) -> bool:
     """Whether photon noise is much of what the mean pattern leaves, and the object's smoothness is free."""
     free = {"likelihood", "smoothness"} <= set(given.free)
@@ -264,8 +293,9 @@ def _few_photons(result: Explained, given: SolverConfig) -> bool:
     return free and able and not result.noise < NOISY * result.mean_pattern
 
 
-def _long_enough(given: SolverConfig) -> dict[str, Any]:
-    return {"passes": max(LONG, given.passes)} if "passes" in given.free else {}
+def _long_enough(given: SolverConfig, moved_px: float) -> dict[str, Any]:
+    enough = LONGEST if moved_px > FAR_OFF else LONG
+    return {"passes": max(enough, given.passes)} if "passes" in given.free else {}
 
 
 def middle(raw: RawData, pixels: int, fewest: int, most: int) -> RawData:

@@ -32,7 +32,7 @@ from ptycho.scan import groups
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.settings.sections import SolverConfig
-from ptycho.solve import modes, solution, steps
+from ptycho.solve import modes, moving, solution, steps
 from ptycho.solve.solution import Solution
 
 logger = logging.getLogger(__name__)
@@ -41,12 +41,9 @@ WHOLE_DAMPING = 0.02
 """Share of the probe's peak illumination that is added to the denominator of the steps over the whole scan."""
 PROBE_DAMPING = 0.5
 """Share of the object's largest illumination of a probe pixel in the denominator of the probe's steps."""
-
-GAIN, AFFINE_GAIN, KEPT = 1.0, 2.0, 0.7
-"""Factors on the moves that a pass asks for, of single positions and of an affine map of all, and the share of the last move
-that is made again: steps towards far-off places add up."""
-LARGEST_STEP = 2.0
-"""Pixels that a position may move in a pass."""
+WHOLE_PROBE = 0.5
+"""Share of its step that a probe takes in a pass over the whole scan: the object steps at the same time, with momentum, and both
+together would overshoot."""
 
 SHARE = 16
 """Patterns that a thread takes at a time; sums are made in this order, however many threads there are."""
@@ -170,6 +167,7 @@ class Solver:
                     f"the solver diverged in pass {number}: the error is {error}; raise solver.damping, or check the data"
                 )
             self.errors.append(error)
+            self.find_strays()
             self._checkpoint()
             message = f"pass {number}/{self.config.passes} error {error:.3g}"
             progress.tell(
@@ -204,7 +202,7 @@ class Solver:
             where.add(weights, lit[None], rows)
             where.add(gradient, update.gradient, rows)
             evidence.append(update.probe)
-        self._revise_probe(evidence)
+        self._revise_probe(evidence, WHOLE_PROBE)
         return self.finish_whole(ahead, gradient, weights + WHOLE_DAMPING * float(lit.max()), residual)
 
     def order(self) -> np.ndarray:
@@ -236,20 +234,25 @@ class Solver:
         return error
 
     def move(self, moves: np.ndarray) -> None:
-        """Move the positions by (M, 2) px and what is left of their last move, their mean kept.
+        """Move the positions towards where their patterns ask for, by (M, 2) px."""
+        first = self.config.positions_from
+        share = (len(self.errors) - first) / max(self.config.passes - first, 1)
+        affine = self.config.positions == "affine"
+        self.velocity = moving.velocity(self.velocity, moves, self.places.positions, share, affine=affine)
+        self.places = self.places.moved(self.velocity)
 
-        Together, as one affine map, where that is all that may change.
-        """
-        wanted = moves - moves.mean(axis=0)
-        gain, kept = GAIN, KEPT
-        if self.config.positions == "affine":
-            wanted, gain = steps.affine(self.places.positions, wanted), AFFINE_GAIN
-        velocity = kept * self.velocity + gain * wanted
-        lengths = np.linalg.norm(velocity, axis=1)
-        if self.config.positions == "affine":
-            lengths = np.full_like(lengths, lengths.max())  # a map stays one
-        self.velocity = velocity * np.minimum(1, LARGEST_STEP / np.maximum(lengths, 1e-12))[:, None]
-        self.places = self.places.moved(self.velocity - self.velocity.mean(axis=0))
+    def find_strays(self) -> None:
+        """Move the patterns that belong elsewhere, now and then, while passes are left to settle them."""
+        number = len(self.errors)
+        due = number % moving.EVERY == 0 and number + moving.EVERY // 2 <= self.config.passes
+        if not (due and self.config.positions == "refine" and number > self.config.positions_from):
+            return
+        positions = self.places.positions.copy()
+        for row, place in moving.strays(
+            self.places, self.canvas, self.probe, self.measured, self.across
+        ).items():
+            positions[row], self.velocity[row] = place, 0
+        self.places = replace(self.places, positions=positions)
 
     def _batches(
         self, order: np.ndarray, size: int, canvas: np.ndarray
@@ -288,11 +291,13 @@ class Solver:
                 moves=steps.moves(patches, self.probe, change) if self.moves else None,
             )
 
-    def _revise_probe(self, evidence: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> None:
-        """Make one step of the probe for what all batches say of it, which is nothing where it is fixed."""
+    def _revise_probe(
+        self, evidence: Sequence[tuple[np.ndarray, np.ndarray] | None], share: float = 1.0
+    ) -> None:
+        """Make a share of a step of the probe for what all batches say of it, which is nothing where it is fixed."""
         known = _summed([each for each in evidence if each is not None])
         if known is not None:
-            self.probe = steps.revised_probe(self.probe, *known, PROBE_DAMPING)
+            self.probe = steps.revised_probe(self.probe, *known, PROBE_DAMPING, share)
 
     def settle(self) -> None:
         """Take out of a refined probe what no pattern tells: mixtures of its modes, and its power."""

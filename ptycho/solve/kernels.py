@@ -156,3 +156,43 @@ def back(change: np.ndarray, probe: np.ndarray, out: np.ndarray) -> None:  # pra
                 for j in range(size):
                     into[2 * j] += mode[2 * j] * wave[2 * j] + mode[2 * j + 1] * wave[2 * j + 1]
                     into[2 * j + 1] += mode[2 * j] * wave[2 * j + 1] - mode[2 * j + 1] * wave[2 * j]
+
+
+@compiled
+def gradients(
+    patches: np.ndarray, probe: np.ndarray, change: np.ndarray, out: np.ndarray
+) -> None:  # pragma: no cover - compiled
+    """Write products of slopes to out (b, 5): <x, x>, <y, y>, <x, y>, <x, c> and <y, c>.
+
+    x and y are the slopes of patches (b, N, 2 N) along x and y times the probe (N, 2 N), c the first mode's change (b, P, N, 2 N).
+    Slopes are central differences, one-sided at the edge.
+    """
+    count, size, _ = patches.shape
+    half, one = np.float32(0.5), np.float32(1)
+    for k in range(count):
+        xx = yy = xy = xc = yc = 0.0
+        for i in range(size):
+            above, below = max(i - 1, 0), min(i + 1, size - 1)
+            upper, here, lower = patches[k, above], patches[k, i], patches[k, below]
+            wave, mode = change[k, 0, i], probe[i]
+            tall = half if below - above == 2 else one
+            row_xx = row_yy = row_xy = row_xc = row_yc = np.float32(0)
+            for j in range(size):
+                left, right = max(j - 1, 0), min(j + 1, size - 1)
+                wide = half if right - left == 2 else one
+                a, b = mode[2 * j], mode[2 * j + 1]
+                re, im = (
+                    wide * (here[2 * right] - here[2 * left]),
+                    wide * (here[2 * right + 1] - here[2 * left + 1]),
+                )
+                x_re, x_im = re * a - im * b, re * b + im * a
+                re, im = tall * (lower[2 * j] - upper[2 * j]), tall * (lower[2 * j + 1] - upper[2 * j + 1])
+                y_re, y_im = re * a - im * b, re * b + im * a
+                row_xx += x_re * x_re + x_im * x_im
+                row_yy += y_re * y_re + y_im * y_im
+                row_xy += x_re * y_re + x_im * y_im
+                row_xc += x_re * wave[2 * j] + x_im * wave[2 * j + 1]
+                row_yc += y_re * wave[2 * j] + y_im * wave[2 * j + 1]
+            xx, yy, xy = xx + float(row_xx), yy + float(row_yy), xy + float(row_xy)
+            xc, yc = xc + float(row_xc), yc + float(row_yc)
+        out[k, 0], out[k, 1], out[k, 2], out[k, 3], out[k, 4] = xx, yy, xy, xc, yc

@@ -167,7 +167,7 @@ def recommended(comparison: Readings, least: float = MARGIN) -> tuple[str, ...]:
     """
     if not (comparison.errors and comparison.tells):
         return ()
-    best, place = _best(comparison, least)
+    best, place = best_other(comparison, least)
     if not (place <= WELL and place < least * comparison.place(GIVEN) and comparison.sure[best] > SURE):
         return ()
     return comparison.options if best == AFFINE else (best,)
@@ -186,9 +186,12 @@ def judge(comparison: Readings, least: float) -> tuple[Judgement, float | None, 
     if not comparison.errors:
         return "not_applicable", None, _silent(comparison)
     if not comparison.tells:
-        reason = f"photon noise (a data error of {comparison.noise:.2g}) hides how the patterns lie"
+        reason = (
+            f"the patterns differ from their mean (by a data error of {comparison.mean_pattern:.2g}) by no more than photon noise "
+            f"({comparison.noise:.2g}), and it hides how they lie"
+        )
         return "not_applicable", None, reason
-    given, (best, place) = comparison.place(GIVEN), _best(comparison, least)
+    given, (best, place) = comparison.place(GIVEN), best_other(comparison, least)
     margin = place / given if given > 0 and math.isfinite(place) else None
     options = recommended(comparison, least)
     if options:
@@ -204,7 +207,7 @@ def judge(comparison: Readings, least: float) -> tuple[Judgement, float | None, 
     return "not_applicable", margin, f"{words}{beside}: too much to tell readings apart"
 
 
-def _best(comparison: Readings, least: float) -> tuple[str, float]:
+def best_other(comparison: Readings, least: float) -> tuple[str, float]:
     """Return the best other reading, and its place; infinity where none was tried."""
     others = {
         name: comparison.place(name) for name in comparison.errors if name not in (GIVEN, SHUFFLED, AFFINE)

@@ -47,6 +47,18 @@ def revise(
     return fft.ifft2(waves, norm="ortho", overwrite_x=True), residual
 
 
+def errors(patches: np.ndarray, probe: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Return sum (A_pred - A)^2 / sum A^2 (b,) of each pattern, for patches (b, N, N) of the object under a probe (P, N, N).
+
+    `measured` is (b, N, N), or (1, N, N) for all; below zero where nothing was measured.
+    """
+    waves = fft.fft2(patches[:, None] * probe, norm="ortho", overwrite_x=True)
+    moduli = np.sqrt(np.sum(waves.real**2 + waves.imag**2, axis=1))
+    known = measured >= 0
+    energy = np.sum(np.square(measured) * known, axis=(1, 2))
+    return np.asarray(np.sum(np.square(moduli - measured) * known, axis=(1, 2)) / np.maximum(energy, 1e-12))
+
+
 def object_gradient(change: np.ndarray, probe: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return sum_p conj(P_p) change_p (b, N, N) complex64, in `out`: what a change of the exit waves says of the object."""
     from ptycho.solve import kernels
@@ -77,9 +89,12 @@ def probe_evidence(patches: np.ndarray, change: np.ndarray) -> tuple[np.ndarray,
     return lit, np.einsum("byx,bpyx->pyx", np.conj(patches), change)
 
 
-def revised_probe(probe: np.ndarray, lit: np.ndarray, step: np.ndarray, damping: float) -> np.ndarray:
-    """Return the probe (P, N, N) after a step for the evidence of :func:`probe_evidence`."""
-    return np.asarray(probe + step / (damping * lit.max() + (1 - damping) * lit), np.complex64)
+def revised_probe(
+    probe: np.ndarray, lit: np.ndarray, step: np.ndarray, damping: float, share: float = 1.0
+) -> np.ndarray:
+    """Return the probe (P, N, N) after a share of the step for the evidence of :func:`probe_evidence`."""
+    whole = step / (damping * lit.max() + (1 - damping) * lit)
+    return np.asarray(probe + np.float32(share) * whole, np.complex64)
 
 
 def affine(positions: np.ndarray, moves: np.ndarray) -> np.ndarray:
@@ -94,16 +109,16 @@ def moves(patches: np.ndarray, probe: np.ndarray, change: np.ndarray) -> np.ndar
 
     Of the first mode. A patch further on is the object's value plus its gradient: least squares in the two steps.
     """
-    along_y, along_x = np.gradient(patches, axis=(1, 2))
-    along_x *= probe[0]
-    along_y *= probe[0]
-    wanted = change[:, 0]
+    from ptycho.solve import kernels
 
-    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(np.einsum("byx,byx->b", np.conj(a), b).real, np.float64)
-
-    xx, yy, xy = product(along_x, along_x), product(along_y, along_y), product(along_x, along_y)
-    x, y = product(along_x, wanted), product(along_y, wanted)
+    products = np.empty((len(patches), 5), np.float64)
+    kernels.gradients(
+        patches.view(np.float32),
+        np.ascontiguousarray(probe[0]).view(np.float32),
+        change.view(np.float32),
+        products,
+    )
+    xx, yy, xy, x, y = products.T
     determinant = np.maximum(xx * yy - xy**2, 1e-6 * xx * yy)
     safe = np.where(determinant > 0, determinant, np.inf)  # where the object is flat nothing tells
     steps = np.stack([yy * x - xy * y, xx * y - xy * x], axis=1) / safe[:, None]

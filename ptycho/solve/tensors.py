@@ -97,7 +97,7 @@ class _OnDevice(Solver):
         if evidence:
             lit_by, *step = evidence
             known = self.ops.convert_to_numpy(lit_by), self._complex((step[0], step[1]))
-            self.probe = steps.revised_probe(self.probe, *known, engine.PROBE_DAMPING)
+            self.probe = steps.revised_probe(self.probe, *known, engine.PROBE_DAMPING, engine.WHOLE_PROBE)
         weights = self.ops.convert_to_numpy(weights) + np.float32(engine.WHOLE_DAMPING * float(lit.max()))
         gradient = self._complex((real, imaginary))
         shape = ahead.shape

@@ -188,6 +188,8 @@ class _Run:
         for index, stage in enumerate(rows):
             progress.tell(self.execution.listener, Progress("stages", index, len(rows), stage.name))
             self.records[stage.name] = self.settle(stage)
+            for note in self.records[stage.name].notes:
+                progress.tell(self.execution.listener, Progress(stage.name, 1, 1, note, note=True))
             logger.debug("stage %s: %s", stage.name, self.records[stage.name])
             if settled is not None:
                 settled(stage, result)

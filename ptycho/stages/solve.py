@@ -23,6 +23,8 @@ SCAN = "scan"
 """Under this name a solution says which scan it was made from."""
 ROWS = "rows"
 """Under this one, which of its patterns."""
+WHY = "why"
+"""Under this one, what a scan says that takes its probe and positions from it."""
 
 
 def check(params: Params) -> None:
@@ -55,7 +57,7 @@ def origin(raw: RawData) -> str:
 
 
 def notes(solution: Solution, params: Params) -> Iterator[str]:
-    """Say where positions could not move as far as they would have."""
+    """Say how far positions moved, and where they could not move as far as they would have."""
     where = solution.reconstruction
     edge = places.Places(
         solution.positions, solution.probe.shape[-1], where.origin_xy, where.object.shape

@@ -7,9 +7,13 @@ import numpy as np
 import oracles
 import pytest
 
+from ptycho.evaluation import metrics
+from ptycho.evaluation.frames import Comparison
 from ptycho.physics import coords, forward, probes, stitching
+from ptycho.physics.stitching import Reconstruction
 from ptycho.scan import grouping, objects, positions
 from ptycho.settings import layers
+from ptycho.solve import explain
 from ptycho.stages import pipeline
 
 pytestmark = pytest.mark.golden
@@ -54,6 +58,23 @@ def test_a_stitched_group(golden):
     golden.check(
         {"object": result.object, "coverage": result.coverage, "origin_xy": np.array(result.origin_xy)}
     )
+
+
+@pytest.mark.finding("DATA-ERROR-NULL-001")
+def test_what_an_object_explains_and_down_to_which_detail(golden):
+    """Of an object that is given, rough where the truth is smooth, and counts that are given: no draw, no training."""
+    scan = oracles.make_scan(count=24, N=32, shape=(71, 93), seed=4)
+    scale = np.sqrt(3e3 / np.square(scan.diff3d, dtype=np.float64).sum(axis=(1, 2)).mean())
+    counts = np.round(np.square(scale * scan.diff3d.astype(np.float64)) + 0.3)
+    scan = scan.derived(diff3d=np.sqrt(counts) / scale, photon_scale=scale)
+    y, x = np.mgrid[:71, :93]
+    wrong = (scan.object_guess + 0.2 * np.exp(0.7j * x * y)).astype(np.complex64)
+    obj = Reconstruction(wrong, np.ones(wrong.shape, np.float32), (0, 0), 1.0, 1)
+    result = explain.explained(obj, scan, scan.probe)
+    mask = np.hypot((x - 46) / 40, (y - 35) / 30) < 1
+    values = {name: getattr(result, name) for name in ("error", "noise", "mean_pattern", "unexplained")}
+    detail = metrics.all_metrics(Comparison(wrong, scan.object_guess, mask, (0, 0)))
+    golden.check(values | {name: detail[name] for name in ("frc_1_2", "frc_1_7", "frc_half_bit")})
 
 
 def test_groups_of_four(golden_json):

@@ -79,7 +79,7 @@ within two epochs is no more than what rounding adds: `test_one_training_step` h
 SMALL_NUMBERS = ("bias_", "shift_")
 """Parts of names of differences that nearly cancel: their noise is a share of what cancels."""
 BY_LOOPS = ("photon_noise", "mean_pattern", "unexplained", "frc_half_bit")
-"""Parts of names of numbers that tests hold against loops and draws (test_explain.py, test_metrics.py), and no golden yet."""
+"""Parts of names of numbers of which test_arrays.py has a golden, of an object that is given: no training is needed to pin them."""
 
 
 @pytest.mark.slow

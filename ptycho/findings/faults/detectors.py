@@ -103,7 +103,7 @@ def _judged_half(_: Any) -> Any:
 
 def _scan_forgotten(_: Any) -> Any:
     """Look for no scan of a finished run."""
-    return lambda record, data=None: (None, "")
+    return lambda folder, record, data=None: (None, "")
 
 
 def _solution_of_all(original: Any) -> Any:
@@ -119,6 +119,21 @@ def _solution_of_all(original: Any) -> Any:
         )
 
     return with_solution
+
+
+def _solution_forgotten(original: Any) -> Any:
+    """Read the scan of a finished run as its file has it, whatever it was solved to."""
+    return lambda folder, record, data=None: original(folder / "nowhere", record, data)
+
+
+def _never_first(_: Any) -> Any:
+    """Train under the probe of the file."""
+    return lambda request: False
+
+
+def _no_guess_remembered(_: Any) -> Any:
+    """Forget which probe the file of the training had."""
+    return lambda given: {}
 
 
 FRAMES, PIXELS = "ptycho.scan.odd_frames:", "ptycho.scan.odd_pixels:"
@@ -145,7 +160,15 @@ FAULTS = (
     Fault("MASK-EVERYWHERE-001", "metrics", "ptycho.evaluation.consistency:data_error", _mask_forgotten),
     Fault("MASK-EVERYWHERE-001", "fed", "ptycho.scan.groups:PtychoDataContainer.batch", _fed_as_dark),
     Fault("MASK-EVERYWHERE-001", "step", "ptycho.network.physics:gradient_step", _dark_in_the_step),
-    Fault("LEFT-OUT-POSITIONS-001", "from-the-first", "ptycho.runs.prepare:with_solution", _solution_of_all),
+    Fault(
+        "LEFT-OUT-POSITIONS-001", "from-the-first", "ptycho.runs.illumination:with_solution", _solution_of_all
+    ),
+    Fault("GUESSED-PROBE-001", "as-the-file-says", "ptycho.runs.illumination:solves_first", _never_first),
+    Fault(
+        "GUESSED-PROBE-001", "guess-forgotten", "ptycho.runs.illumination:began_with", _no_guess_remembered
+    ),
+    Fault("GUESSED-PROBE-001", "solution-forgotten", "ptycho.runs.prepare:scan_of_run", _solution_forgotten),
+    Fault("SCAN-SHORTCOMINGS-001", "unnoticed", "ptycho.scan.shortcomings:look", _unnoticed),
     Fault("WHOLE-SCAN-001", "judged-half", "ptycho.stages.whole:run", _judged_half),
     Fault("ASKED-RUN-001", "scan-forgotten", "ptycho.runs.prepare:scan_of_run", _scan_forgotten),
 )

@@ -101,6 +101,28 @@ def _solved_perfectly(original: Any) -> Any:
     return best
 
 
+def _full_step(original: Any) -> Any:
+    """Take the whole step of a probe, whatever share was asked for."""
+    return lambda probe, lit, step, damping, share=1.0: original(probe, lit, step, damping)
+
+
+def _left_there(_: Any) -> Any:
+    """Look for no stray."""
+    return lambda *_: {}
+
+
+def _each_by_itself(original: Any) -> Any:
+    """Move every position by itself from the first pass on."""
+    return lambda before, moves, positions, share, *, affine: original(
+        before, moves, positions, 1.0, affine=affine
+    )
+
+
+def _given_up(_: Any) -> Any:
+    """Try nothing for longer."""
+    return lambda result, given: False
+
+
 def _as_given(_: Any) -> Any:
     """Try nothing but the settings as they are."""
 
@@ -174,5 +196,9 @@ FAULTS = (
     Fault("NOISY-PROBE-001", "batch-by-batch", "ptycho.solve.engine:Solver.whole_pass", _batch_by_batch),
     Fault("DATA-ERROR-NULL-001", "own-patterns", "ptycho.solve.halves:left_out", _own_patterns),
     Fault("UNREFINED-PROBE-001", "as-given", "ptycho.solve.choose:choose", _as_given),
+    Fault("PROBE-OVERSHOOT-001", "full-step", "ptycho.solve.steps:revised_probe", _full_step),
+    Fault("STRAY-POSITIONS-001", "left-there", "ptycho.solve.moving:strays", _left_there),
+    Fault("FAR-POSITIONS-001", "each-by-itself", "ptycho.solve.moving:velocity", _each_by_itself),
+    Fault("FAR-POSITIONS-001", "given-up", "ptycho.solve.choose:may_be_far_off", _given_up),
     Fault("FEW-PHOTONS-001", "as-given", "ptycho.solve.choose:choose", _as_given),
 )

@@ -363,3 +363,12 @@ class TestWarmStart:
         flat = engine.solve(scan, self.ONE.model_copy(update={"random_passes": 0}))
         found = engine.solve(scan, self.ONE, start=far)
         np.testing.assert_array_equal(found.reconstruction.object, flat.reconstruction.object)
+
+
+@pytest.mark.finding("PROBE-OVERSHOOT-001")
+@pytest.mark.parametrize("name", ["laser, pinhole", "little overlap"])
+def test_passes_over_the_whole_scan_lower_the_error_with_a_refined_probe_too(name):
+    raw = strangers.right(name, side=8).raw
+    errors = engine.solve(raw, SolverConfig(probe="refine", passes=36, random_passes=8)).errors[10:]
+    assert errors[-1] < 1.01 * errors.min()
+    assert errors[-1] < 0.9 * errors[0]
