@@ -224,11 +224,13 @@ WRONG = {
 
 
 def distance(found, scan):
-    """How far an object is from the truth where it is well lit, the phase that no pattern tells taken out."""
+    """How far an object is from the truth where it is well lit, but for the phase that no pattern tells; infinite outside of it."""
     reconstruction = found.reconstruction
     x, y = reconstruction.origin_xy
     height, width = reconstruction.object.shape
     truth = np.pad(scan.truth, 64)[y + 64 : y + 64 + height, x + 64 : x + 64 + width]
+    if truth.shape != (height, width):
+        return float("inf")
     lit = reconstruction.coverage > 1
     ours, truth = reconstruction.object[lit].astype(complex), truth[lit].astype(complex)
     factor = np.vdot(ours, truth) / np.vdot(ours, ours)

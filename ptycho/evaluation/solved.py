@@ -23,6 +23,8 @@ from ptycho.solve.explain import Explained
 from ptycho.solve.readings import SMALLEST, Readings
 from ptycho.solve.solution import Solution
 
+AT_EDGE = 0.02
+"""Share of the positions that may lie at the edge of the canvas, as far as the solver lets them move."""
 WIDEST = 0.4
 """Share of a pattern's pixels beyond which a probe is no beam but as wide as the frame."""
 
@@ -34,6 +36,7 @@ def judge(
     left_out: Explained,
     detail_px: float,
     config: GatesConfig | Params,
+    given: np.ndarray,
     wrong: Sequence[Damage] = (),
 ) -> tuple[Verdict, ...]:
     """Judge a solution.
@@ -50,20 +53,23 @@ def judge(
     detail_px : float
         Down to which both halves agree.
     config : GatesConfig
+    given : (M, 2) float64
+        Positions [x, y], px, before they were solved.
     wrong : sequence of Damage, optional
         What makes all that comes of the scan doubtful.
     """
     return (
-        _finite(solution),
+        finite_verdict(solution),
         gates.inspection_verdict(wrong),
-        _geometry(geometry, left_out, config),
+        geometry_verdict(geometry, left_out, config),
         gates.consistency_verdict(evaluation.data, config.max_unexplained),
         left_out_verdict(left_out, detail_px, config.max_unexplained),
+        positions_verdict(solution, given),
         probe_verdict(solution.probe),
     )
 
 
-def _geometry(geometry: Readings, left_out: Explained, config: GatesConfig | Params) -> Verdict:
+def geometry_verdict(geometry: Readings, left_out: Explained, config: GatesConfig | Params) -> Verdict:
     """Judge how the scan lies. What a sample holds against it is mended where its solution explains left-out patterns well.
 
     That is, better than the reading does that the sample asks for: a sample is asked with one mode, and with positions as they are.
@@ -83,7 +89,8 @@ def _geometry(geometry: Readings, left_out: Explained, config: GatesConfig | Par
     return replace(verdict, status="pass", reason=reason)
 
 
-def _finite(solution: Solution) -> Verdict:
+def finite_verdict(solution: Solution) -> Verdict:
+    """Judge whether the object holds numbers only."""
     count = solution.reconstruction.n_nonfinite
     reason = f"{count} pixels of the object hold a NaN or an infinity"
     return Verdict("finite", "fail" if count else "pass", float(count), "== 0", reason)
@@ -108,6 +115,20 @@ def left_out_verdict(left: Explained, detail_px: float, most: float) -> Verdict:
     return Verdict(
         "left_out", "pass" if left.unexplained <= most else "fail", left.unexplained, limit, reason
     )
+
+
+def positions_verdict(solution: Solution, given: np.ndarray) -> Verdict:
+    """Judge whether positions came to rest inside the canvas, and say how far they moved from those `given` (M, 2), px."""
+    limit = f"<= {AT_EDGE:g}"
+    away = np.linalg.norm(solution.positions - given, axis=1)
+    if not away.any():
+        return Verdict("positions", "pass", 0.0, limit, "positions are as they were given")
+    edge = solution.at_edge & (away > 0)
+    share = float(edge.mean())
+    words = f"positions moved by {np.sqrt(np.mean(away**2)):.2g} px (root mean square), at most {away.max():.3g} px"
+    if edge.any():
+        words += f", {int(edge.sum())} of {len(edge)} as far as the solver lets them: they may lie farther off still"
+    return Verdict("positions", "fail" if share > AT_EDGE else "pass", share, limit, words)
 
 
 def probe_verdict(probe: np.ndarray) -> Verdict:

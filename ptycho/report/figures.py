@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho.evaluation import metrics
 from ptycho.network.bundle import Bundle
 from ptycho.physics import coords, forward, scaling
 from ptycho.physics.stitching import Reconstruction
@@ -274,8 +275,14 @@ def halves(result: Halves) -> Figure:
         _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
     axis = axes[0, 2]
     axis.plot(result.frequencies, result.correlation)
-    for level in LEVELS.values():
+    if len(result.correlation):
+        axis.plot(result.frequencies, metrics.smoothed(result.correlation), color="0.3", linewidth=1)
+    for name, level in LEVELS.items():
         axis.axhline(level, color="0.5", linestyle="--", linewidth=1)
+        detail = result.detail_px(level)
+        if np.isfinite(detail):
+            axis.axvline(0.5 / detail, color="0.5", linestyle=":", linewidth=1)
+            axis.text(0.5 / detail, level + 0.02, f" {detail:.3g} px at {name}", fontsize=8, ha="right")
     axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))
     axis.grid(alpha=0.3)
     return figure

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.base import identity
+from ptycho.base import identity, progress
 from ptycho.base.errors import DataContractError
+from ptycho.base.progress import Progress
 from ptycho.physics import probes
 from ptycho.scan import inspection
 from ptycho.settings import selection
@@ -52,8 +53,8 @@ def solved_first(
 ) -> tuple[dict[str, Any], Solution | None]:
     """Return what is given, the scan with probe and positions as solving it tells, and that solution.
 
-    Nobody asked for it: then it is done where left-out patterns are predicted better by it, and well. Else the scan is left as it
-    is, and a line of it says why.
+    Nobody asked for it: then it is done where left-out patterns are predicted better by it, and well, and a line of the scan says
+    so. Else the scan is left as it is, and the listener is told why.
     """
     given = dict(given)
     if not solves_first(request):
@@ -65,9 +66,10 @@ def solved_first(
     choice = pipeline.run_pipeline(config, execution, given=given, until="choose").artifacts["choose"]
     refines, reason = _whether_refined(choice, config)
     if not (asked or refines):
-        return given | {
-            "scan": _with_line(scan, f"probe and positions are those of the file: {reason}")
-        }, None
+        # Told, and no part of the scan: that stays what its file holds, for whoever reads it again.
+        line = f"Scan: probe and positions are those of the file: {reason}."
+        progress.tell(execution.listener, Progress("scan", 1, 1, line, note=True))
+        return given, None
     solution = pipeline.run_pipeline(config, execution, given=given, until="solve").artifacts["solve"]
     line = f"probe and positions are the solver's, not the file's (--probe-from file keeps those): {reason}"
     solution = _saying(solution, line)

@@ -40,6 +40,13 @@ class Solution:
     positions: np.ndarray
     errors: np.ndarray
 
+    @property
+    def at_edge(self) -> np.ndarray:
+        """Which positions (M,) bool lie as far as the solver lets them move."""
+        where = self.reconstruction
+        lie = places.Places(self.positions, self.probe.shape[-1], where.origin_xy, where.object.shape)
+        return lie.at_edge
+
 
 @dataclass(frozen=True)
 class Beginning:

@@ -28,6 +28,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> tupl
         halves.left_out,
         halves.detail_px(0.5),
         params.gates,
+        inspected.scan.positions,
         inspected.wrong,
     )
 

@@ -57,11 +57,8 @@ def origin(raw: RawData) -> str:
 
 
 def notes(solution: Solution, params: Params) -> Iterator[str]:
-    """Say how far positions moved, and where they could not move as far as they would have."""
-    where = solution.reconstruction
-    edge = places.Places(
-        solution.positions, solution.probe.shape[-1], where.origin_xy, where.object.shape
-    ).at_edge
+    """Say where positions could not move as far as they would have."""
+    edge = solution.at_edge
     if params.solver.positions == "refine" and edge.any():
         yield (
             f"{int(edge.sum())} of {len(edge)} positions moved as far as the solver lets them ({places.MARGIN} px beyond the "

@@ -455,3 +455,14 @@ def test_a_stage_is_told_the_key_under_which_its_artifact_is_known(tiny_config, 
     result = pipeline.run_pipeline(tiny_config(), until="split")
     assert told == {name: record.key for name, record in result.records.items()}
     assert len(set(told.values())) == 3
+
+
+@pytest.mark.finding("SCAN-SHORTCOMINGS-001")
+def test_what_a_person_should_know_is_told_before_the_next_row_runs(tiny_config, finished):
+    scan = finished.result.artifacts["scan"].take(np.arange(5))
+    told = []
+    pipeline.run_pipeline(tiny_config(), Execution(told.append), given={"scan": scan}, until="geometry")
+    notes = [number for number, event in enumerate(told) if event.note and "few patterns" in event.message]
+    begun = [number for number, event in enumerate(told) if event.message == "geometry" and not event.note]
+    assert len(notes) == len(begun) == 1
+    assert notes < begun
