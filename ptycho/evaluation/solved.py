@@ -18,7 +18,7 @@ from ptycho.physics import probes
 from ptycho.scan.damage import Damage
 from ptycho.settings.params import Params
 from ptycho.settings.sections import GatesConfig
-from ptycho.solve import readings
+from ptycho.solve import choose, readings
 from ptycho.solve.explain import Explained
 from ptycho.solve.readings import SMALLEST, Readings
 from ptycho.solve.solution import Solution
@@ -64,7 +64,7 @@ def judge(
         geometry_verdict(geometry, left_out, config),
         gates.consistency_verdict(evaluation.data, config.max_unexplained),
         left_out_verdict(left_out, detail_px, config.max_unexplained),
-        positions_verdict(solution, given),
+        positions_verdict(solution, given, left_out),
         probe_verdict(solution.probe),
     )
 
@@ -117,18 +117,25 @@ def left_out_verdict(left: Explained, detail_px: float, most: float) -> Verdict:
     )
 
 
-def positions_verdict(solution: Solution, given: np.ndarray) -> Verdict:
-    """Judge whether positions came to rest inside the canvas, and say how far they moved from those `given` (M, 2), px."""
+def positions_verdict(solution: Solution, given: np.ndarray, left_out: Explained) -> Verdict:
+    """Judge whether positions came to rest inside the canvas, and how far they moved from those `given` (M, 2), px.
+
+    Far-off ones are believed only where nearly all of the patterns is explained there.
+    """
     limit = f"<= {AT_EDGE:g}"
     away = np.linalg.norm(solution.positions - given, axis=1)
     if not away.any():
         return Verdict("positions", "pass", 0.0, limit, "positions are as they were given")
     edge = solution.at_edge & (away > 0)
     share = float(edge.mean())
-    words = f"positions moved by {np.sqrt(np.mean(away**2)):.2g} px (root mean square), at most {away.max():.3g} px"
+    moved = float(np.sqrt(np.mean(away**2)))
+    words = f"positions moved by {moved:.2g} px (root mean square), at most {away.max():.3g} px"
     if edge.any():
         words += f", {int(edge.sum())} of {len(edge)} as far as the solver lets them: they may lie farther off still"
-    return Verdict("positions", "fail" if share > AT_EDGE else "pass", share, limit, words)
+    believed = choose.believable(moved, left_out.unexplained)
+    if not believed:
+        words += f"; so far they are believed where at most {choose.NEARLY_ALL:.0%} is left unexplained: these may be other places"
+    return Verdict("positions", "pass" if believed and share <= AT_EDGE else "fail", share, limit, words)
 
 
 def probe_verdict(probe: np.ndarray) -> Verdict:

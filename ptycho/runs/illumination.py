@@ -20,6 +20,7 @@ from ptycho.physics import probes
 from ptycho.scan import inspection
 from ptycho.settings import selection
 from ptycho.settings.request import SOLVE, SOLVING, Request
+from ptycho.solve import choose
 from ptycho.stages import pipeline, solve
 
 if TYPE_CHECKING:
@@ -62,18 +63,41 @@ def solved_first(
     asked = request.reading.probe_from == SOLVE
     if asked and not config.solver.choose:
         config = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
-    scan = given["scan"]
     choice = pipeline.run_pipeline(config, execution, given=given, until="choose").artifacts["choose"]
-    refines, reason = _whether_refined(choice, config)
-    if not (asked or refines):
-        # Told, and no part of the scan: that stays what its file holds, for whoever reads it again.
-        line = f"Scan: probe and positions are those of the file: {reason}."
-        progress.tell(execution.listener, Progress("scan", 1, 1, line, note=True))
-        return given, None
-    solution = pipeline.run_pipeline(config, execution, given=given, until="solve").artifacts["solve"]
+    reason = choice.sentence if choice.tried else "as was set"
+    if asked:
+        solution = pipeline.run_pipeline(config, execution, given=given, until="solve").artifacts["solve"]
+    else:
+        solution, why_not = _worth_it(config, execution, given, choice)
+        if solution is None:
+            # Told, and no part of the scan: that stays what its file holds, for whoever reads it again.
+            line = f"Scan: probe and positions are those of the file: {why_not} ({reason})."
+            progress.tell(execution.listener, Progress("scan", 1, 1, line, note=True))
+            return given, None
     line = f"probe and positions are the solver's, not the file's (--probe-from file keeps those): {reason}"
     solution = _saying(solution, line)
-    return given | {"scan": with_solution(scan, solution, "the solution")}, solution
+    return given | {"scan": with_solution(given["scan"], solution, "the solution")}, solution
+
+
+def _worth_it(
+    config: Config, execution: Execution, given: Mapping[str, Any], choice: Choice
+) -> tuple[Solution | None, str]:
+    """Return the solution of a scan where it predicts left-out patterns well, or why there is none."""
+    if not _refines(choice, config):
+        return None, "to refine them predicts left-out patterns no better"
+    result = pipeline.run_pipeline(config, execution, given=given, until="halves").artifacts
+    solution, left = result["solve"], result["halves"].left_out.unexplained
+    away = solution.positions - result["inspect"].scan.positions
+    moved = float(np.sqrt(np.square(away).sum(axis=1).mean()))
+    if left <= config.gates.max_unexplained and choose.believable(moved, left):
+        return solution, ""
+    return None, f"a solution leaves {left:.0%} of what positions tell, at positions {moved:.2g} px away"
+
+
+def _refines(choice: Choice, config: Config) -> bool:
+    """Whether a solution refines probe or positions."""
+    set_by_hand = {"probe": config.solver.probe, "positions": config.solver.positions}
+    return bool({"refine", "affine"} & set({**set_by_hand, **choice.refined}.values()))
 
 
 def _saying(solution: Solution, line: str) -> Solution:
@@ -82,22 +106,6 @@ def _saying(solution: Solution, line: str) -> Solution:
     return dataclasses.replace(
         solution, reconstruction=dataclasses.replace(solution.reconstruction, made_from=made_from)
     )
-
-
-def _whether_refined(choice: Choice, config: Config) -> tuple[bool, str]:
-    """Return whether probe or positions are to be refined, and why."""
-    refined = (
-        "refine"
-        in {**{"probe": config.solver.probe, "positions": config.solver.positions}, **choice.refined}.values()
-    )
-    if not choice.tried:
-        return refined, "they are refined as was set" if refined else "the patterns are too few to choose by"
-    most = config.gates.max_unexplained
-    if not refined:
-        return False, f"to refine them predicts left-out patterns no better ({choice.sentence})"
-    if not choice.unexplained <= most:
-        return False, f"{choice.sentence}, which is no solution to go on from"
-    return True, choice.sentence
 
 
 def _with_line(scan: RawData, line: str) -> RawData:

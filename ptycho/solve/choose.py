@@ -39,8 +39,9 @@ SMOOTH = (0.3, 0.1, 1.0)
 """Smoothness that is tried with them, the first one before anything is refined."""
 TRIAL, APART, LONG, LONGEST = 12, 8, 20, 60
 """Passes of a trial that refines, of each half, of a whole scan where something is refined, and of one with positions far off."""
-FAR_OFF = 3.0
-"""Pixels (root mean square) that positions move in a trial, from which on they are far off."""
+FAR_OFF, NEARLY_ALL = 3.0, 0.1
+"""Pixels (root mean square) from which on positions moved far, and unexplained share of left-out patterns up to which that is
+believed: patterns in a wrong order find places, too, at which they leave a fifth to a third."""
 LITTLE = 0.5
 """Unexplained share above which positions may be so far off that a trial does not come to them."""
 LEAST = 16
@@ -182,6 +183,11 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
         shuffled=null.result.error,
         patterns=len(sample),
     )
+
+
+def believable(moved_px: float, unexplained: float) -> bool:
+    """Whether positions that moved so far (root mean square), px, are believed: far ones only where nearly all is explained."""
+    return moved_px <= FAR_OFF or unexplained <= NEARLY_ALL
 
 
 def whether_solvable(raw: RawData) -> Choice:

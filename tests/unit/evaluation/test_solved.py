@@ -90,13 +90,13 @@ class TestGeometry:
 
 class TestPositions:
     def test_where_none_moved_that_is_said(self, where):
-        verdict = solved.positions_verdict(solution(where), where)
+        verdict = solved.positions_verdict(solution(where), where, left(0.3))
         assert (verdict.status, verdict.reason) == ("pass", "positions are as they were given")
 
     def test_how_far_they_moved_is_said(self, where):
         moved = where.copy()
         moved[:25] += [3, 4]
-        verdict = solved.positions_verdict(solution(moved), where)
+        verdict = solved.positions_verdict(solution(moved), where, left(0.05))
         assert verdict.status == "pass"
         assert verdict.reason == "positions moved by 3.5 px (root mean square), at most 5 px"
 
@@ -104,11 +104,29 @@ class TestPositions:
     def test_at_their_limits_they_may_lie_farther_off(self, where, count, status):
         moved = where.copy()
         moved[:count, 0] = SIDE - N // 2 - 1
-        verdict = solved.positions_verdict(solution(moved), where)
+        verdict = solved.positions_verdict(solution(moved), where, left(0.05))
         assert verdict.status == status
         assert (
             f"{count} of 50 as far as the solver lets them: they may lie farther off still" in verdict.reason
         )
+
+    @pytest.mark.finding("FAR-POSITIONS-001")
+    @pytest.mark.parametrize(
+        ("px", "unexplained", "status"),
+        [(2.9, 0.3, "pass"), (3.1, 0.3, "fail"), (3.1, 0.09, "pass"), (3.1, 0.11, "fail")],
+    )
+    def test_far_off_they_are_believed_only_where_nearly_all_is_explained(
+        self, where, px, unexplained, status
+    ):
+        moved = where + px * np.where(np.arange(len(where)) % 2, 1, -1)[:, None] * [0.6, 0.8]
+        verdict = solved.positions_verdict(solution(moved), where, left(unexplained))
+        assert verdict.status == status
+        assert ("these may be other places" in verdict.reason) == (status == "fail")
+
+    @pytest.mark.finding("FAR-POSITIONS-001")
+    def test_and_never_where_nothing_tells(self, where):
+        verdict = solved.positions_verdict(solution(where + np.array([4, 0])), where, explain.NOTHING)
+        assert verdict.status == "fail"
 
 
 class TestLeftOut:

@@ -186,6 +186,14 @@ class TestSolvedFirst:
         assert after is before
         assert "probe and positions are those of the file: " in self.note()
 
+    @pytest.mark.finding("FAR-POSITIONS-001")
+    def test_patterns_in_another_order_are_not_worked_with_where_they_happen_to_fit(self, tmp_path):
+        """Left-out patterns of lines are predicted to two thirds at the places that shuffled ones find."""
+        npz.write_npz(tmp_path / "shuffled.npz", strangers.shuffled(strangers.right("lines", side=10).raw))
+        before, after, solution = self.solved(tmp_path / "shuffled.npz")
+        assert solution is None
+        assert after is before
+
     @pytest.mark.parametrize(
         ("asked", "solves"),
         [
