@@ -131,9 +131,9 @@ def _never_first(_: Any) -> Any:
     return lambda request: False
 
 
-def _no_guess_remembered(_: Any) -> Any:
+def _no_guess_remembered(original: Any) -> Any:
     """Forget which probe the file of the training had."""
-    return lambda given: {}
+    return lambda scan, bundle, config, about: original(scan, bundle, config, {})
 
 
 FRAMES, PIXELS = "ptycho.scan.odd_frames:", "ptycho.scan.odd_pixels:"
@@ -164,9 +164,7 @@ FAULTS = (
         "LEFT-OUT-POSITIONS-001", "from-the-first", "ptycho.runs.illumination:with_solution", _solution_of_all
     ),
     Fault("GUESSED-PROBE-001", "as-the-file-says", "ptycho.runs.illumination:solves_first", _never_first),
-    Fault(
-        "GUESSED-PROBE-001", "guess-forgotten", "ptycho.runs.illumination:began_with", _no_guess_remembered
-    ),
+    Fault("GUESSED-PROBE-001", "guess-forgotten", "ptycho.runs.illumination:of_bundle", _no_guess_remembered),
     Fault("GUESSED-PROBE-001", "solution-forgotten", "ptycho.runs.prepare:scan_of_run", _solution_forgotten),
     Fault("SCAN-SHORTCOMINGS-001", "unnoticed", "ptycho.scan.shortcomings:look", _unnoticed),
     Fault("WHOLE-SCAN-001", "judged-half", "ptycho.stages.whole:run", _judged_half),

@@ -118,6 +118,18 @@ def _each_by_itself(original: Any) -> Any:
     )
 
 
+def _believed_anyway(_: Any) -> Any:
+    """Believe positions however far they moved, and whatever they leave."""
+    return lambda moved_px, unexplained: True
+
+
+def _by_the_sample_alone(_: Any) -> Any:
+    """Hold against a solution what a sample of the scan as it is given says."""
+    from ptycho.evaluation import gates
+
+    return lambda geometry, left_out, config: gates.geometry_verdict(geometry, config.geometry_margin)
+
+
 def _given_up(_: Any) -> Any:
     """Try nothing for longer."""
     return lambda result, given: False
@@ -199,6 +211,13 @@ FAULTS = (
     Fault("PROBE-OVERSHOOT-001", "full-step", "ptycho.solve.steps:revised_probe", _full_step),
     Fault("STRAY-POSITIONS-001", "left-there", "ptycho.solve.moving:strays", _left_there),
     Fault("FAR-POSITIONS-001", "each-by-itself", "ptycho.solve.moving:velocity", _each_by_itself),
+    Fault("FAR-POSITIONS-001", "believed-anyway", "ptycho.solve.choose:believable", _believed_anyway),
+    Fault(
+        "FAR-POSITIONS-001",
+        "by-the-sample",
+        "ptycho.evaluation.solved:geometry_verdict",
+        _by_the_sample_alone,
+    ),
     Fault("FAR-POSITIONS-001", "given-up", "ptycho.solve.choose:may_be_far_off", _given_up),
     Fault("FEW-PHOTONS-001", "as-given", "ptycho.solve.choose:choose", _as_given),
 )
