@@ -77,14 +77,15 @@ def geometry_verdict(geometry: Readings, left_out: Explained, config: GatesConfi
     verdict = gates.geometry_verdict(geometry, config.geometry_margin)
     if verdict.status != "fail" or not left_out.tells:
         return verdict
-    rival = config.max_unexplained
+    rival, beside = config.max_unexplained, ""
     if readings.recommended(geometry, config.geometry_margin):
-        rival = min(rival, readings.best_other(geometry, config.geometry_margin)[1])
+        name, place = readings.best_other(geometry, config.geometry_margin)
+        rival, beside = min(rival, place), f", and {place:.0%} in the best other reading, {name}"
     if not left_out.unexplained < rival:
         return verdict
     reason = (
-        f"as solved the scan as it is given leaves {left_out.unexplained:.0%} of what positions tell of left-out patterns; "
-        f"before that, on a sample: {verdict.reason}"
+        f"as solved the scan as it is given leaves {left_out.unexplained:.0%} of what positions tell of left-out patterns (before "
+        f"anything but the probe was refined a sample left {geometry.place(readings.GIVEN):.0%}{beside})"
     )
     return replace(verdict, status="pass", reason=reason)
 

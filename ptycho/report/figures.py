@@ -282,7 +282,7 @@ def halves(result: Halves) -> Figure:
         detail = result.detail_px(level)
         if np.isfinite(detail):
             axis.axvline(0.5 / detail, color="0.5", linestyle=":", linewidth=1)
-            axis.text(0.5 / detail, level + 0.02, f" {detail:.3g} px at {name}", fontsize=8, ha="right")
+            axis.text(0.5 / detail, level + 0.02, f" {detail:.3g} px at {name}", fontsize=8)
     axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))
     axis.grid(alpha=0.3)
     return figure

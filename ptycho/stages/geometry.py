@@ -50,6 +50,8 @@ def notes(comparison: Readings, params: Params) -> Iterator[str]:
     """Say where another reading of the scan predicts better, or none can be told for want of overlap."""
     judgement, _, reason = readings.judge(comparison, params.gates.geometry_margin)
     if judgement == "fail":
+        yield f"Geometry: {reason} (asked of a sample, with one mode and nothing but the probe refined; the verdict counts)."
+    elif comparison.errors and not comparison.tells:
         yield f"Geometry: {reason}."
     elif not comparison.errors and comparison.patterns >= geometry.FEWEST:
         yield (
