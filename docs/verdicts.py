@@ -63,11 +63,10 @@ def say(text: str) -> None:
 
 
 def cases(command: str) -> Iterator[tuple[str, str]]:
-    """Yield (kind, what is wrong with it); nothing is wrong with the first of each kind."""
-    for kind in KINDS:
-        yield kind, ""
-        if command == "solve" or kind == KIND:
-            yield from ((kind, name) for name in (*strangers.WRONG, *STAGES))
+    """Yield (kind, what is wrong with it), the right ones first."""
+    yield from ((kind, "") for kind in KINDS)
+    for kind in KINDS if command == "solve" else [KIND]:
+        yield from ((kind, name) for name in (*strangers.WRONG, *STAGES))
 
 
 def measured(command: str, kind: str, wrong: str) -> dict[str, Any]:
