@@ -142,7 +142,7 @@ def table(path: Path) -> None:
     for command in dict.fromkeys(row["command"] for row in rows):
         some = [row for row in rows if row["command"] == command]
         say(
-            f"\n| `ptycho {command} --data` | right verdict | true reason | unexplained share |\n|---|---|---|---|"
+            f"\n| `ptycho {command} --data scan.npz` | right verdict | true reason | unexplained share |\n|---|---|---|---|"
         )
         for wrong in dict.fromkeys(row["wrong"] for row in some):
             group = [row for row in some if row["wrong"] == wrong]

@@ -105,9 +105,11 @@ def mean_root(root: np.ndarray) -> np.ndarray:
     series sqrt(m) (1 - 1/(8 m) - 7/(128 m^2)) (Anscombe, Biometrika 35, 246, 1948).
     """
     roots, means = _mean_roots()
-    mean = np.square(np.maximum(root, roots[-1]), dtype=np.float64)
-    series = np.sqrt(mean) * (1 - 1 / (8 * mean) - 7 / (128 * mean**2))
-    return np.asarray(np.where(root < roots[-1], np.interp(root, roots, means), series))
+    few = root < roots[-1]
+    inverse = 1 / np.square(np.maximum(root, roots[-1]), dtype=np.float64)
+    result = np.array(root * (1 - inverse * (1 / 8 + inverse * (7 / 128))))
+    result[few] = np.interp(root[few], roots, means)
+    return result
 
 
 def noise_of(counts: np.ndarray) -> np.ndarray:
