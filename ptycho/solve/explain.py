@@ -168,11 +168,14 @@ def explained(
 
     def compared(part: slice) -> tuple[np.ndarray, ...]:
         seen = np.einsum("byx,yx->b", coords.extract_patches(known, where[part], raw.N), light) > SEEN
-        patches = coords.extract_patches(reconstruction.object, where[part], raw.N)
-        predicted = forward.far_field_amplitude(patches, probe)[seen]
         measured = raw.photon_scale * raw.diff3d[part][seen].astype(np.float64)
-        ours = good * scaling.mean_root(raw.photon_scale * predicted.astype(np.float64))
-        return names[part][seen], _squares(ours - measured), _squares(root - measured), _squares(measured)
+        # A thread knows nothing of what its caller ignores; what is no number comes out as none.
+        with np.errstate(over="ignore", invalid="ignore"):
+            patches = coords.extract_patches(reconstruction.object, where[part], raw.N)
+            predicted = forward.far_field_amplitude(patches, probe)[seen]
+            ours = good * scaling.mean_root(raw.photon_scale * predicted.astype(np.float64))
+            errors = _squares(ours - measured)
+        return names[part][seen], errors, _squares(root - measured), _squares(measured)
 
     # A few patterns at a time stay in the processor's cache, and threads take them side by side.
     parts = [slice(first, first + PART) for first in range(0, len(raw), PART)]
