@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -94,13 +95,14 @@ def asked(command: str, kind: str, raw: RawData, scan: strangers.Scan) -> dict[s
     silent = [gate.reason for gate in gates if gate.status == "not_applicable"]
     result: dict[str, Any] = {"passed": not failed, "failed": [gate.name for gate in failed]}
     result["said"] = [*(gate.reason for gate in failed), *silent, *run.notes]
-    result["place"] = next(
-        (g.value for g in gates if g.name in ("left_out", "data_consistency") and g.value), None
+    judges = "left_out" if command == "solve" else "data_consistency"
+    result["place"] = next(gate.value for gate in gates if gate.name == judges)
+    solved = (
+        run.artifacts["solve"]
+        if command == "solve"
+        else SimpleNamespace(reconstruction=run.artifacts["whole"])
     )
-    if command == "solve":
-        left = next(gate for gate in gates if gate.name == "left_out")
-        result["place"] = left.value
-        result["distance"] = round(strangers.distance(run.artifacts["solve"], scan), 3)
+    result["distance"] = round(strangers.distance(solved, scan), 3)
     return result
 
 

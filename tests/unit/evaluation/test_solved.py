@@ -134,7 +134,6 @@ class TestPositions:
 
 
 class TestLeftOut:
-    @pytest.mark.finding("DATA-ERROR-NULL-001")
     @pytest.mark.parametrize(
         ("explained", "status", "words"),
         [
