@@ -8,6 +8,12 @@ import pytest
 
 from ptycho.commands import cli
 
+QUICK = (
+    *("--set", "training.epochs=1", "--set", "model.warm_steps=4", "--set", "model.steps=1"),
+    *("--set", "model.filters=4", "--set", "model.levels=1", "--set", "model.final_steps=0"),
+)
+"""Options of a network that is small, and trains for one epoch."""
+
 
 def without_xdist() -> dict[str, str]:
     """Return the environment of a test's own pytest run: it is no worker of the one that runs the test."""

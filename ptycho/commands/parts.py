@@ -82,6 +82,7 @@ def train(
         before = ["solve"] if illumination.solves_first(request) else []
         prepare.say_what_is_idle(config, set_, given, also=before)  # the bundle hands the whole config on
         execution = shared.execution(how, listen, resume)
+        directory.check_free(out, config, execution, request)
         given, solution = illumination.solved_first(config, request, given, execution)
         directory.execute(
             config, out, execution, given=given, until=request.until, request=request, solution=solution

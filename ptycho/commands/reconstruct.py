@@ -100,6 +100,7 @@ def run(
     bugs = [*past.bugs(switches), *([fault] if fault else [])]
     with prepare.about(data), _bugs_put_in(bugs) as name, terminal.Bars() as listen:
         execution = replace(shared.execution(how, listen, resume), fault=name)
+        directory.check_free(folder, config, execution, request)
         given, solution = illumination.solved_first(config, request, given, execution)
         given |= directory.swapped(request.swaps, config, execution, given)
         overrides = past.plain(request.overrides)

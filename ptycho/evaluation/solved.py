@@ -129,13 +129,13 @@ def positions_verdict(solution: Solution, given: np.ndarray, left_out: Explained
         return Verdict("positions", "pass", 0.0, limit, "positions are as they were given")
     edge = solution.at_edge & (away > 0)
     share = float(edge.mean())
-    moved = float(np.sqrt(np.mean(away**2)))
+    moved = solution.moved_px(given)
     words = f"positions moved by {moved:.2g} px (root mean square), at most {away.max():.3g} px"
     if edge.any():
         words += f", {int(edge.sum())} of {len(edge)} as far as the solver lets them: they may lie farther off still"
     believed = choose.believable(moved, left_out.unexplained)
     if not believed:
-        words += f"; so far they are believed where at most {choose.NEARLY_ALL:.0%} is left unexplained: these may be other places"
+        words += f"; so far they are believed where at most {choose.BELIEVED:.0%} is left unexplained: these may be other places"
     return Verdict("positions", "pass" if believed and share <= AT_EDGE else "fail", share, limit, words)
 
 

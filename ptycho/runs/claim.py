@@ -21,7 +21,25 @@ LONGEST_NAME = 255
 def folder(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> Iterator[None]:
     """Hold a run directory: it can be written, is nobody else's, and what it holds may be gone on with.
 
-    After a failure folders that were made here and are still empty are taken away again.
+    After a failure folders that were made here and are still empty are taken away again. See :func:`check` for what is asked.
+
+    Raises RunDirectoryError, naming the folder, what it holds, and the remedy.
+    """
+    missing = check(place, metadata, check_run, resume)
+    try:
+        with _locked(place):
+            # Another run may have come and gone since the first look.
+            check_contents(place, metadata, check_run, resume)
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def check(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> list[Path]:
+    """Look whether a folder is free for a run, or may be gone on with; return it and those above it that are not there yet.
 
     Parameters
     ----------
@@ -42,16 +60,7 @@ def folder(place: Path, metadata: str, check_run: Callable[[], None], resume: bo
     if place.is_file():
         raise RunDirectoryError(f"--out {place}: is a file; give a folder")
     check_contents(place, metadata, check_run, resume)
-    try:
-        with _locked(place):
-            # Another run may have come and gone since the first look.
-            check_contents(place, metadata, check_run, resume)
-            yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
-            for path in missing:
-                path.rmdir()
-        raise
+    return missing
 
 
 def check_contents(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> None:

@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,7 @@ def execute(
     writer = _Writer(folder, config, execution.store, request, given, solution)
 
     def check() -> None:
-        check_same_request(folder, request)
-        _check_same_config(folder, config)
-        _check_same_fault(folder, execution.fault)
+        _check_same_question(folder, config, execution, request)
         check_same_given(folder, given)
 
     with claim.folder(folder, METADATA, check, execution.resume):
@@ -76,6 +74,22 @@ def execute(
             stop.add_note(_what_is_kept(folder))
             raise
     return result
+
+
+def check_free(folder: Path, config: Config, execution: Execution, request: Request) -> None:
+    """Raise RunDirectoryError where a run could not be written to a folder: before anything is computed for it.
+
+    What is given is not known yet, and not asked.
+    """
+    question = partial(_check_same_question, folder, config, execution, request)
+    claim.check(folder, METADATA, question, execution.resume)
+
+
+def _check_same_question(folder: Path, config: Config, execution: Execution, request: Request) -> None:
+    """Raise RunDirectoryError where the run in a folder is of another request, config or fault."""
+    check_same_request(folder, request)
+    _check_same_config(folder, config)
+    _check_same_fault(folder, execution.fault)
 
 
 def _check_same_config(folder: Path, config: Config) -> None:

@@ -63,16 +63,19 @@ def solved_first(
     asked = request.reading.probe_from == SOLVE
     if asked and not config.solver.choose:
         config = config.model_copy(update={"solver": config.solver.model_copy(update={"probe": "refine"})})
-    choice = pipeline.run_pipeline(config, execution, given=given, until="choose").artifacts["choose"]
+    first = pipeline.run_pipeline(config, execution, given=given, until="choose").artifacts
+    # What is known already is not computed again, with no cache either.
+    known = given | {name: first[name] for name in ("inspect", "choose")}
+    choice = known["choose"]
     reason = choice.sentence if choice.tried else "as was set"
     if asked:
-        solution = pipeline.run_pipeline(config, execution, given=given, until="solve").artifacts["solve"]
+        solution = pipeline.run_pipeline(config, execution, given=known, until="solve").artifacts["solve"]
     else:
-        solution, why_not = _worth_it(config, execution, given, choice)
+        solution, why_not = _worth_it(config, execution, known, choice)
         if solution is None:
             # Told, and no part of the scan: that stays what its file holds, for whoever reads it again.
-            line = f"Scan: probe and positions are those of the file: {why_not} ({reason})."
-            progress.tell(execution.listener, Progress("scan", 1, 1, line, note=True))
+            note = f"Scan: probe and positions are those of the file: {why_not} ({reason})."
+            progress.tell(execution.listener, Progress("scan", 1, 1, note, note=True))
             return given, None
     line = f"probe and positions are the solver's, not the file's (--probe-from file keeps those): {reason}"
     solution = _saying(solution, line)
@@ -80,15 +83,14 @@ def solved_first(
 
 
 def _worth_it(
-    config: Config, execution: Execution, given: Mapping[str, Any], choice: Choice
+    config: Config, execution: Execution, known: Mapping[str, Any], choice: Choice
 ) -> tuple[Solution | None, str]:
     """Return the solution of a scan where it predicts left-out patterns well, or why there is none."""
     if not _refines(choice, config):
         return None, "to refine them predicts left-out patterns no better"
-    result = pipeline.run_pipeline(config, execution, given=given, until="halves").artifacts
+    result = pipeline.run_pipeline(config, execution, given=known, until="halves").artifacts
     solution, left = result["solve"], result["halves"].left_out.unexplained
-    away = solution.positions - result["inspect"].scan.positions
-    moved = float(np.sqrt(np.square(away).sum(axis=1).mean()))
+    moved = solution.moved_px(known["inspect"].scan.positions)
     if left <= config.gates.max_unexplained and choose.believable(moved, left):
         return solution, ""
     return None, f"a solution leaves {left:.0%} of what positions tell, at positions {moved:.2g} px away"
@@ -106,11 +108,6 @@ def _saying(solution: Solution, line: str) -> Solution:
     return dataclasses.replace(
         solution, reconstruction=dataclasses.replace(solution.reconstruction, made_from=made_from)
     )
-
-
-def _with_line(scan: RawData, line: str) -> RawData:
-    lines = (*scan.metadata.get(inspection.READ, ()), line)
-    return scan.derived(metadata={**scan.metadata, inspection.READ: lines})
 
 
 def with_solution(scan: RawData, solution: Solution, source: str) -> RawData:
@@ -136,7 +133,7 @@ def with_solution(scan: RawData, solution: Solution, source: str) -> RawData:
             f"{farthest:.3g} px from this scan's); give the solution of this scan, made with the same reading options"
         )
     if solve.WHY in made_from:
-        scan = _with_line(scan, made_from[solve.WHY])
+        scan = inspection.with_line(scan, made_from[solve.WHY])
     return scan.at(positions).derived(
         probe=solution.probe, metadata={**scan.metadata, BEGAN_WITH: identity.digest(scan.probe)}
     )

@@ -89,8 +89,7 @@ def asked_for(scan: RawData) -> RawData:
         scan = geometry.correct(scan, option)
     done = f"corrected by {', '.join(options)}" if options else "left as it is"
     line = f"--geometry {AUTO}: {done}, since {readings.judge(comparison, readings.MARGIN)[2]}"
-    lines = (*scan.metadata.get(inspection.READ, ()), line)
-    return scan.derived(metadata={**scan.metadata, inspection.READ: lines})
+    return inspection.with_line(scan, line)
 
 
 def scan_of_run(

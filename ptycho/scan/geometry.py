@@ -292,9 +292,9 @@ def fit_error(raw: RawData) -> float:
     return residual / energy
 
 
-def _shuffled(raw: RawData) -> RawData:
-    order = np.random.default_rng(1).permutation(len(raw))
-    return raw.at(raw.positions[order])
+def shuffled(raw: RawData, seed: int = 1) -> RawData:
+    """Return the scan with its positions in another order: the null of whatever they say of the patterns."""
+    return raw.at(raw.positions[np.random.default_rng(seed).permutation(len(raw))])
 
 
 def better_scale(sample: RawData) -> float:
@@ -318,5 +318,5 @@ def _contrast(sample: RawData) -> float:
     """Return how much worse shuffled positions do; 0 where nothing overlaps."""
     if overlap(sample) < MIN_OVERLAP:
         return 0.0
-    contrast = fit_error(_shuffled(sample)) / fit_error(sample)
+    contrast = fit_error(shuffled(sample)) / fit_error(sample)
     return contrast if math.isfinite(contrast) else 0.0

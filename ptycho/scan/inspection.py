@@ -215,6 +215,11 @@ def _centre(raw: RawData) -> list[Damage]:
     ]
 
 
+def with_line(raw: RawData, line: str) -> RawData:
+    """Return the scan with one more line of what its reader has to say."""
+    return raw.derived(metadata={**raw.metadata, READ: [*raw.metadata.get(READ, ()), line]})
+
+
 def with_scan(inspection: Inspection, scan: RawData, bad: np.ndarray | None) -> Inspection:
     """Return what was stored of an inspection with the scan that was given, its frames left out and pixels `bad` (N, N)."""
     left = scan.take(inspection.kept) if len(inspection.kept) < len(scan) else scan

@@ -39,7 +39,7 @@ SMOOTH = (0.3, 0.1, 1.0)
 """Smoothness that is tried with them, the first one before anything is refined."""
 TRIAL, APART, LONG, LONGEST = 12, 8, 20, 60
 """Passes of a trial that refines, of each half, of a whole scan where something is refined, and of one with positions far off."""
-FAR_OFF, NEARLY_ALL = 3.0, 0.1
+FAR_OFF, BELIEVED = 3.0, 0.1
 """Pixels (root mean square) from which on positions moved far, and unexplained share of left-out patterns up to which that is
 believed: patterns in a wrong order find places, too, at which they leave a fifth to a third."""
 LITTLE = 0.5
@@ -172,8 +172,7 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
         ]
         trials += further
         best = _best([best, *further])
-    order = np.random.default_rng(seed).permutation(len(sample))
-    null = _tried(sample.at(sample.positions[order]), given, best.refined, best.smoothed, seed)
+    null = _tried(geometry.shuffled(sample, seed), given, best.refined, best.smoothed, seed)
     return Choice(
         refined=best.refined and {**best.refined, **_long_enough(given, best.moved_px)},
         smoothed=best.smoothed,
@@ -187,7 +186,7 @@ def choose(raw: RawData, config: SolverConfig | Params, seed: int = 0) -> Choice
 
 def believable(moved_px: float, unexplained: float) -> bool:
     """Whether positions that moved so far (root mean square), px, are believed: far ones only where nearly all is explained."""
-    return moved_px <= FAR_OFF or unexplained <= NEARLY_ALL
+    return moved_px <= FAR_OFF or unexplained <= BELIEVED
 
 
 def whether_solvable(raw: RawData) -> Choice:
@@ -261,7 +260,7 @@ def _predicted(
     try:
         if "refine" in (trial.probe, trial.positions):
             solution = engines.solve(sample, trial, seed=seed)
-            moved = math.sqrt(float(np.square(solution.positions - sample.positions).sum(axis=1).mean()))
+            moved = solution.moved_px(sample.positions)
             sample = sample.at(solution.positions).derived(probe=solution.probe)
             fitted = _fitted(trial, solution)
         solutions = halves.solve(sample, lambda half, number: engines.solve(half, apart, seed=seed + number))

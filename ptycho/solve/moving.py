@@ -36,6 +36,8 @@ STRAY, HALF = 4.0, 0.5
 """Robust standard deviations by which a stray's error lies above what is usual, and share of that which may be left elsewhere."""
 MOST = 64
 """Strays that are looked for at a time, the worst first."""
+PART = 64
+"""Patterns whose errors are computed at a time."""
 
 Across = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """How a function is mapped over its arguments: by threads."""
@@ -90,7 +92,7 @@ def strays(
         Maps a function over rows.
     """
     rows = np.arange(len(measured))
-    shares = [rows[first : first + MOST] for first in range(0, len(rows), MOST)]
+    shares = [rows[first : first + PART] for first in range(0, len(rows), PART)]
     parts = across(lambda part: steps.errors(places.cut(canvas, part), probe, measured[part]), shares)
     errors = np.concatenate(list(parts))
     usual = float(np.median(errors))

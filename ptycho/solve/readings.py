@@ -135,7 +135,7 @@ def compare(raw: RawData) -> Readings:
         return Readings(patterns=len(sample), overlap=shared, area=probes.area(raw.probe))
     sample, centre = geometry.centred(sample)
     by = _way(sample)
-    results = {GIVEN: by(sample), SHUFFLED: by(_shuffled(sample))}
+    results = {GIVEN: by(sample), SHUFFLED: by(geometry.shuffled(sample))}
     if results[GIVEN].tells and _place(results[GIVEN]) > NEARLY_ALL:
         same = geometry.TWINS if probes.is_twin_ambiguous(sample.probe) else ()
         results |= {
@@ -265,10 +265,6 @@ def _way(sample: RawData) -> Way:
 
 def _place(result: Explained) -> float:
     return result.unexplained if math.isfinite(result.unexplained) else math.inf
-
-
-def _shuffled(raw: RawData) -> RawData:
-    return raw.at(raw.positions[np.random.default_rng(1).permutation(len(raw))])
 
 
 def _pairs(matrix: np.ndarray | None) -> tuple[tuple[float, ...], ...]:

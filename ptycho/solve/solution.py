@@ -40,6 +40,10 @@ class Solution:
     positions: np.ndarray
     errors: np.ndarray
 
+    def moved_px(self, given: np.ndarray) -> float:
+        """Return how far its positions lie from those `given` (M, 2), px, root mean square."""
+        return float(np.sqrt(np.square(self.positions - given).sum(axis=1).mean()))
+
     @property
     def at_edge(self) -> np.ndarray:
         """Which positions (M,) bool lie as far as the solver lets them move."""

@@ -200,8 +200,7 @@ def turned(scan: RawData, cube: np.ndarray, intensity: bool) -> RawData:
             f"diff3d is {shape}: which axis is the scan is not to be told (data error {first:.3g} for the first and {last:.3g} "
             "for the last), and the first is taken; move the axis of the scan to the front"
         )
-    lines = [*scan.metadata.get(inspection.READ, ()), line]
-    return sides[last < CLEARLY * first].derived(metadata={**scan.metadata, inspection.READ: lines})
+    return inspection.with_line(sides[last < CLEARLY * first], line)
 
 
 def canonical_stack(stack: np.ndarray, count: int) -> np.ndarray:

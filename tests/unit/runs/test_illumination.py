@@ -7,7 +7,7 @@ import numpy as np
 import oracles
 import pytest
 import strangers
-from command import call
+from command import QUICK, call
 
 from ptycho.artifacts.stage import Execution
 from ptycho.base import identity
@@ -19,6 +19,7 @@ from ptycho.scan import inspection
 from ptycho.scan.formats import npz
 from ptycho.settings.request import Reading, Request, source_file
 from ptycho.settings.sections import ModelConfig
+from ptycho.solve import choose
 from ptycho.stages import pipeline
 
 
@@ -107,6 +108,10 @@ def test_another_probe_than_the_bundles_is_told(tmp_path, monkeypatch, finished,
     ) in (0, 1)
 
 
+REFINED = ("--probe", "refine", "--passes", "12", "--cache", "none", "--no-halves")
+"""Options of `ptycho solve`."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A scan whose probe is a guess, in a file, and the solution of it with a refined probe."""
@@ -115,17 +120,7 @@ def place(tmp_path_factory):
     y, x = (np.mgrid[: scan.N, : scan.N] - scan.N // 2) / scan.N
     guess = (scan.probe * np.exp(-2j * (x**2 + y**2) + 0.8 * x)).astype(np.complex64)
     npz.write_npz(folder / "scan.npz", dataclasses.replace(scan, probe=guess))
-    options = (
-        "--set",
-        "solver.choose=none",
-        "--probe",
-        "refine",
-        "--passes",
-        "12",
-        "--cache",
-        "none",
-        "--no-halves",
-    )
+    options = ("--set", "solver.choose=none", *REFINED)
     assert call("solve", "--data", str(folder / "scan.npz"), *options, "--out", str(folder / "solved")) == 0
     return folder
 
@@ -211,12 +206,6 @@ class TestSolvedFirst:
         assert not illumination.solves_first(Request("run", "gs1_ideal"))
 
 
-QUICK = (
-    *("--set", "training.epochs=1", "--set", "model.warm_steps=4", "--set", "model.steps=1"),
-    *("--set", "model.filters=4", "--set", "model.levels=1", "--set", "model.final_steps=0"),
-)
-
-
 @pytest.fixture(scope="module")
 def trained(place):
     """A network that was trained by default on that scan."""
@@ -237,6 +226,16 @@ class TestARunThatSolvedFirst:
         assert call("train", "--data", str(place / "scan.npz"), *options) == 0
         assert call("train", "--data", str(place / "scan.npz"), "--probe-from", "file", *options) == 2
         assert "holds a run of another scan" in capsys.readouterr().err
+
+    def test_a_folder_that_holds_another_run_is_refused_before_anything_is_solved(
+        self, trained, place, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(choose, "choose", lambda *_, **__: pytest.fail("solved"))
+        options = ("--data", str(place / "scan.npz"), "--out", str(trained), "--cache", "none", *QUICK)
+        assert call("train", *options) == call("run", *options, "--seed", "3", "--resume") == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert "holds a run; add --resume" in lines[0]
+        assert "holds a run of another config" in lines[1]
 
     @pytest.mark.finding("GUESSED-PROBE-001")
     def test_its_network_meets_the_same_guess_with_the_probe_that_was_solved_for(
@@ -277,17 +276,7 @@ class TestProbeFrom:
         patterns = scan.diff3d.copy()
         patterns[[5, 70]] = 0
         npz.write_npz("dark.npz", scan.derived(diff3d=patterns))
-        options = (
-            "--probe",
-            "refine",
-            "--positions",
-            "refine",
-            "--passes",
-            "12",
-            "--cache",
-            "none",
-            "--no-halves",
-        )
+        options = (*REFINED, "--positions", "refine")
         assert call("solve", "--data", "dark.npz", *options, "--out", "solved") == 0
         found = prepare.read_scan(tmp_path / "dark.npz", Reading(probe_from="solved/reconstruction.npz"))
         with np.load("solved/reconstruction.npz") as solved:

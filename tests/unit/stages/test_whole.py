@@ -5,15 +5,10 @@ import json
 import numpy as np
 import oracles
 import pytest
-from command import call
+from command import QUICK, call
 
 from ptycho.base import archive
 from ptycho.scan.formats import npz
-
-QUICK = (
-    *("--set", "training.epochs=1", "--set", "model.warm_steps=4", "--set", "model.steps=1"),
-    *("--set", "model.filters=4", "--set", "model.levels=1", "--set", "model.final_steps=0"),
-)
 
 
 @pytest.fixture(scope="module")
