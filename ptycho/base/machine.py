@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ptycho.base.errors import PtychoError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says how much a container may use: control groups of either version."""
@@ -27,6 +33,12 @@ def cores() -> int:
     """Return how many processors this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return `function` of every item, in their order, computed in as many threads as there are processors."""
+    with ThreadPoolExecutor(cores()) as threads:
+        return list(threads.map(function, items))
 
 
 def check_memory(needed: float, what: str, remedy: str, kind: type[PtychoError]) -> None:

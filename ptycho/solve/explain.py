@@ -13,7 +13,6 @@ The better of the two counts.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -179,9 +178,8 @@ def explained(
 
     # A few patterns at a time stay in the processor's cache, and threads take them side by side.
     parts = [slice(first, first + PART) for first in range(0, len(raw), PART)]
-    with ThreadPoolExecutor(machine.cores()) as threads:
-        columns = list(threads.map(compared, parts))
-    seen_rows, errors, means, energies = (np.concatenate(column) for column in zip(*columns, strict=True))
+    columns = zip(*machine.side_by_side(compared, parts), strict=True)
+    seen_rows, errors, means, energies = (np.concatenate(column) for column in columns)
     return Explained(seen_rows, errors, means, energies, np.full(len(errors), noise))
 
 

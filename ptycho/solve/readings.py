@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from ptycho.base import machine
 from ptycho.base.errors import SolverDiverged
 from ptycho.physics import probes, scaling
 from ptycho.scan import counting, geometry
@@ -138,9 +139,9 @@ def compare(raw: RawData) -> Readings:
     results = {GIVEN: by(sample), SHUFFLED: by(geometry.shuffled(sample))}
     if results[GIVEN].tells and _place(results[GIVEN]) > NEARLY_ALL:
         same = geometry.TWINS if probes.is_twin_ambiguous(sample.probe) else ()
-        results |= {
-            name: by(change(sample)) for name, change in geometry.CORRECTIONS.items() if name not in same
-        }
+        names = [name for name in geometry.CORRECTIONS if name not in same]
+        tried = machine.side_by_side(lambda name: by(geometry.CORRECTIONS[name](sample)), names)
+        results |= dict(zip(names, tried, strict=True))
     linear = spread = None
     if results[GIVEN].tells:
         linear, spread, results[AFFINE] = _affine(sample, results, by)

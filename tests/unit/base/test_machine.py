@@ -1,6 +1,7 @@
 """What a machine can hold: that of the container, where there is one."""
 
 import os
+import threading
 
 import pytest
 
@@ -26,3 +27,14 @@ def test_what_needs_more_is_refused_with_the_limit(tmp_path, monkeypatch):
         DataContractError, match=r"a canvas needs 2\.0 GiB but the machine has 1\.0 GiB of memory; crop it"
     ):
         machine.check_memory(2**31, "a canvas", "crop it", DataContractError)
+
+
+def test_items_side_by_side_come_back_in_their_order_and_in_several_threads(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    together = threading.Barrier(3, timeout=30)
+
+    def waits(item):
+        together.wait()  # nobody goes on before three are here
+        return 10 * item
+
+    assert machine.side_by_side(waits, range(3)) == [0, 10, 20]
