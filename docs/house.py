@@ -18,6 +18,7 @@ PLACES = {
     "commands": (0.5, 8, "the command line"),
     "findings": (2.1, 7, "ledger, faults"),
     "diagnose": (0.1, 7, "questions about runs"),
+    "isolate": (1.1, 7, "which difference broke it"),
     "runs": (0.9, 6, "requests, run directories"),
     "report": (0.1, 5.2, "pictures, the page"),
     "stages": (0.9, 4.5, "the table, one module a row"),

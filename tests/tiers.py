@@ -16,6 +16,7 @@ HOW_TO_RUN = {
     "soak": "pytest -m soak",
     "bench": "pytest -m bench",
     "slow": "pytest -m slow",
+    "isolate": "pytest -m isolate",
 }
 """Every tier beside `fast`, by its marker, and the command that runs it."""
 TOGETHER = (

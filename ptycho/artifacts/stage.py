@@ -187,6 +187,11 @@ class Stage:
         result: bool | None = self._optional("passed", lambda *_: None)(artifact)
         return result
 
+    @property
+    def judges(self) -> bool:
+        """Whether its artifact is a verdict."""
+        return self._optional("passed", None) is not None
+
     def heading(self, artifact: Any) -> str:
         """Return a verdict in words for the top of the report."""
         plain = "PASS" if self.passed(artifact) else "FAIL"

@@ -83,6 +83,11 @@ def code_version(module: str) -> str:
     return digest.hexdigest()[:24]
 
 
+def reaches(module: str, target: str) -> bool:
+    """Whether a module of the package runs the source of another, by what it imports."""
+    return target in _reached(module)[0]
+
+
 def check_backend(module: str) -> None:
     """Raise ConfigError where a module runs Keras and the backend that Keras will use is not there."""
     if "keras" in _reached(module)[1]:

@@ -15,7 +15,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from ptycho.base.errors import InvariantError, PtychoError
-from ptycho.commands import cache, diagnose, findings, golden, options, parts, reconstruct
+from ptycho.commands import cache, diagnose, findings, golden, isolate, options, parts, reconstruct
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ app.command(golden.replay)
 for command in (reconstruct.run, reconstruct.solve, parts.simulate, parts.train, parts.infer, parts.evaluate):
     app.command(command)
 app.command(diagnose.diagnose)
+app.command(isolate.isolate)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -302,3 +302,14 @@ def _padded_extent(positions: np.ndarray, size: int) -> np.ndarray:
     """Return two points whose 2-px patches span the patches of side `size` at all `positions`."""
     before, after = size // 2 - 1, size - size // 2 - 1
     return np.array([positions.min(axis=0) - before, positions.max(axis=0) + after])
+
+
+def in_frame(obj: np.ndarray, reconstruction: Reconstruction) -> np.ndarray:
+    """Return what a reconstruction's canvas (h, w) shows of an object (H, W): complex64, NaN beyond the object's edge."""
+    x, y = reconstruction.origin_xy
+    height, width = reconstruction.object.shape
+    placed = np.full((height, width), np.nan, np.complex64)
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(obj.shape[0], y + height), min(obj.shape[1], x + width)
+    placed[top - y : bottom - y, left - x : right - x] = obj[top:bottom, left:right]
+    return placed

@@ -8,7 +8,7 @@ import numpy as np
 
 from ptycho.evaluation import metrics
 from ptycho.network.bundle import Bundle
-from ptycho.physics import coords, forward, scaling
+from ptycho.physics import coords, forward, scaling, stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.groups import GroupedData
 from ptycho.scan.inspection import Inspection
@@ -31,7 +31,9 @@ def side_by_side(
     extent = _extent(reconstruction)
     obj = np.where(inside & np.isfinite(reconstruction.object), reconstruction.object, np.nan)
     truth = (
-        _in_frame(scan.object_guess, reconstruction) if compared and scan.object_guess is not None else None
+        stitching.in_frame(scan.object_guess, reconstruction)
+        if compared and scan.object_guess is not None
+        else None
     )
     amplitude, phase = [("reconstruction", np.abs(obj))], [("reconstruction", np.angle(obj))]
     if truth is not None:
@@ -305,17 +307,6 @@ def _extent(reconstruction: Reconstruction) -> tuple[float, float, float, float]
     x, y = reconstruction.origin_xy
     height, width = reconstruction.object.shape
     return x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5
-
-
-def _in_frame(truth: np.ndarray, reconstruction: Reconstruction) -> np.ndarray:
-    """Return the truth on the canvas's pixels, NaN outside of it."""
-    x, y = reconstruction.origin_xy
-    height, width = reconstruction.object.shape
-    placed = np.full((height, width), np.nan, np.complex64)
-    top, left = max(0, y), max(0, x)
-    bottom, right = min(truth.shape[0], y + height), min(truth.shape[1], x + width)
-    placed[top - y : bottom - y, left - x : right - x] = truth[top:bottom, left:right]
-    return placed
 
 
 def _image(

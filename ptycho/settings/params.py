@@ -33,6 +33,11 @@ class Params:
             f"stage {self._stage} reads {path}, which its row does not declare; add it to `reads` in the stage table"
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole config as JSON values, for another process that computes the same stage."""
+        values: dict[str, Any] = self._config.to_dict()
+        return values
+
     def __repr__(self) -> str:
         return f"Params({', '.join(self._reads)})"
 

@@ -110,6 +110,7 @@ def run_pipeline(
     until: str | None = None,
     also: Iterable[str] = (),
     settled: Callable[[Stage, PipelineResult], None] | None = None,
+    instead: Mapping[str, Stage] | None = None,
 ) -> PipelineResult:
     """Run the table.
 
@@ -127,6 +128,8 @@ def run_pipeline(
         Optional rows that are wanted too.
     settled : callable, optional
         Called after every row with the row and the result so far.
+    instead : mapping of str to Stage, optional
+        Rows that take the place of the table's, by their names: the same inputs and parameters, other code.
 
     Raises
     ------
@@ -143,12 +146,18 @@ def run_pipeline(
         stage_named(name)
     for name, artifact in given.items():
         _check_given(stage_named(name), artifact, config)
-    return _Run(config, execution or Execution(), given).through(needed_stages(given, until, also), settled)
+    rows = [(instead or {}).get(row.name, row) for row in needed_stages(given, until, also)]
+    return _Run(config, execution or Execution(), given).through(rows, settled)
 
 
 def about_run(config: Config) -> dict[str, Any]:
     """Return how a run is made, as JSON values; it stands beside artifacts and is no part of any."""
     return {"config": config.to_dict(), "provenance": provenance.provenance()}
+
+
+def verdict_row(optional: bool = False) -> Stage:
+    """Return the last row that judges: of an ordinary run, or of one that has to be asked for."""
+    return next(row for row in reversed(STAGES) if row.judges and row.optional == optional)
 
 
 def needed_stages(given: Mapping[str, Any], until: str | None, also: Iterable[str] = ()) -> list[Stage]:

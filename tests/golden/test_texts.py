@@ -27,6 +27,7 @@ COMMANDS = [
         ("infer",),
         ("evaluate",),
         ("diagnose",),
+        ("isolate",),
         ("scenarios",),
         ("stages",),
         ("cache",),

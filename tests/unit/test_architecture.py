@@ -33,13 +33,14 @@ STOREY = {
     "report": 9,
     "runs": 10,
     "diagnose": 11,
+    "isolate": 11,
     "findings": 12,
     "commands": 13,
     "__main__": 14,
 }
 MOST_DOORS = 18
 """Wings and modules at the top of the package, `__init__` and `__main__` among them."""
-MOST_ARROWS = 80
+MOST_ARROWS = 92
 """Pairs of wings of which one imports from the other."""
 OUTSIDE = ("findings", "testing")
 """Wings that the product does not know: they look at it from outside, and only the command line opens them."""
@@ -312,8 +313,12 @@ def test_no_error_is_swallowed_whole(path):
             )
             raises_again = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
             broad = {None, "Exception", "BaseException"} & set(caught)
-            # A picture never fails a run, a question none of the others, and the command line tells a bug in one line.
-            last = ("ptycho/report/write.py", "ptycho/commands/diagnose.py", "ptycho/commands/cli.py")
+            # A picture never fails a run, a question none of the others, another version's error is an answer, and the command
+            # line tells a bug in one line.
+            last = (
+                *("ptycho/report/write.py", "ptycho/commands/diagnose.py", "ptycho/commands/cli.py"),
+                "ptycho/isolate/worker.py",
+            )
             allowed = path.as_posix().endswith(last)
             assert not broad or raises_again or allowed, f"{path}:{node.lineno}: catches everything"
             silent = all(isinstance(inner, ast.Pass) for inner in node.body)

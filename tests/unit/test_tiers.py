@@ -27,6 +27,7 @@ COMMANDS = {
     "pytest -m soak": ["-m", "soak"],
     "pytest -m bench": ["-m", "bench"],
     "pytest -m slow": ["-m", "slow"],
+    "pytest -m isolate": ["-m", "isolate"],
 }
 COLLECT = """
 import json, sys
@@ -83,9 +84,10 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
         "pytest tests/scenarios": 16,
         "pytest -m soak": 105,
         "pytest -m bench": 14,
-        "pytest -m slow": 95,
+        "pytest -m slow": 96,
+        "pytest -m isolate": 6,
     }
-    for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow")]:
+    for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow", "isolate")]:
         assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}
     assert functions(collected["pytest tests/scenarios"]) == set(SCENARIOS)
     assert len({tiers.unit_of_work(nodeid) for nodeid, _ in collected["pytest -m gpu"]}) == 1
@@ -99,13 +101,13 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
 @pytest.mark.parametrize(
     ("arguments", "expression", "left_out"),
     [
-        ([], "", {"scenario", "gpu", "soak", "bench", "slow"}),
-        (["tests/scenarios"], "", {"gpu", "soak", "bench", "slow"}),
-        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench", "slow"}),
-        (["tests/scenarios"], "gpu", {"soak", "bench", "slow"}),
-        ([], "not gpu", {"scenario", "gpu", "soak", "bench", "slow"}),
-        ([], "soak and not gpu", {"scenario", "gpu", "bench", "slow"}),
-        ([], "slow or not slow", {"scenario", "gpu", "soak", "bench"}),
+        ([], "", {"scenario", "gpu", "soak", "bench", "slow", "isolate"}),
+        (["tests/scenarios"], "", {"gpu", "soak", "bench", "slow", "isolate"}),
+        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench", "slow", "isolate"}),
+        (["tests/scenarios"], "gpu", {"soak", "bench", "slow", "isolate"}),
+        ([], "not gpu", {"scenario", "gpu", "soak", "bench", "slow", "isolate"}),
+        ([], "soak and not gpu", {"scenario", "gpu", "bench", "slow", "isolate"}),
+        ([], "slow or not slow", {"scenario", "gpu", "soak", "bench", "isolate"}),
     ],
 )
 def test_the_header_names_what_is_left_out_and_how_to_get_it(arguments, expression, left_out):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ptycho.artifacts.store import Store
+from ptycho.physics import stitching
 from ptycho.physics.stitching import Reconstruction
 from ptycho.report import figures
 from ptycho.report import picture as pictures
@@ -120,7 +121,7 @@ def test_the_truth_is_shown_in_the_canvas_frame(origin):
         kept_fraction=1.0,
         n_patches=1,
     )
-    placed = figures._in_frame(truth, canvas)
+    placed = stitching.in_frame(truth, canvas)
     x, y = origin
     assert placed[8, 9] == truth[y + 8, x + 9]
     assert np.isnan(placed).sum() == 120 - (10 + min(y, 0)) * (12 + min(x, 0))

@@ -1,0 +1,1 @@
+"""Which stage and which parameters, data or code broke a run, and the proof."""

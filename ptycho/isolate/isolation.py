@@ -1,0 +1,229 @@
+"""The steps of an isolation: what differs, each row by itself, the judges, the smallest sets, and the effects both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ptycho.isolate import blind, local, noise, search
+from ptycho.isolate.differences import Comparison, Difference
+from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
+from ptycho.isolate.noise import Noise
+from ptycho.isolate.verdict import Cause, Verdict
+from ptycho.solve import choose
+from ptycho.stages import pipeline
+
+Known = Callable[[Difference], str]
+"""Says which known bug a difference is, and its remedy; nothing for none."""
+
+
+def isolate(
+    laboratory: Laboratory,
+    *,
+    known: Known = lambda _: "",
+    reach: bool = True,
+    gates: bool = False,
+) -> Verdict:
+    """Say which differences make BAD of GOOD.
+
+    Where the budget ends the verdict is partial, and says so.
+
+    Parameters
+    ----------
+    laboratory : Laboratory
+    known : callable
+    reach : bool
+        Whether to ask what solving BAD's scan directly comes to.
+    gates : bool
+        Whether only gates count, and not every number that no seed explains.
+    """
+    steps = _Steps(laboratory, known, gates)
+    try:
+        for step in (
+            steps.sides,
+            steps.judges,
+            steps.rows,
+            steps.repair,
+            steps.breaks,
+            steps.effects,
+            steps.flaky,
+        ):
+            step()
+        if reach:
+            steps.reach()
+    except BudgetSpent:
+        steps.verdict = replace(steps.verdict, complete=False)
+    return replace(
+        steps.verdict,
+        experiments=laboratory.experiments,
+        executions=len(laboratory.executions),
+        seconds=laboratory.seconds,
+    )
+
+
+class _Steps:
+    """An isolation while it lasts: each step adds to the verdict."""
+
+    def __init__(self, laboratory: Laboratory, known: Known, gates: bool) -> None:
+        self.laboratory, self.known = laboratory, known
+        self.comparison: Comparison = laboratory.comparison
+        self.makers: Taken = frozenset(self.comparison.of(judging=False))
+        self.all: Taken = frozenset(self.comparison.differences)
+        self.noise = Noise(laboratory, laboratory.good, laboratory.bad, self.comparison, gates)
+        self.needed: tuple[Difference, ...] = ()
+        self.verdict = Verdict(
+            laboratory.good.name,
+            laboratory.bad.name,
+            cleared=dict(self.comparison.cleared),
+            last=self.comparison.last,
+        )
+
+    @property
+    def bad(self) -> Outcome:
+        """BAD's object under GOOD's judges."""
+        return self.laboratory.outcome(self.makers)
+
+    def shows(self, taken: Taken) -> bool:
+        """Whether GOOD with some of BAD is off by more than seeds explain."""
+        return bool(self.noise.visible(taken))
+
+    def judged_otherwise(self, taken: Taken) -> bool:
+        """Whether judges that differ say something else of GOOD's object."""
+        failed = self.laboratory.outcome(NOTHING).failed
+        return self.laboratory.outcome(taken).failed != failed or self.shows(taken)
+
+    def share(self, outcome: Outcome) -> float:
+        """How far an outcome goes from GOOD to BAD in the gates that BAD alone fails, or else in the numbers by which it shows."""
+        gates = [self.noise.gate(name) for name in sorted(self.noise.newly_failed(self.bad))]
+        return noise.share(outcome, self.bad, self.noise, gates or self.verdict.symptoms)
+
+    def sides(self) -> None:
+        """Do GOOD and BAD themselves, and say by which numbers BAD shows."""
+        good, whole = self.laboratory.outcome(NOTHING), self.laboratory.outcome(self.all)
+        notes = [f"GOOD itself {good.sentence}"] if not good.passed else []
+        notes += [f"BAD passes: {self.laboratory.bad.name} fails no gate"] if whole.passed else []
+        self.verdict = replace(
+            self.verdict,
+            outcomes={"GOOD": good, "BAD": whole},
+            symptoms=self.noise.visible(self.makers),
+            notes=tuple(notes),
+        )
+
+    def judges(self) -> None:
+        """Ask whether the judges differ in what they say of one object, and whether BAD's can see at all."""
+        repair = search.smallest_repair(self.comparison.of(judging=True), self.judged_otherwise)
+        cleared = {
+            each.name: "the judges say the same of one object with it and without" for each in repair.harmless
+        }
+        self.verdict = replace(
+            self.verdict, judges=repair.needed, cleared={**self.verdict.cleared, **cleared}
+        )
+        whole = self.laboratory.outcome(self.all)
+        if not whole.error and not self.bad.error:
+            self.verdict = replace(self.verdict, judge=blind.ask(self.laboratory, self.all, self.makers))
+
+    def rows(self) -> None:
+        """Run every row that differs by itself, and clear what changes none."""
+        if not self.verdict.symptoms:
+            return
+        candidates = self.comparison.of(judging=False)
+        seen = local.look(self.laboratory, candidates, self.makers)
+        cleared = local.clear(candidates, seen)
+        self.verdict = replace(
+            self.verdict,
+            rows=tuple(seen),
+            cleared={**self.verdict.cleared, **{each.name: why for each, why in cleared.items()}},
+        )
+        self.locally_clear: Taken = frozenset(cleared)
+
+    def repair(self) -> None:
+        """Find the smallest set of differences whose repair mends BAD."""
+        if not self.verdict.symptoms:
+            return
+        candidates = [each for each in self.comparison.of(judging=False) if each not in self.locally_clear]
+        result = search.smallest_repair(candidates, self.shows, self.locally_clear)
+        self.needed = result.needed
+        cleared = {
+            each.name: "GOOD with it, and with everything else that is cleared, shows nothing beyond other seeds"
+            for each in result.harmless - self.locally_clear
+        }
+        self.verdict = replace(
+            self.verdict,
+            causes=tuple(self._cause(each, self.bad, self.bad, done=False) for each in self.needed),
+            cleared={**self.verdict.cleared, **cleared},
+            outcomes={
+                **self.verdict.outcomes,
+                "BAD repaired": self.laboratory.outcome(self.makers - frozenset(self.needed)),
+            },
+        )
+
+    def breaks(self) -> None:
+        """Find the smallest sets that break GOOD: that fail a gate which BAD fails, or show where it fails none."""
+        if not self.needed:
+            return
+        failed = self.noise.newly_failed(self.bad)
+
+        def breaks(taken: Taken) -> bool:
+            outcome = self.laboratory.outcome(taken)
+            if self.bad.error or outcome.error:
+                return bool(outcome.error) and not outcome.impossible
+            return bool(failed & set(outcome.failed)) if failed else self.shows(taken)
+
+        rest = self.makers - frozenset(self.needed)
+        result = search.smallest_breaks(self.needed, rest, breaks)
+        names = tuple(tuple(sorted(each.name for each in some)) for some in result)
+        self.verdict = replace(self.verdict, breaks=names)
+
+    def flaky(self) -> None:
+        """Name the gates that GOOD itself fails with other seeds: of those nothing is concluded."""
+        samples = self.noise.samples
+        names = sorted({name for each in samples for name in each.failed} - set(samples[0].failed))
+        lines = [f"GOOD fails {name} with other seeds: that gate tells nothing here" for name in names]
+        self.verdict = replace(self.verdict, notes=(*self.verdict.notes, *lines))
+
+    def effects(self) -> None:
+        """Put each cause alone into GOOD, and take it alone out of BAD."""
+        causes = [
+            self._cause(
+                each,
+                self.laboratory.outcome({each}),
+                self.laboratory.outcome(self.makers - {each}),
+            )
+            for each in self.needed
+        ]
+        causes.sort(key=lambda cause: -cause.weight)
+        self.verdict = replace(self.verdict, causes=tuple(causes))
+
+    def reach(self) -> None:
+        """Ask what BAD's scan can be explained to, whatever the network does."""
+        if not self.verdict.symptoms or self.laboratory.seconds > self.laboratory.budget:
+            return
+        self.laboratory.tell("is it the scan or the network: solving BAD's scan directly")
+        scan = next(
+            (
+                each
+                for each in self.laboratory.run(self.makers, until=pipeline.STAGES[0].name).artifacts.values()
+            ),
+            None,
+        )
+        if scan is None:
+            return
+        choice = choose.whether_solvable(scan)
+        limit = self.laboratory.good.config.gates.max_unexplained
+        self.verdict = replace(self.verdict, reach=choose.verdict(choice, limit))
+
+    def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
+        good = self.laboratory.outcome(NOTHING)
+        stage = next(
+            (row for row in difference.rows if alone.digests.get(row) != good.digests.get(row)),
+            difference.rows[0],
+        )
+        return Cause(
+            difference,
+            stage,
+            self.share(alone) if done else float("nan"),
+            self.share(left) if done else float("nan"),
+            alone.sentence if done else "not done yet",
+            left.sentence if done else "not done yet",
+            self.known(difference),
+        )

@@ -1,0 +1,290 @@
+"""Experiments: GOOD with some things of BAD, as far as its verdict, each done once.
+
+All results are judged by GOOD's judges, and what differs in the judges is asked apart: under a blind judge nothing else shows.
+Rows come from the store wherever their inputs, parameters and code are the same, so that an experiment costs what depends on its
+change.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ptycho.artifacts.stage import Execution, Stage
+from ptycho.base import atomic, identity, progress
+from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError
+from ptycho.base.progress import Progress
+from ptycho.isolate import code, differences
+from ptycho.isolate.differences import Comparison, Difference, Side
+from ptycho.settings.config import Config
+from ptycho.stages import pipeline
+from ptycho.stages.pipeline import PipelineResult
+
+logger = logging.getLogger(__name__)
+
+Taken = frozenset[Difference]
+NOTHING: Taken = frozenset()
+
+
+class BudgetSpent(Exception):
+    """There is no time for another experiment."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an experiment.
+
+    Attributes
+    ----------
+    values : mapping of str to float
+        What the judging rows measured, ``row.number``.
+    failed : tuple of str
+        Gates that fail.
+    error : str
+        What ended it, with the row in which it did; nothing where it came to its end.
+    impossible : bool
+        Whether the mixture is no valid config.
+    digests, telemetry : mapping
+        Of every row: the content of its artifact, and numbers that describe it.
+    computed : tuple of str
+        Rows that were computed, and not taken from the store.
+    seconds : float
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()
+    error: str = ""
+    impossible: bool = False
+    digests: Mapping[str, str] = field(default_factory=dict)
+    telemetry: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    computed: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it came to its end and no gate failed."""
+        return not (self.failed or self.error)
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, for people."""
+        return self.error or (f"fails {', '.join(self.failed)}" if self.failed else "passes")
+
+
+class Laboratory:
+    """Does experiments with two sides, remembers what came of them, and watches the clock.
+
+    Parameters
+    ----------
+    good, bad : Side
+    comparison : Comparison
+    execution : Execution
+        Its cache is where the rows of all experiments meet.
+    budget : float
+        Seconds.
+    record : path, optional
+        File in which outcomes are kept, and from which they are taken again.
+
+    Attributes
+    ----------
+    executions : list of str
+        Rows that were computed, not taken from the store, one after the other.
+    keys : set of str
+        Of all rows that were needed: as many as an empty store would have had to be given.
+    """
+
+    def __init__(
+        self,
+        good: Side,
+        bad: Side,
+        comparison: Comparison,
+        execution: Execution,
+        budget: float = math.inf,
+        record: Path | None = None,
+    ) -> None:
+        self.good, self.bad, self.comparison = good, bad, comparison
+        self.execution, self.budget, self.record = execution, budget, record
+        self.began = time.perf_counter()
+        self.known: dict[str, Outcome] = {}
+        self.experiments = 0
+        self.executions: list[str] = []
+        self.keys: set[str] = set()
+        self.asked = _identity(good, bad)
+        if record is not None and record.is_file():
+            self.known = _read(record, self.asked)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the first experiment could begin."""
+        return time.perf_counter() - self.began
+
+    def outcome(self, taken: Iterable[Difference], seeds: Mapping[str, int] | None = None) -> Outcome:
+        """Return what comes of GOOD with some things of BAD, and with other seeds.
+
+        Raises BudgetSpent where there is no time to begin with it.
+        """
+        taken, seeds = frozenset(taken), dict(seeds or {})
+        name = self._name(taken, seeds)
+        if name not in self.known:
+            if self.seconds > self.budget:
+                raise BudgetSpent
+            self.known[name] = self._do(taken, seeds)
+            self._keep()
+        return self.known[name]
+
+    def run(
+        self,
+        taken: Iterable[Difference],
+        seeds: Mapping[str, int] | None = None,
+        given: Mapping[str, Any] | None = None,
+        until: str | None = None,
+    ) -> PipelineResult:
+        """Run GOOD with some things of BAD; raise what the rows raise, ConfigError for an impossible mixture."""
+        taken = frozenset(taken)
+        result = pipeline.run_pipeline(
+            self.config(taken, seeds),
+            replace(self.execution, folder=None, resume=False, listener=None, fault=""),
+            given={**self.given(taken), **(given or {})},
+            until=until or self.comparison.last,
+            instead=self.rows(taken),
+        )
+        self.executions += [name for name, record in result.records.items() if record.how == "computed"]
+        self.keys |= {record.key for record in result.records.values() if record.key}
+        return result
+
+    def config(self, taken: Taken, seeds: Mapping[str, int] | None = None) -> Config:
+        """Return GOOD's config with BAD's parameters among `taken`, and other seeds."""
+        paths = [path for each in taken if each.kind == "parameter" for path in each.parts]
+        mixed = differences.mixed_config(self.good.config, self.bad.config, paths)
+        return with_seeds(mixed, seeds or {})
+
+    def given(self, taken: Taken) -> dict[str, Any]:
+        """Return what is given to GOOD, with BAD's data among `taken`."""
+        result = dict(self.good.given)
+        for each in taken:
+            if each.kind != "data":
+                continue
+            row = each.rows[0]
+            theirs = self.bad.given[row]
+            result[row] = differences.mixed_scan(result[row], theirs, each.parts) if each.parts else theirs
+        return result
+
+    def rows(self, taken: Taken) -> dict[str, Stage]:
+        """Return the rows that run BAD's code among `taken`."""
+        by_tag = {each.tag: each for each in self.bad.code}
+        result = {}
+        for row in pipeline.STAGES:
+            changed = [
+                by_tag[each.parts[0]] for each in taken if each.kind == "code" and row.name in each.rows
+            ]
+            if changed:
+                result[row.name] = code.with_code(row, tuple(sorted(changed, key=lambda each: each.tag)))
+        return result
+
+    def tell(self, message: str) -> None:
+        """Tell the listener what is being done."""
+        progress.tell(self.execution.listener, Progress("isolate", self.experiments, 0, message))
+
+    def _do(self, taken: Taken, seeds: Mapping[str, int]) -> Outcome:
+        began = time.perf_counter()
+        self.experiments += 1
+        names = ", ".join(sorted(each.name for each in taken)) or "GOOD"
+        self.tell(f"experiment {self.experiments}: {names}"[:160])
+        try:
+            self.config(taken, seeds)
+        except ConfigError as error:
+            return Outcome(error=str(error), impossible=True)
+        try:
+            result = self.run(taken, seeds)
+        except PtychoError as error:
+            outcome = Outcome(error=f"{type(error).__name__}: {error}")
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Other code may fail as it likes: that is a finding about it.
+            outcome = Outcome(error=f"{type(error).__name__}: {error}")
+        else:
+            outcome = outcome_of(result, self.comparison)
+        return replace(outcome, seconds=time.perf_counter() - began)
+
+    def _name(self, taken: Taken, seeds: Mapping[str, int]) -> str:
+        return identity.key_of(
+            sorted((each.kind, each.name, each.rows) for each in taken), sorted(seeds.items())
+        )
+
+    def _keep(self) -> None:
+        if self.record is not None:
+            outcomes = {name: asdict(each) for name, each in self.known.items()}
+            atomic.write_json(self.record, {"asked": self.asked, "outcomes": outcomes})
+
+
+def outcome_of(result: PipelineResult, comparison: Comparison) -> Outcome:
+    """Return what the judging rows of a run measured."""
+    last = comparison.last
+    verdict = result.artifacts[last]
+    values = {
+        f"{name}.{key}": float(value)
+        for name, record in result.records.items()
+        if name in set(comparison.judges) - {last}
+        for key, value in record.telemetry.items()
+    }
+    values |= {f"{last}.{each.name}": each.value for each in verdict if each.value is not None}
+    return Outcome(
+        values=values,
+        failed=tuple(each.name for each in verdict if each.status == "fail"),
+        digests={name: record.digest for name, record in result.records.items()},
+        telemetry={name: dict(record.telemetry) for name, record in result.records.items()},
+        computed=tuple(name for name, record in result.records.items() if record.how == "computed"),
+    )
+
+
+def with_seeds(config: Config, seeds: Mapping[str, int]) -> Config:
+    """Return a config with other seeds, by their paths."""
+    if not seeds:
+        return config
+    values = config.to_dict()
+    for path, value in seeds.items():
+        section, _, last = path.rpartition(".")
+        table: Any = values
+        for part in filter(None, section.split(".")):
+            table = table[part]
+        table[last] = value
+    return Config.from_dict(values)
+
+
+def _identity(good: Side, bad: Side) -> str:
+    """Return the identity of what is asked: both sides, and the code of all rows."""
+    sides = [
+        [
+            each.config.to_dict(),
+            {name: identity.digest(artifact) for name, artifact in each.given.items()},
+            sorted(code.tag for code in each.code),
+        ]
+        for each in (good, bad)
+    ]
+    return identity.key_of(sides, [row.code for row in pipeline.STAGES])
+
+
+def _read(record: Path, asked: str) -> dict[str, Outcome]:
+    """Return the outcomes of a file; none where it is damaged: they are had again.
+
+    Raises RunDirectoryError where it is of other sides.
+    """
+    try:
+        whole = json.loads(record.read_text(encoding="utf-8"))
+        outcomes = {
+            name: Outcome(**{**each, "failed": tuple(each["failed"]), "computed": tuple(each["computed"])})
+            for name, each in atomic.with_nan(whole["outcomes"]).items()
+        }
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        logger.warning("%s cannot be read (%s); its experiments are done again", record, error)
+        return {}
+    if whole["asked"] != asked:
+        raise RunDirectoryError(
+            f"{record}: is of other sides, or of another version of the program; name another folder"
+        )
+    return outcomes
