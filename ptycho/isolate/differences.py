@@ -133,7 +133,7 @@ def between(good: Side, bad: Side, last: str | None = None) -> Comparison:
     Raises
     ------
     ConfigError
-        They cannot be compared: patterns of another size where a scan is given.
+        They cannot be compared: patterns of another size where a scan is given. Or they differ in nothing.
     """
     _check_comparable(good, bad)
     last = last or pipeline.verdict_row().name
@@ -144,6 +144,10 @@ def between(good: Side, bad: Side, last: str | None = None) -> Comparison:
     result = [_placed(each, judges) for each in result]
     for each in _codes(good, bad, rows):
         result += _divided(each, judges)
+    if not result:
+        raise ConfigError(
+            f"{good.name} and {bad.name} differ in nothing that any stage of these runs reads; there is nothing to isolate"
+        )
     order = [row.name for row in rows]
     for row in rows:
         if not any(row.name in each.rows for each in result):

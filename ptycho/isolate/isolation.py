@@ -52,7 +52,8 @@ def isolate(
         if reach:
             steps.reach()
     except BudgetSpent:
-        steps.verdict = replace(steps.verdict, complete=False)
+        rest = f"{laboratory.experiments} experiments took {laboratory.seconds:.0f} s; go on with --resume and a larger --budget"
+        steps.verdict = replace(steps.verdict, complete=False, notes=(*steps.verdict.notes, rest))
     return replace(
         steps.verdict,
         experiments=laboratory.experiments,
@@ -99,6 +100,7 @@ class _Steps:
 
     def sides(self) -> None:
         """Do GOOD and BAD themselves, and say by which numbers BAD shows."""
+        self.laboratory.ahead((taken, {}) for taken in (NOTHING, self.all, self.makers))
         good, whole = self.laboratory.outcome(NOTHING), self.laboratory.outcome(self.all)
         notes = [f"GOOD itself {good.sentence}"] if not good.passed else []
         notes += [f"BAD passes: {self.laboratory.bad.name} fails no gate"] if whole.passed else []
@@ -183,6 +185,8 @@ class _Steps:
 
     def effects(self) -> None:
         """Put each cause alone into GOOD, and take it alone out of BAD."""
+        both = [({each}, self.makers - {each}) for each in self.needed]
+        self.laboratory.ahead((taken, {}) for pair in both for taken in pair)
         causes = [
             self._cause(
                 each,

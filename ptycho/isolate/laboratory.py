@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import multiprocessing
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,8 @@ class Laboratory:
         Seconds.
     record : path, optional
         File in which outcomes are kept, and from which they are taken again.
+    workers : int
+        Processes that do experiments which do not wait for each other.
 
     Attributes
     ----------
@@ -107,9 +111,10 @@ class Laboratory:
         execution: Execution,
         budget: float = math.inf,
         record: Path | None = None,
+        workers: int = 1,
     ) -> None:
         self.good, self.bad, self.comparison = good, bad, comparison
-        self.execution, self.budget, self.record = execution, budget, record
+        self.execution, self.budget, self.record, self.workers = execution, budget, record, workers
         self.began = time.perf_counter()
         self.known: dict[str, Outcome] = {}
         self.experiments = 0
@@ -137,6 +142,35 @@ class Laboratory:
             self.known[name] = self._do(taken, seeds)
             self._keep()
         return self.known[name]
+
+    def ahead(self, questions: Iterable[tuple[Iterable[Difference], Mapping[str, int]]]) -> None:
+        """Do experiments that will be asked for side by side, where there are several workers: mixtures, with their seeds.
+
+        Those with other code, which lives in this process, wait until they are asked for.
+        """
+        waiting = {}
+        for taken, seeds in questions:
+            some = frozenset(taken)
+            name = self._name(some, seeds)
+            if name not in self.known and not any(each.kind == "code" for each in some):
+                waiting[name] = some, dict(seeds)
+        if self.workers < 2 or len(waiting) < 2 or self.seconds > self.budget:
+            return
+        self.tell(f"{len(waiting)} experiments, {self.workers} at a time")
+        alone = replace(self.bad, code=())
+        execution = replace(self.execution, listener=None)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(self.workers, len(waiting)), context) as pool:
+            futures = {
+                name: pool.submit(_elsewhere, self.good, alone, self.comparison, execution, *question)
+                for name, question in waiting.items()
+            }
+            for name, future in futures.items():
+                self.known[name], executions, keys = future.result()
+                self.experiments += 1
+                self.executions += executions
+                self.keys |= keys
+        self._keep()
 
     def run(
         self,
@@ -187,9 +221,15 @@ class Laboratory:
                 result[row.name] = code.with_code(row, tuple(sorted(changed, key=lambda each: each.tag)))
         return result
 
+    @property
+    def expected(self) -> int:
+        """About how many experiments there will be: sides and seeds, a search by halves, and two for a cause."""
+        return max(self.experiments + 1, 7 + 3 * math.ceil(math.log2(len(self.comparison.differences) + 1)))
+
     def tell(self, message: str) -> None:
-        """Tell the listener what is being done."""
-        progress.tell(self.execution.listener, Progress("isolate", self.experiments, 0, message))
+        """Tell the listener what is being done, and about how much of it there is."""
+        step = Progress("isolate", self.experiments, self.expected, message, milestone=True)
+        progress.tell(self.execution.listener, step)
 
     def _do(self, taken: Taken, seeds: Mapping[str, int]) -> Outcome:
         began = time.perf_counter()
@@ -220,6 +260,20 @@ class Laboratory:
         if self.record is not None:
             outcomes = {name: asdict(each) for name, each in self.known.items()}
             atomic.write_json(self.record, {"asked": self.asked, "outcomes": outcomes})
+
+
+def _elsewhere(
+    good: Side,
+    bad: Side,
+    comparison: Comparison,
+    execution: Execution,
+    taken: Taken,
+    seeds: Mapping[str, int],
+) -> tuple[Outcome, list[str], set[str]]:
+    """Do one experiment in another process; return its outcome, and the rows that it computed and needed."""
+    laboratory = Laboratory(good, bad, comparison, execution)
+    outcome = laboratory.outcome(taken, seeds)
+    return outcome, laboratory.executions, laboratory.keys
 
 
 def outcome_of(result: PipelineResult, comparison: Comparison) -> Outcome:

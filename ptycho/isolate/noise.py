@@ -47,6 +47,8 @@ class Noise:
 
     def ask(self, count: int) -> None:
         """Have so many runs of GOOD, its own among them."""
+        wanted = range(len(self.samples), min(count, MOST))
+        self.laboratory.ahead((NOTHING, self.seeds(number) if number else {}) for number in wanted)
         if not self.samples:
             self.samples.append(self.first)
         while len(self.samples) < min(count, MOST):
@@ -108,6 +110,7 @@ class Noise:
 
     def repeated(self, taken: Taken, names: list[str]) -> dict[str, float]:
         """Return which numbers of GOOD with some of BAD differ from GOOD's over several seeds of both (Welch's test)."""
+        self.laboratory.ahead((taken, self.seeds(number)) for number in range(1, REPEATED))
         ours = [self.laboratory.outcome(taken)]
         ours += [self.laboratory.outcome(taken, self.seeds(number)) for number in range(1, REPEATED)]
         result = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ptycho.isolate.blind import Judgement
@@ -127,6 +127,10 @@ class Verdict:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     last: str = ""
+
+    def with_note(self, line: str) -> Verdict:
+        """Return it with one more note."""
+        return replace(self, notes=(*self.notes, line))
 
     @property
     def isolated(self) -> bool:

@@ -9,6 +9,7 @@ from command import call
 
 from ptycho.base import layout
 from ptycho.commands import isolate
+from ptycho.isolate import sides
 from ptycho.runs import directory
 
 pytestmark = pytest.mark.usefixtures("at_desk")
@@ -85,6 +86,7 @@ def test_a_cause_is_named_and_the_test_that_keeps_it_fails_on_bad_alone(
         (["history/gs1_ideal_2026_01", "gs1_ideal"], "cannot be the good side"),
         (["gs2_ideal", "--bad-rev", "HEAD", "--bad-python", "python3"], "leave one of them out"),
         (["gs2_ideal", "--bad-python", "/no/python"], "cannot be run"),
+        (["gs2_ideal", "gs1_ideal", "--workers", "0"], "--workers 0: must be at least 1"),
         (["gs2_ideal", "absent.npz"], "absent.npz: no such file"),
     ],
 )
@@ -157,7 +159,9 @@ def test_a_run_is_repeated_by_the_words_of_its_record():
         "overrides": ["training.epochs=3"],
         "seed": 4,
         "fault": "SOME-FAULT:x",
+        "reading": {"intensity": True, "geometry": ["flip_x"], "mask": None, "keep_frames": "3"},
     }
-    assert isolate._command_of(request) == (
+    assert sides.command_of(request) == (
         *("gs1_ideal", "--profile", "stable", "--set", "training.epochs=3", "--seed", "4", "--fault", "SOME-FAULT:x"),
+        *("--intensity", "--geometry", "flip_x", "--keep-frames", "3"),
     )  # fmt: skip
