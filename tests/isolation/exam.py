@@ -156,12 +156,15 @@ class Answer:
     case: dict
     visible: float
     """Chance of the planted change under the exam's own seeds; 0 where a run ends in an error."""
-    truth: dict = field(default_factory=dict)
+    truth: dict
     named: list = field(default_factory=list)
     stages: dict = field(default_factory=dict)
     verdict: str = ""
     experiments: int = 0
     executions: int = 0
+    """Of rows, to the smallest repair."""
+    all_executions: int = 0
+    """Of rows, to the whole verdict: with the sets that break, and every effect both ways."""
     seconds: float = 0.0
     baselines: dict = field(default_factory=dict)
 
@@ -367,28 +370,28 @@ def chance(case: Case) -> float:
 
 
 def answer(case: Case, baselines: bool = False) -> Answer:
-    """Let the isolator answer a case."""
+    """Let the isolator answer a case, with the work of its search apart: what GOOD is under other seeds is free for everybody."""
     good, bad = sides(case)
     began = time.perf_counter()
     comparison = differences.between(good, bad)
     laboratory = Laboratory(good, bad, comparison, execution())
-    verdict = isolation.isolate(laboratory, reach=False)
-    seconds = time.perf_counter() - began
+    steps = isolation._Steps(laboratory, lambda _: "", gates=False)
+    steps.noise.ask(noise.MOST)
+    steps.sides()
+    known = set(laboratory.keys)
+    steps.judges()
+    steps.rows()
+    steps.repair()
+    searched = len(laboratory.keys - known)
+    for step in (steps.breaks, steps.effects, steps.flaky):
+        step()
+    verdict, seconds = steps.verdict, time.perf_counter() - began
     named = [each.difference.name for each in verdict.causes] + [each.name for each in verdict.judges]
     stages = {each.difference.name: each.stage for each in verdict.causes}
     stages |= {each.name: each.rows[0] for each in verdict.judges}
-    result = Answer(
-        asdict(case),
-        chance(case),
-        {},
-        named,
-        stages,
-        verdict.sentence,
-        laboratory.experiments,
-        len(laboratory.keys),
-        seconds,
-    )
-    result.truth = expected(case)
+    result = Answer(asdict(case), chance(case), expected(case), named, stages, verdict.sentence)
+    result.experiments, result.executions, result.seconds = laboratory.experiments, searched, seconds
+    result.all_executions = len(laboratory.keys - known)
     if baselines and named:
         result.baselines = {name: by(good, bad) for name, by in BASELINES.items()}
     return result
@@ -411,16 +414,17 @@ def expected(case: Case) -> dict:
 # Baselines: the same experiments, the same question, another search.
 def _asked(good, bad):
     comparison = differences.between(good, bad)
-    # A store of its own: what the isolator did is not given away; what GOOD is under other seeds is free for both.
     laboratory = Laboratory(good, bad, comparison, execution())
     seeds = noise.Noise(laboratory, good, bad, comparison)
-    seeds.ask(noise.FEWEST)
-    return comparison, laboratory, seeds
+    seeds.ask(noise.MOST)
+    laboratory.outcome(comparison.differences)
+    known = set(laboratory.keys)
+    return comparison, laboratory, seeds, known
 
 
 def ddmin(good: Side, bad: Side) -> dict:
     """Zeller's ddmin over all differences: a smallest set that shows."""
-    comparison, laboratory, seeds = _asked(good, bad)
+    comparison, laboratory, seeds, known = _asked(good, bad)
     asked = 0
 
     def shows(some):
@@ -445,12 +449,16 @@ def ddmin(good: Side, bad: Side) -> dict:
             break
         else:
             parts = min(len(items), 2 * parts)
-    return {"tests": asked, "executions": len(laboratory.keys), "named": sorted(each.name for each in items)}
+    return {
+        "tests": asked,
+        "executions": len(laboratory.keys - known),
+        "named": sorted(each.name for each in items),
+    }
 
 
 def one_by_one(good: Side, bad: Side) -> dict:
     """BugDoc's shortcut: replace one value after the other of BAD by GOOD's, and keep it replaced where BAD stays bad."""
-    comparison, laboratory, seeds = _asked(good, bad)
+    comparison, laboratory, seeds, known = _asked(good, bad)
     asked, taken = 0, list(comparison.differences)
     for each in list(taken):
         fewer = frozenset(taken) - {each}
@@ -458,12 +466,16 @@ def one_by_one(good: Side, bad: Side) -> dict:
         outcome = laboratory.outcome(fewer)
         if fewer and (outcome.failed != laboratory.outcome(NOTHING).failed or seeds.visible(fewer)):
             taken.remove(each)
-    return {"tests": asked, "executions": len(laboratory.keys), "named": sorted(each.name for each in taken)}
+    return {
+        "tests": asked,
+        "executions": len(laboratory.keys - known),
+        "named": sorted(each.name for each in taken),
+    }
 
 
 def bisection(good: Side, bad: Side) -> dict:
     """Bisection over the rows: the first row up to which everything of BAD's shows. It names a row, and what differs there."""
-    comparison, laboratory, seeds = _asked(good, bad)
+    comparison, laboratory, seeds, known = _asked(good, bad)
     order = [row.name for row in pipeline.STAGES]
     rows = [name for name in order if any(each.rows[0] == name for each in comparison.differences)]
     low, high, asked = 0, len(rows), 0
@@ -481,7 +493,7 @@ def bisection(good: Side, bad: Side) -> dict:
         if low == len(rows)
         else sorted(each.name for each in comparison.differences if each.rows[0] == rows[low])
     )
-    return {"tests": asked, "executions": len(laboratory.keys), "named": named}
+    return {"tests": asked, "executions": len(laboratory.keys - known), "named": named}
 
 
 BASELINES = {"ddmin": ddmin, "bugdoc shortcut": one_by_one, "bisection": bisection}
