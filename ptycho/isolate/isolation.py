@@ -40,13 +40,8 @@ def isolate(
     steps = _Steps(laboratory, known, gates)
     try:
         for step in (
-            steps.sides,
-            steps.judges,
-            steps.rows,
-            steps.repair,
-            steps.breaks,
-            steps.effects,
-            steps.flaky,
+            *(steps.sides, steps.judges, steps.blindness, steps.rows, steps.repair),
+            *(steps.breaks, steps.effects, steps.flaky),
         ):
             step()
         if reach:
@@ -120,6 +115,9 @@ class _Steps:
         self.verdict = replace(
             self.verdict, judges=repair.needed, cleared={**self.verdict.cleared, **cleared}
         )
+
+    def blindness(self) -> None:
+        """Ask whether BAD's judges can tell a good object from a bad one at all."""
         whole = self.laboratory.outcome(self.all)
         if not whole.error and not self.bad.error:
             self.verdict = replace(self.verdict, judge=blind.ask(self.laboratory, self.all, self.makers))
@@ -129,7 +127,7 @@ class _Steps:
         if not self.verdict.symptoms:
             return
         candidates = self.comparison.of(judging=False)
-        seen = local.look(self.laboratory, candidates, self.makers)
+        seen = local.look(self.laboratory, candidates)
         cleared = local.clear(candidates, seen)
         self.verdict = replace(
             self.verdict,
@@ -178,7 +176,7 @@ class _Steps:
 
     def flaky(self) -> None:
         """Name the gates that GOOD itself fails with other seeds: of those nothing is concluded."""
-        samples = self.noise.samples
+        samples = self.noise.samples or [self.laboratory.outcome(NOTHING)]
         names = sorted({name for each in samples for name in each.failed} - set(samples[0].failed))
         lines = [f"GOOD fails {name} with other seeds: that gate tells nothing here" for name in names]
         self.verdict = replace(self.verdict, notes=(*self.verdict.notes, *lines))

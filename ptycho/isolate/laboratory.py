@@ -100,7 +100,7 @@ class Laboratory:
     executions : list of str
         Rows that were computed, not taken from the store, one after the other.
     keys : set of str
-        Of all rows that were needed: as many as an empty store would have had to be given.
+        ``row:key`` of all rows that were needed: as many as would have been computed with an empty store.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Laboratory:
             instead=self.rows(taken),
         )
         self.executions += [name for name, record in result.records.items() if record.how == "computed"]
-        self.keys |= {record.key for record in result.records.values() if record.key}
+        self.keys |= {f"{name}:{record.key}" for name, record in result.records.items() if record.key}
         return result
 
     def config(self, taken: Taken, seeds: Mapping[str, int] | None = None) -> Config:

@@ -1,4 +1,7 @@
-"""What each row does by itself: BAD's way on GOOD's inputs, and GOOD's way on BAD's. Nothing is searched for."""
+"""What each row does by itself: BAD's way on GOOD's inputs. Nothing is searched for.
+
+What changes nothing there is put into GOOD in every later experiment: so the search has it in BAD's company, too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from ptycho.base.errors import PtychoError
 from ptycho.isolate.differences import Difference
-from ptycho.isolate.laboratory import BudgetSpent, Laboratory, Outcome, Taken
+from ptycho.isolate.laboratory import BudgetSpent, Laboratory, Outcome
 from ptycho.stages import pipeline
 
 
@@ -23,7 +26,7 @@ class Local:
     names : tuple of str
         The differences that act in it.
     same : bool
-        Whether its artifact is the same by both ways, on the inputs of both sides.
+        Whether its artifact is the same by both ways.
     error : str
         What ended it, where something did: a broken invariant above all.
     changed : mapping of str to (float, float)
@@ -37,16 +40,8 @@ class Local:
     changed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def look(laboratory: Laboratory, candidates: Sequence[Difference], everything: Taken) -> list[Local]:
-    """Run every row in which something differs by itself.
-
-    Parameters
-    ----------
-    laboratory : Laboratory
-    candidates : sequence of Difference
-    everything : frozenset
-        All of BAD.
-    """
+def look(laboratory: Laboratory, candidates: Sequence[Difference]) -> list[Local]:
+    """Run every row in which some of the candidates act by itself."""
     result = []
     rows = [
         row
@@ -60,15 +55,12 @@ def look(laboratory: Laboratory, candidates: Sequence[Difference], everything: T
             raise BudgetSpent
         laboratory.tell(f"stage {row.name} by itself: BAD's way on GOOD's inputs")
         names = tuple(each.name for each in here)
-        one, error = _alone(laboratory, row.name, (), here)
+        one, error = _alone(laboratory, row.name, here)
         if error or one != good.digests.get(row.name):
             changed = {} if error else _changed(laboratory, row.name, here, good)
             result.append(Local(row.name, names, False, error, changed))
             continue
-        laboratory.tell(f"stage {row.name} by itself: GOOD's way on BAD's inputs")
-        bad = laboratory.outcome(everything)
-        other, error = _alone(laboratory, row.name, everything, everything - frozenset(here))
-        result.append(Local(row.name, names, not error and other == bad.digests.get(row.name), error))
+        result.append(Local(row.name, names, True))
     return result
 
 
@@ -76,39 +68,32 @@ def clear(candidates: Iterable[Difference], seen: Sequence[Local]) -> dict[Diffe
     """Return the differences that change no row by itself, with the words that say so."""
     same = {each.row for each in seen if each.same}
     return {
-        each: f"{', '.join(each.rows)} comes out the same with it and without, on the inputs of both sides"
+        each: f"{', '.join(each.rows)} comes out the same with it and without, on GOOD's inputs, and no later experiment shows it"
         for each in candidates
         if each.kind != "data" and set(each.rows) <= same
     }
 
 
-def _alone(
-    laboratory: Laboratory, row: str, inputs_of: Iterable[Difference], taken: Iterable[Difference]
-) -> tuple[str, str]:
-    """Return the digest of a row's artifact on the inputs of one side, or what ended it."""
+def _alone(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> tuple[str, str]:
+    """Return the digest of a row's artifact by BAD's way on GOOD's inputs, or what ended it."""
     try:
-        result = _ran(laboratory, row, inputs_of, taken)
+        result = _ran(laboratory, row, taken)
     except (PtychoError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         return "", f"{type(error).__name__}: {error}"
     return str(result.records[row].digest), ""
 
 
-def _ran(
-    laboratory: Laboratory, row: str, inputs_of: Iterable[Difference], taken: Iterable[Difference]
-) -> Any:
+def _ran(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> Any:
     stage = pipeline.stage_named(row)
-    inputs = {}
-    if stage.inputs:
-        there = laboratory.run(inputs_of).artifacts
-        inputs = {name: there[name] for name in stage.inputs}
-    return laboratory.run(taken, given=inputs, until=row)
+    there = laboratory.run(()).artifacts if stage.inputs else {}
+    return laboratory.run(taken, given={name: there[name] for name in stage.inputs}, until=row)
 
 
 def _changed(
     laboratory: Laboratory, row: str, taken: Iterable[Difference], good: Outcome
 ) -> dict[str, tuple[float, float]]:
     """Return the numbers of a row that differ, the largest change first."""
-    theirs = _ran(laboratory, row, (), taken).records[row].telemetry
+    theirs = _ran(laboratory, row, taken).records[row].telemetry
     ours = good.telemetry.get(row, {})
     apart = {
         name: (float(ours[name]), float(theirs[name]))

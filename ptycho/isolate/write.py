@@ -155,7 +155,10 @@ def draw(verdict: Verdict, laboratory: Laboratory) -> Figure:
         result = laboratory.run(taken).artifacts[row]
         result = getattr(result, "reconstruction", result)
         lit = result.coverage > laboratory.good.config.evaluation.coverage_threshold
-        shown = axis.imshow(np.where(lit, np.abs(result.object), np.nan), cmap="viridis")
+        amplitude = np.where(lit, np.abs(result.object), np.nan)
+        finite = amplitude[np.isfinite(amplitude)]
+        low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 1.0)
+        shown = axis.imshow(amplitude, cmap="viridis", vmin=low, vmax=high)
         figure.colorbar(shown, ax=axis, shrink=0.7, label="amplitude")
     _bars(axes[-1], verdict)
     return figure

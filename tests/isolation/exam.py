@@ -165,6 +165,9 @@ class Answer:
     """Of rows, to the smallest repair."""
     all_executions: int = 0
     """Of rows, to the whole verdict: with the sets that break, and every effect both ways."""
+    trainings: int = 0
+    all_trainings: int = 0
+    """Of these those of costly rows, which take nearly all of the time."""
     seconds: float = 0.0
     baselines: dict = field(default_factory=dict)
 
@@ -382,19 +385,26 @@ def answer(case: Case, baselines: bool = False) -> Answer:
     steps.judges()
     steps.rows()
     steps.repair()
-    searched = len(laboratory.keys - known)
-    for step in (steps.breaks, steps.effects, steps.flaky):
+    searched = worked(laboratory.keys - known)
+    for step in (steps.blindness, steps.breaks, steps.effects, steps.flaky):
         step()
     verdict, seconds = steps.verdict, time.perf_counter() - began
     named = [each.difference.name for each in verdict.causes] + [each.name for each in verdict.judges]
     stages = {each.difference.name: each.stage for each in verdict.causes}
     stages |= {each.name: each.rows[0] for each in verdict.judges}
     result = Answer(asdict(case), chance(case), expected(case), named, stages, verdict.sentence)
-    result.experiments, result.executions, result.seconds = laboratory.experiments, searched, seconds
-    result.all_executions = len(laboratory.keys - known)
+    result.experiments, result.seconds = laboratory.experiments, seconds
+    result.executions, result.trainings = searched
+    result.all_executions, result.all_trainings = worked(laboratory.keys - known)
     if baselines and named:
         result.baselines = {name: by(good, bad) for name, by in BASELINES.items()}
     return result
+
+
+def worked(keys: set[str]) -> tuple[int, int]:
+    """Return how many executions of rows some keys stand for, and how many of costly ones."""
+    costly = {row.name for row in pipeline.STAGES if row.costly}
+    return len(keys), sum(key.partition(":")[0] in costly for key in keys)
 
 
 def expected(case: Case) -> dict:
@@ -420,6 +430,11 @@ def _asked(good, bad):
     laboratory.outcome(comparison.differences)
     known = set(laboratory.keys)
     return comparison, laboratory, seeds, known
+
+
+def _work(laboratory, known):
+    executions, trainings = worked(laboratory.keys - known)
+    return {"executions": executions, "trainings": trainings}
 
 
 def ddmin(good: Side, bad: Side) -> dict:
@@ -451,7 +466,7 @@ def ddmin(good: Side, bad: Side) -> dict:
             parts = min(len(items), 2 * parts)
     return {
         "tests": asked,
-        "executions": len(laboratory.keys - known),
+        **_work(laboratory, known),
         "named": sorted(each.name for each in items),
     }
 
@@ -468,7 +483,7 @@ def one_by_one(good: Side, bad: Side) -> dict:
             taken.remove(each)
     return {
         "tests": asked,
-        "executions": len(laboratory.keys - known),
+        **_work(laboratory, known),
         "named": sorted(each.name for each in taken),
     }
 
@@ -493,7 +508,7 @@ def bisection(good: Side, bad: Side) -> dict:
         if low == len(rows)
         else sorted(each.name for each in comparison.differences if each.rows[0] == rows[low])
     )
-    return {"tests": asked, "executions": len(laboratory.keys - known), "named": named}
+    return {"tests": asked, **_work(laboratory, known), "named": named}
 
 
 BASELINES = {"ddmin": ddmin, "bugdoc shortcut": one_by_one, "bisection": bisection}
