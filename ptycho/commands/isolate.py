@@ -220,8 +220,8 @@ def _say(verdict: Verdict, page: Path) -> None:
     for table in write.tables(verdict):
         if table.headline:
             terminal.table(table)
-    for cause in verdict.causes:
-        terminal.say(f"- {cause.sentence}")
+    for line in verdict.evidence:
+        terminal.say(f"- {line}")
     for line in (verdict.judge.sentence, verdict.reach, *verdict.notes):
         if line:
             terminal.say(line)

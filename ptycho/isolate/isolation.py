@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ from ptycho.isolate import blind, local, noise, search
 from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
 from ptycho.isolate.noise import Noise
-from ptycho.isolate.verdict import Cause, Verdict
+from ptycho.isolate.verdict import Cause, Hidden, Verdict
 from ptycho.solve import choose
 from ptycho.stages import pipeline
 
+MOST_PAIRED = 4
+"""So many of what acts in company are repaired in pairs, too."""
 Known = Callable[[Difference], str]
 """Says which known bug a difference is, and its remedy; nothing for none."""
 
@@ -41,7 +44,7 @@ def isolate(
     try:
         for step in (
             *(steps.sides, steps.judges, steps.blindness, steps.rows, steps.repair),
-            *(steps.breaks, steps.effects, steps.flaky),
+            *(steps.breaks, steps.effects, steps.hidden, steps.flaky),
         ):
             step()
         if reach:
@@ -195,6 +198,24 @@ class _Steps:
         ]
         causes.sort(key=lambda cause: -cause.weight)
         self.verdict = replace(self.verdict, causes=tuple(causes))
+
+    def hidden(self) -> None:
+        """Find what no repair needs but changes BAD: it is not met in GOOD, or something else hides it there."""
+        rest = [each for each in self.comparison.of(judging=False) if each not in self.needed]
+        if not (self.needed and rest) or self.bad.error:
+            return
+        around = Noise(
+            *(self.laboratory, self.laboratory.good, self.laboratory.bad, self.comparison), base=self.makers
+        )
+        acting = search.smallest_repair(
+            rest, lambda repaired: bool(around.visible(self.makers - repaired))
+        ).needed
+        sets = [(each,) for each in acting] + list(itertools.combinations(acting[:MOST_PAIRED], 2))
+        outcomes = [(some, self.laboratory.outcome(self.makers - frozenset(some))) for some in sets]
+        hidden = tuple(Hidden(some, self.share(outcome), outcome.sentence) for some, outcome in outcomes)
+        names = {each.name for each in acting}
+        cleared = {name: why for name, why in self.verdict.cleared.items() if name not in names}
+        self.verdict = replace(self.verdict, hidden=hidden, cleared=cleared)
 
     def reach(self) -> None:
         """Ask what BAD's scan can be explained to, whatever the network does."""

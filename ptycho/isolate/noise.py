@@ -28,31 +28,37 @@ FLOOR = 1e-6
 
 
 class Noise:
-    """The numbers of GOOD under several seeds, had when they are asked for.
+    """The numbers of GOOD, or of another mixture `base`, under several seeds, had when they are asked for.
 
     `gates` says that only gates count: of a twin that is always as noisy as its scan was once, every number differs.
     """
 
     def __init__(
-        self, laboratory: Laboratory, good: Side, bad: Side, comparison: Comparison, gates: bool = False
+        self,
+        laboratory: Laboratory,
+        good: Side,
+        bad: Side,
+        comparison: Comparison,
+        gates: bool = False,
+        base: Taken = NOTHING,
     ) -> None:
-        self.laboratory, self.gates = laboratory, gates
+        self.laboratory, self.gates, self.base = laboratory, gates, base
         self.paths = seeds_of(good, bad, comparison)
         self.samples: list[Outcome] = []
 
     @cached_property
     def first(self) -> Outcome:
-        """GOOD as it is."""
-        return self.laboratory.outcome(NOTHING)
+        """The mixture as it is."""
+        return self.laboratory.outcome(self.base)
 
     def ask(self, count: int) -> None:
         """Have so many runs of GOOD, its own among them."""
         wanted = range(len(self.samples), min(count, MOST))
-        self.laboratory.ahead((NOTHING, self.seeds(number) if number else {}) for number in wanted)
+        self.laboratory.ahead((self.base, self.seeds(number) if number else {}) for number in wanted)
         if not self.samples:
             self.samples.append(self.first)
         while len(self.samples) < min(count, MOST):
-            outcome = self.laboratory.outcome(NOTHING, self.seeds(len(self.samples)))
+            outcome = self.laboratory.outcome(self.base, self.seeds(len(self.samples)))
             self.samples.append(outcome if not outcome.error else self.first)
 
     def seeds(self, number: int) -> dict[str, int]:

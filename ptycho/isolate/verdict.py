@@ -51,6 +51,12 @@ class Cause:
         return max(0.0, min(self.alone, 1.0), min(1 - self.left, 1.0))
 
     @property
+    def words(self) -> str:
+        """The cause in a few words."""
+        share = f", {_percent(self.weight)} of the gap" if math.isfinite(self.alone) else ""
+        return f"{self.difference.name} (stage {self.stage}{share})"
+
+    @property
     def sentence(self) -> str:
         """The cause and its evidence, for people."""
         words = f"stage {self.stage}: {self.difference.sentence}: alone in GOOD it makes {_percent(self.alone)} of the gap "
@@ -75,6 +81,36 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Differences that no repair needs, but whose repair changes BAD as it is: they act in the company of the causes.
+
+    Attributes
+    ----------
+    differences : tuple of Difference
+        One, or several that were repaired together.
+    left : float
+        Share of the gap that is left in BAD without them.
+    says : str
+        What that experiment came to.
+    """
+
+    differences: tuple[Difference, ...]
+    left: float
+    says: str
+
+    @property
+    def name(self) -> str:
+        """What they are called together."""
+        return " + ".join(each.name for each in self.differences)
+
+    @property
+    def sentence(self) -> str:
+        """What repairing them does, for people."""
+        words = f"{self.name}: acts only in the company of the causes; BAD without it keeps {_percent(self.left)} ({self.says})"
+        return f"{words}: to repair it alone makes BAD worse" if self.left > WORSE else words
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer to: which stage, which parameter, data or code.
 
@@ -90,6 +126,8 @@ class Verdict:
         Numbers by which BAD shows, in standard deviations over seeds.
     causes : tuple of Cause
         The smallest repair, the largest share first.
+    hidden : tuple of Hidden
+        What acts only in the company of the causes.
     breaks : tuple of tuple of str
         The smallest sets that break GOOD.
     judges : tuple of Difference
@@ -116,6 +154,7 @@ class Verdict:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     symptoms: Mapping[str, float] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
     breaks: tuple[tuple[str, ...], ...] = ()
     judges: tuple[Difference, ...] = ()
     judge: Judgement = field(default_factory=Judgement)
@@ -131,6 +170,11 @@ class Verdict:
     def with_note(self, line: str) -> Verdict:
         """Return it with one more note."""
         return replace(self, notes=(*self.notes, line))
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """A line for each cause, and for each that acts in their company."""
+        return (*(each.sentence for each in self.causes), *(each.sentence for each in self.hidden))
 
     @property
     def isolated(self) -> bool:
@@ -150,6 +194,9 @@ class Verdict:
             parts.append(
                 f"The judges differ in {named}, which changes the verdict on one and the same object."
             )
+        if self.hidden:
+            named = ", ".join(each.name for each in self.hidden if len(each.differences) == 1)
+            parts.append(f"In the company of these act {named}.")
         together = [each for each in self.breaks if len(each) > 1]
         if together and all(len(each) > 1 for each in self.breaks):
             parts.append(f"None breaks GOOD alone; {' and '.join(together[0])} do together.")
@@ -160,10 +207,7 @@ class Verdict:
     @property
     def _headline(self) -> str:
         if self.causes:
-            named = ", ".join(
-                f"{each.difference.name} (stage {each.stage}, {_percent(each.weight)} of the gap)"
-                for each in self.causes
-            )
+            named = ", ".join(each.words for each in self.causes)
             return f"{self.bad} differs from {self.good} by {named}."
         if not self.symptoms and self.judges:
             return f"{self.bad} makes the object that {self.good} makes."
@@ -186,6 +230,10 @@ class Verdict:
             },
             "symptoms": dict(self.symptoms),
             "causes": [each.to_dict() for each in self.causes],
+            "hidden": [
+                {"names": [one.name for one in each.differences], "left": each.left, "says": each.says}
+                for each in self.hidden
+            ],
             "breaks": [list(each) for each in self.breaks],
             "judges": [each.to_dict() for each in self.judges],
             "judge": self.judge.sentence,

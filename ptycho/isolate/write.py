@@ -62,6 +62,10 @@ def tables(verdict: Verdict) -> list[Table]:
         )
         columns = ("cause", "stage", "in GOOD", "in BAD", "alone in GOOD", "left in BAD without it")
         result.append(Table("Causes: what a repair needs", columns, rows, headline=True))
+    if verdict.hidden:
+        rows = tuple((each.name, _share(each.left), each.says) for each in verdict.hidden)
+        columns = ("acts in the company of the causes", "left in BAD without it", "")
+        result.append(Table("No repair needs these, but they change BAD", columns, rows))
     if verdict.breaks:
         result.append(
             Table(
@@ -115,7 +119,7 @@ def tables(verdict: Verdict) -> list[Table]:
 def markdown(verdict: Verdict) -> str:
     """Return all of it as Markdown."""
     parts = [f"# {verdict.good} against {verdict.bad}", verdict.sentence]
-    parts += [f"- {each.sentence}" for each in verdict.causes]
+    parts += [f"- {line}" for line in verdict.evidence]
     parts += [f"- {line}" for line in (verdict.judge.sentence, verdict.reach, *verdict.notes) if line]
     for table in tables(verdict):
         lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]

@@ -63,6 +63,16 @@ def test_what_hides_half_of_a_cause_is_no_cause_where_the_repair_does_not_need_i
     verdict = isolated(laboratory, sides, model__momentum=0.7, training__epochs=2)
     assert named(verdict) == {"model.momentum"}
     assert verdict.causes[0].alone > 1.5, "alone it does more than with what hides it"
+    (hidden,) = verdict.hidden
+    assert hidden.name == "training.epochs"
+    assert hidden.left > 1.5
+    assert "to repair it alone makes BAD worse" in hidden.sentence
+    assert "training.epochs" not in verdict.cleared
+
+
+def test_what_changes_neither_good_nor_bad_is_not_called_hidden(laboratory, sides):
+    verdict = isolated(laboratory, sides, model__momentum=0.7, training__clip_norm=2.0, seed=7)
+    assert verdict.hidden == ()
 
 
 def test_two_causes_in_two_stages_are_both_needed(laboratory, sides):
