@@ -64,8 +64,8 @@ def tables(verdict: Verdict) -> list[Table]:
         result.append(Table("Causes: what a repair needs", columns, rows, headline=True))
     if verdict.hidden:
         rows = tuple((each.name, _share(each.left), each.says) for each in verdict.hidden)
-        columns = ("acts in the company of the causes", "left in BAD without it", "")
-        result.append(Table("No repair needs these, but they change BAD", columns, rows))
+        head = ("acts in the company of the causes", "left in BAD without it", "")
+        result.append(Table("No repair needs these, but they change BAD", head, rows))
     if verdict.breaks:
         result.append(
             Table(
