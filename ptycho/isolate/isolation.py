@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
+from ptycho.base.errors import PtychoError
 from ptycho.isolate import blind, local, noise, search
 from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
@@ -110,7 +111,7 @@ class _Steps:
         )
 
     def judges(self) -> None:
-        """Ask whether the judges differ in what they say of one object, and whether BAD's can see at all."""
+        """Ask which differences in the judges change what they say of one object."""
         repair = search.smallest_repair(self.comparison.of(judging=True), self.judged_otherwise)
         cleared = {
             each.name: "the judges say the same of one object with it and without" for each in repair.harmless
@@ -221,19 +222,18 @@ class _Steps:
         """Ask what BAD's scan can be explained to, whatever the network does."""
         if not self.verdict.symptoms or self.laboratory.seconds > self.laboratory.budget:
             return
-        self.laboratory.tell("is it the scan or the network: solving BAD's scan directly")
-        scan = next(
-            (
-                each
-                for each in self.laboratory.run(self.makers, until=pipeline.STAGES[0].name).artifacts.values()
-            ),
-            None,
-        )
-        if scan is None:
+        self.laboratory.tell("is it the scan: solving BAD's patterns directly")
+        first = pipeline.STAGES[0].name
+        try:
+            choice = choose.whether_solvable(self.laboratory.run(self.makers, until=first).artifacts[first])
+        except PtychoError as error:
+            self.verdict = replace(self.verdict, reach=f"BAD's scan cannot be solved: {error}")
             return
-        choice = choose.whether_solvable(scan)
-        limit = self.laboratory.good.config.gates.max_unexplained
-        self.verdict = replace(self.verdict, reach=choose.verdict(choice, limit))
+        if not choice.tried:
+            return
+        able = choice.unexplained <= self.laboratory.good.config.gates.max_unexplained
+        words = "BAD's scan is sound" if able else "BAD's scan itself cannot be explained"
+        self.verdict = replace(self.verdict, reach=f"{words}: {choice.sentence}")
 
     def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
         good = self.laboratory.outcome(NOTHING)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from command import call
@@ -35,7 +36,7 @@ def test_a_cause_is_named_and_the_test_that_keeps_it_fails_on_bad_alone(
     code = call(
         *("isolate", "gs1_ideal", "gs1_ideal", *both(tiny_options), "--bad-set", "inference.n_groups=9"),
         *("--bad-set", "training.patience=40", "--bad-set", "solver.passes=50"),
-        *("--out", str(out), "--cache", str(cache_folder)),
+        *("--out", str(out), "--cache", str(cache_folder), "--workers", "2"),
     )
     said = capsys.readouterr().out
     assert code == 0
@@ -69,6 +70,39 @@ def test_a_cause_is_named_and_the_test_that_keeps_it_fails_on_bad_alone(
                 "--bad-set", "training.patience=40", "--bad-set", "solver.passes=50",
                 "--out", str(out), "--cache", str(cache_folder), "--resume", "--no-test") == 0  # fmt: skip
     assert json.loads((out / "isolation.json").read_text())["experiments"] == 0
+
+
+@pytest.mark.slow
+def test_what_a_killed_isolation_knew_is_not_asked_again(tiny_options, cache_folder, tmp_path, capsys):
+    out = tmp_path / "killed"
+    command = [
+        *(
+            "isolate",
+            "gs1_ideal",
+            "gs1_ideal",
+            *both(tiny_options),
+            "--bad-set",
+            "gates.scale_tolerance=1e-9",
+        ),
+        *("--out", str(out), "--cache", str(cache_folder), "--no-test"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ptycho", *command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    record = out / isolate.EXPERIMENTS
+    deadline = time.monotonic() + 120
+    while not record.is_file():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert call(*command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert call(*command, "--resume") == 0
+    values = json.loads((out / "isolation.json").read_text())
+    assert [each["name"] for each in values["judges"]] == ["gates.scale_tolerance"]
+    assert values["experiments"] < len(json.loads(record.read_text())["outcomes"])
 
 
 @pytest.mark.parametrize(
