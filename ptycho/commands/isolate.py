@@ -162,10 +162,12 @@ def _known(difference: Difference, twin: bool = False) -> str:
         return ""
     from ptycho.findings import faults, ledger
 
-    ids = dict.fromkeys(fault.finding for fault in faults.FAULTS if fault.id in difference.parts)
-    ids = ids or dict.fromkeys(fault.finding for fault in faults.FAULTS if fault.target == difference.name)
-    entries = [ledger.named(name) for name in ids]
-    return "; ".join(f"known as {each.id}: {each.title}; {each.remedy}" for each in entries)
+    exact = dict.fromkeys(fault.finding for fault in faults.FAULTS if fault.id in difference.parts)
+    if exact:
+        entries = [ledger.named(name) for name in exact]
+        return "; ".join(f"known as {each.id}: {each.title}; {each.remedy}" for each in entries)
+    near = dict.fromkeys(fault.finding for fault in faults.FAULTS if fault.target in difference.name)
+    return f"known bugs of that function (ptycho findings show ID): {', '.join(near)}" if near else ""
 
 
 def _other_version(

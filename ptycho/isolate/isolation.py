@@ -114,7 +114,8 @@ class _Steps:
         """Ask which differences in the judges change what they say of one object."""
         repair = search.smallest_repair(self.comparison.of(judging=True), self.judged_otherwise)
         cleared = {
-            each.name: "the judges say the same of one object with it and without" for each in repair.harmless
+            f"{each.name} in {', '.join(each.rows)}": "the judges say the same of one object with it and without"
+            for each in repair.harmless
         }
         self.verdict = replace(
             self.verdict, judges=repair.needed, cleared={**self.verdict.cleared, **cleared}
@@ -136,7 +137,11 @@ class _Steps:
         self.verdict = replace(
             self.verdict,
             rows=tuple(seen),
-            cleared={**self.verdict.cleared, **{each.name: why for each, why in cleared.items()}},
+            cleared={
+                **self.verdict.cleared,
+                **{each.name: why for each, why in cleared.items()},
+                **{f"stage {each.row}": "comes out the same by BAD's way" for each in seen if each.same},
+            },
         )
         self.locally_clear: Taken = frozenset(cleared)
 
