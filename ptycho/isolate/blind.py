@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.base.errors import PtychoError
 from ptycho.isolate import differences
 from ptycho.isolate.laboratory import Laboratory, Taken
 from ptycho.physics import stitching
@@ -104,9 +103,8 @@ def truth_of(artifacts: Iterable[Any]) -> np.ndarray | None:
 
 def _failed(laboratory: Laboratory, taken: Taken, given: dict[str, Any]) -> set[str]:
     """Return the gates that a thing in place of the object fails."""
-    try:
-        result = laboratory.run(taken, given=given)
-    except (PtychoError, ArithmeticError, LookupError, ValueError) as error:
-        return {f"({type(error).__name__}: {error})"}
+    result = laboratory.attempt(taken, given=given)
+    if isinstance(result, str):
+        return {f"({result})"}
     verdict = result.artifacts[laboratory.comparison.last]
     return {each.name for each in verdict if each.status == "fail"}

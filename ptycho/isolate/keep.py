@@ -138,5 +138,8 @@ def _passes(text: str) -> bool:
         path.write_text(text, encoding="utf-8")
         options = ["-q", "-p", "no:cacheprovider", "--rootdir", folder]
         command = [sys.executable, "-m", "pytest", *options, str(path)]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT, cwd=folder)
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT, cwd=folder)
+        except subprocess.TimeoutExpired:
+            return False
     return done.returncode == 0

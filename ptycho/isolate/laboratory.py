@@ -20,7 +20,7 @@ from typing import Any
 
 from ptycho.artifacts.stage import Execution, Stage
 from ptycho.base import atomic, identity, progress
-from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError
+from ptycho.base.errors import ConfigError, RunDirectoryError
 from ptycho.base.progress import Progress
 from ptycho.isolate import code, differences
 from ptycho.isolate.differences import Comparison, Difference, Side
@@ -192,6 +192,20 @@ class Laboratory:
         self.keys |= {f"{name}:{record.key}" for name, record in result.records.items() if record.key}
         return result
 
+    def attempt(
+        self,
+        taken: Iterable[Difference],
+        seeds: Mapping[str, int] | None = None,
+        given: Mapping[str, Any] | None = None,
+        until: str | None = None,
+    ) -> PipelineResult | str:
+        """Return what :meth:`run` does, or the words of whatever ends it: an experiment that fails is one that tells something."""
+        try:
+            return self.run(taken, seeds, given, until)
+        except Exception as error:
+            logger.debug("an experiment ended: %s", error, exc_info=True)
+            return f"{type(error).__name__}: {error}"
+
     def config(self, taken: Taken, seeds: Mapping[str, int] | None = None) -> Config:
         """Return GOOD's config with BAD's parameters among `taken`, and other seeds."""
         paths = [path for each in taken if each.kind == "parameter" for path in each.parts]
@@ -240,15 +254,8 @@ class Laboratory:
             self.config(taken, seeds)
         except ConfigError as error:
             return Outcome(error=str(error), impossible=True)
-        try:
-            result = self.run(taken, seeds)
-        except PtychoError as error:
-            outcome = Outcome(error=f"{type(error).__name__}: {error}")
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Other code may fail as it likes: that is a finding about it.
-            outcome = Outcome(error=f"{type(error).__name__}: {error}")
-        else:
-            outcome = outcome_of(result, self.comparison)
+        result = self.attempt(taken, seeds)
+        outcome = Outcome(error=result) if isinstance(result, str) else outcome_of(result, self.comparison)
         return replace(outcome, seconds=time.perf_counter() - began)
 
     def _name(self, taken: Taken, seeds: Mapping[str, int]) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from ptycho.base.errors import PtychoError
 from ptycho.isolate.differences import Difference
-from ptycho.isolate.laboratory import BudgetSpent, Laboratory, Outcome
+from ptycho.isolate.laboratory import BudgetSpent, Laboratory
 from ptycho.stages import pipeline
+from ptycho.stages.pipeline import PipelineResult
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,14 @@ def look(laboratory: Laboratory, candidates: Sequence[Difference]) -> list[Local
             raise BudgetSpent
         laboratory.tell(f"stage {row.name} by itself: BAD's way on GOOD's inputs")
         names = tuple(each.name for each in here)
-        one, error = _alone(laboratory, row.name, here)
-        if error or one != good.digests.get(row.name):
-            changed = {} if error else _changed(laboratory, row.name, here, good)
-            result.append(Local(row.name, names, False, error, changed))
+        outcome = _alone(laboratory, row.name, here)
+        if isinstance(outcome, str):
+            result.append(Local(row.name, names, False, outcome))
             continue
-        result.append(Local(row.name, names, True))
+        record = outcome.records[row.name]
+        same = record.digest == good.digests.get(row.name)
+        changed = {} if same else _changed(good.telemetry.get(row.name, {}), record.telemetry)
+        result.append(Local(row.name, names, same, changed=changed))
     return result
 
 
@@ -74,27 +75,15 @@ def clear(candidates: Iterable[Difference], seen: Sequence[Local]) -> dict[Diffe
     }
 
 
-def _alone(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> tuple[str, str]:
-    """Return the digest of a row's artifact by BAD's way on GOOD's inputs, or what ended it."""
-    try:
-        result = _ran(laboratory, row, taken)
-    except (PtychoError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        return "", f"{type(error).__name__}: {error}"
-    return str(result.records[row].digest), ""
-
-
-def _ran(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> Any:
+def _alone(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> PipelineResult | str:
+    """Return what a row makes by BAD's way on GOOD's inputs, or what ended it."""
     stage = pipeline.stage_named(row)
     there = laboratory.run(()).artifacts if stage.inputs else {}
-    return laboratory.run(taken, given={name: there[name] for name in stage.inputs}, until=row)
+    return laboratory.attempt(taken, given={name: there[name] for name in stage.inputs}, until=row)
 
 
-def _changed(
-    laboratory: Laboratory, row: str, taken: Iterable[Difference], good: Outcome
-) -> dict[str, tuple[float, float]]:
-    """Return the numbers of a row that differ, the largest change first."""
-    theirs = _ran(laboratory, row, taken).records[row].telemetry
-    ours = good.telemetry.get(row, {})
+def _changed(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return the numbers that differ, the largest change first."""
     apart = {
         name: (float(ours[name]), float(theirs[name]))
         for name in ours
