@@ -29,7 +29,7 @@ Sets = Annotated[
     Parameter(help="Override a parameter of this side: path=value. May be repeated.", negative=()),
 ]
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-EXPERIMENTS = "experiments.json"
+EXPERIMENTS, TWIN = "experiments.json", "twin.npz"
 LEAST = 1.0
 """Seconds below which no budget holds an experiment."""
 
@@ -79,6 +79,7 @@ def isolate(
     from ptycho.commands import terminal
     from ptycho.isolate import differences, isolation, keep, sides, write
     from ptycho.isolate.laboratory import Laboratory
+    from ptycho.scan.formats import npz
     from ptycho.stages import pipeline
 
     seconds = seconds_of(budget)
@@ -111,6 +112,7 @@ def isolate(
         verdict = isolation.isolate(laboratory, known=known, reach=not twin, gates=twin)
         if twin:
             verdict = verdict.with_note(sides.with_its_settings(ours, asked[1], laboratory))
+            npz.write_npz(folder / TWIN, ours.given["scan"])
         elif test and other is None and verdict.isolated and (verdict.symptoms or verdict.judges):
             verdict = verdict.with_note(keep.write(folder, verdict, *(each.command for each in asked))[1])
         page = write.files(folder, verdict, laboratory)

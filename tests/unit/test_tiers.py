@@ -84,7 +84,7 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
         "pytest tests/scenarios": 16,
         "pytest -m soak": 105,
         "pytest -m bench": 14,
-        "pytest -m slow": 97,
+        "pytest -m slow": 98,
         "pytest -m isolate": 6,
     }
     for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow", "isolate")]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import oracles
 import pytest
 from command import call
 
@@ -12,6 +14,9 @@ from ptycho.base import layout
 from ptycho.commands import isolate
 from ptycho.isolate import sides
 from ptycho.runs import directory
+from ptycho.scan.formats import npz
+
+TINY_MODEL = ("training.epochs=1", "model.warm_steps=4", "model.steps=1", "model.filters=4", "model.levels=1")
 
 pytestmark = pytest.mark.usefixtures("at_desk")
 
@@ -70,6 +75,28 @@ def test_a_cause_is_named_and_the_test_that_keeps_it_fails_on_bad_alone(
                 "--bad-set", "training.patience=40", "--bad-set", "solver.passes=50",
                 "--out", str(out), "--cache", str(cache_folder), "--resume", "--no-test") == 0  # fmt: skip
     assert json.loads((out / "isolation.json").read_text())["experiments"] == 0
+
+
+@pytest.mark.slow
+def test_a_scan_alone_is_compared_with_its_twin_and_its_guessed_probe_is_named(
+    tmp_path, cache_folder, capsys
+):
+    scan = oracles.make_scan(count=80, N=32, shape=(80, 90), seed=4).without_truth()
+    phase = np.exp(1j * np.linspace(-1, 1, 32)[:, None] ** 2 * 8)
+    npz.write_npz(tmp_path / "guessed.npz", scan.derived(probe=scan.probe * phase))
+    small = [part for text in TINY_MODEL for part in ("--bad-set", text)]
+    command = ["isolate", "guessed.npz", *small, "--out", "out", "--cache", str(cache_folder)]
+    assert call(*command) == 0
+    said = capsys.readouterr().out
+    assert (
+        "GOOD is the digital twin of 64 patterns about the middle of guessed" in said
+        or "of 80 patterns" in said
+    )
+    values = json.loads((tmp_path / "out" / "isolation.json").read_text())
+    assert values["causes"][0]["name"] == "scan.probe"
+    assert "add --probe-from solve" in values["verdict"]
+    assert "settings" in values["notes"][-1]
+    assert len(npz.read_npz(tmp_path / "out" / "twin.npz")) in (64, 80)
 
 
 @pytest.mark.slow
