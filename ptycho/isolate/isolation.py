@@ -156,13 +156,17 @@ class _Steps:
             each.name: "GOOD with it, and with everything else that is cleared, shows nothing beyond other seeds"
             for each in result.harmless - self.locally_clear
         }
+        repaired = self.makers - frozenset(self.needed)
+        if self.shows(repaired):
+            line = "BAD with all of that repaired still shows: what was cleared stage by stage does not act alone"
+            self.verdict = self.verdict.with_note(line)
         self.verdict = replace(
             self.verdict,
             causes=tuple(self._cause(each, self.bad, self.bad, done=False) for each in self.needed),
             cleared={**self.verdict.cleared, **cleared},
             outcomes={
                 **self.verdict.outcomes,
-                "BAD repaired": self.laboratory.outcome(self.makers - frozenset(self.needed)),
+                "BAD repaired": self.laboratory.outcome(repaired),
             },
         )
 
