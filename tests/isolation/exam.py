@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from ptycho.artifacts.stage import Execution, Inputs
 from ptycho.artifacts.store import Store
@@ -208,25 +208,19 @@ def _path(text: str) -> str:
 
 
 # Changes of data: name -> what becomes of a scan.
-def _rows(scan, share):
-    return np.arange(len(scan)) % round(1 / share) == 0
-
-
 def _stretched(scan):
     middle = scan.positions.mean(axis=0)
     return scan.at(middle + 1.2 * (scan.positions - middle))
 
 
 def _blurred(scan):
-    from scipy import ndimage
-
     counts = np.square(scan.diff3d.astype(float))
     return scan.derived(diff3d=np.sqrt(ndimage.gaussian_filter(counts, (0, 1.2, 1.2))))
 
 
 def _with_dark(scan):
     dark = scan.diff3d.copy()
-    dark[_rows(scan, 0.1)] = 0
+    dark[::10] = 0
     return scan.derived(diff3d=dark)
 
 
@@ -243,7 +237,7 @@ DAMAGES = {
         scan.positions * [-1, 1] + [scan.positions[:, 0].max() * 2, 0]
     ),
     "data: probe of twice the amplitude": lambda scan: scan.derived(probe=2 * scan.probe),
-    "data: probe of half the width": lambda scan: scan.derived(probe=np.roll(scan.probe, 4, axis=-1)),
+    "data: probe shifted": lambda scan: scan.derived(probe=np.roll(scan.probe, 4, axis=-1)),
     "data: patterns blurred": _blurred,
     "data: counts for amplitudes": lambda scan: scan.derived(diff3d=np.square(scan.diff3d)),
     "data: patterns shifted": lambda scan: scan.derived(diff3d=np.roll(scan.diff3d, 2, axis=2)),
