@@ -11,12 +11,12 @@ from ptycho.isolate import blind, local, noise, search
 from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
 from ptycho.isolate.noise import Noise
-from ptycho.isolate.verdict import Cause, Hidden, Verdict
+from ptycho.isolate.verdict import WORSE, Cause, Hidden, Verdict
 from ptycho.solve import choose
 from ptycho.stages import pipeline
 
-MOST_PAIRED = 4
-"""So many of what acts in company are repaired in pairs, too."""
+MOST_PAIRED, APART = 4, 0.1
+"""So many of what acts in company are repaired in pairs, too, and shares of the gap by which a pair differs from its parts."""
 Known = Callable[[Difference], str]
 """Says which known bug a difference is, and its remedy; nothing for none."""
 
@@ -220,12 +220,31 @@ class _Steps:
         acting = search.smallest_repair(
             rest, lambda repaired: bool(around.visible(self.makers - repaired))
         ).needed
-        sets = [(each,) for each in acting] + list(itertools.combinations(acting[:MOST_PAIRED], 2))
-        outcomes = [(some, self.laboratory.outcome(self.makers - frozenset(some))) for some in sets]
-        hidden = tuple(Hidden(some, self.share(outcome), outcome.sentence) for some, outcome in outcomes)
+        alone = [self._without(each) for each in acting]
+        pairs = list(itertools.combinations(acting[:MOST_PAIRED], 2))
+        for each in alone:
+            if each.left > WORSE:  # something hides what it does: it may need that one repaired, too
+                pairs += [
+                    (each.differences[0], other)
+                    for other in rest
+                    if other not in acting and set(other.rows) & set(each.differences[0].rows)
+                ]
+        lefts = {each.differences[0]: each.left for each in alone}
+        together = [self._without(*pair) for pair in pairs]
+        acts = [
+            each
+            for each in together
+            if all(abs(each.left - lefts.get(one, each.left + 1)) > APART for one in each.differences)
+        ]
+        hidden = (*alone, *acts)
         names = {each.name for each in acting}
         cleared = {name: why for name, why in self.verdict.cleared.items() if name not in names}
         self.verdict = replace(self.verdict, hidden=hidden, cleared=cleared)
+
+    def _without(self, *repaired: Difference) -> Hidden:
+        """Return what BAD comes to without some differences."""
+        outcome = self.laboratory.outcome(self.makers - frozenset(repaired))
+        return Hidden(repaired, self.share(outcome), outcome.sentence)
 
     def reach(self) -> None:
         """Ask what BAD's scan can be explained to, whatever the network does."""

@@ -186,7 +186,8 @@ class Verdict:
         """The verdict in one paragraph."""
         parts = [self._headline]
         if self.causes and self.causes[0].finding:
-            parts.append(f"{self.causes[0].finding[0].upper()}{self.causes[0].finding[1:]}.")
+            words = self.causes[0].finding.rstrip(".")
+            parts.append(f"{words[0].upper()}{words[1:]}.")
         if self.judge.blind:
             parts.append(f"{self.judge.sentence[0].upper()}{self.judge.sentence[1:]}.")
         if self.judges:
