@@ -1,4 +1,4 @@
-"""Makes the tables and the picture of docs/isolation.md of the results of the exam (tests/isolation).
+"""Makes the tables and the picture of docs/isolation.md of the results of the exam (tests/exam.py).
 
 python docs/isolation.py RESULTS.jsonl     # the tables, and docs/images/isolation_exam.png
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / "isolation")]
-import exam  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import exam
 
 IMAGE = Path(__file__).parent / "images" / "isolation_exam.png"
 KINDS = {

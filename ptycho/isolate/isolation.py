@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
-from ptycho.base.errors import PtychoError
+from ptycho.base.errors import ConfigError, PtychoError
 from ptycho.isolate import blind, local, noise, search
 from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
@@ -31,6 +31,8 @@ def isolate(
     """Say which differences make BAD of GOOD.
 
     Where the budget ends the verdict is partial, and says so.
+
+    Raises ConfigError where GOOD itself ends in an error.
 
     Parameters
     ----------
@@ -100,7 +102,12 @@ class _Steps:
     def sides(self) -> None:
         """Do GOOD and BAD themselves, and say by which numbers BAD shows."""
         self.laboratory.ahead((taken, {}) for taken in (NOTHING, self.all, self.makers))
-        good, whole = self.laboratory.outcome(NOTHING), self.laboratory.outcome(self.all)
+        good = self.laboratory.outcome(NOTHING)
+        if good.error:
+            raise ConfigError(
+                f"GOOD itself, {self.laboratory.good.name}, ends in an error: {good.error}; give one that runs"
+            )
+        whole = self.laboratory.outcome(self.all)
         notes = [f"GOOD itself {good.sentence}"] if not good.passed else []
         notes += [f"BAD passes: {self.laboratory.bad.name} fails no gate"] if whole.passed else []
         self.verdict = replace(

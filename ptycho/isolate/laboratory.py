@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -160,16 +160,19 @@ class Laboratory:
         alone = replace(self.bad, code=())
         execution = replace(self.execution, listener=None)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self.workers, len(waiting)), context) as pool:
-            futures = {
-                name: pool.submit(_elsewhere, self.good, alone, self.comparison, execution, *question)
-                for name, question in waiting.items()
-            }
-            for name, future in futures.items():
-                self.known[name], executions, keys = future.result()
-                self.experiments += 1
-                self.executions += executions
-                self.keys |= keys
+        try:
+            with ProcessPoolExecutor(min(self.workers, len(waiting)), context) as pool:
+                futures = {
+                    name: pool.submit(_elsewhere, self.good, alone, self.comparison, execution, *question)
+                    for name, question in waiting.items()
+                }
+                for name, future in futures.items():
+                    self.known[name], executions, keys = future.result()
+                    self.experiments += 1
+                    self.executions += executions
+                    self.keys |= keys
+        except BrokenExecutor as error:
+            logger.warning("a worker ended (%s); its experiments are done one after the other", error)
         self._keep()
 
     def run(

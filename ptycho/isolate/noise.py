@@ -64,7 +64,7 @@ class Noise:
     def seeds(self, number: int) -> dict[str, int]:
         """Return the seeds of a repetition, by their paths."""
         own = self.laboratory.good.config.to_dict()
-        return {path: int(configs.lookup(own, path)) + 101 * number for path in self.paths}
+        return {path: (int(configs.lookup(own, path)) + 101 * number) % 2**32 for path in self.paths}
 
     def scores(self, outcome: Outcome) -> dict[str, float]:
         """Return by how many standard deviations the numbers of an outcome lie off those of GOOD.

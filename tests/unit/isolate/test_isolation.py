@@ -169,3 +169,19 @@ def test_bugs_in_the_good_side_are_refused(laboratory, sides):
     code = Replaced("toy_make:gain", "x", lambda: None)
     with pytest.raises(ConfigError, match="cannot be the good side"):
         laboratory(replace(good, code=(code,)), bad)
+
+
+def test_a_good_side_that_ends_in_an_error_is_refused(laboratory, sides):
+    good, bad = sides(good={"training": {"learning_rate": 0.9}}, training__learning_rate=0.001)
+    with pytest.raises(
+        ConfigError, match="GOOD itself, good, ends in an error: ArithmeticError: the toy diverged"
+    ):
+        isolation.isolate(laboratory(good, bad), reach=False)
+
+
+def test_what_hides_half_of_a_cause_is_named_in_its_company(laboratory, sides):
+    # Few epochs hide half of what the gain does, and do nothing by themselves.
+    verdict = isolated(laboratory, sides, model__momentum=0.6, training__epochs=1, training__clip_norm=2.0)
+    assert named(verdict) == {"model.momentum"}
+    assert [each.name for each in verdict.hidden] == ["training.epochs"]
+    assert "In the company of these act training.epochs." in verdict.sentence

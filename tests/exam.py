@@ -293,7 +293,7 @@ def rows_that_call(fault) -> list[str]:
 
 def folder() -> Path:
     """Where results accumulate."""
-    path = Path(os.environ.get("PTYCHO_ISOLATION", Path(__file__).parents[2] / ".isolation"))
+    path = Path(os.environ.get("PTYCHO_ISOLATION", Path(__file__).parents[1] / ".isolation"))
     path.mkdir(parents=True, exist_ok=True)
     return path
 
