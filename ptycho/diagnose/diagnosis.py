@@ -52,10 +52,7 @@ class Diagnosis:
     def to_markdown(self) -> str:
         """Return a chapter: question, answer, tables."""
         parts = [f"## {self.name}: {self.question}", self.answer]
-        for table in self.tables:
-            lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns)]
-            lines += [" | ".join(report.number(cell) for cell in row) for row in table.rows]
-            parts.append(f"**{table.title}**\n\n" + "\n".join(f"| {line} |" for line in lines))
+        parts += [report.markdown(table) for table in self.tables]
         return "\n\n".join(parts) + "\n"
 
 

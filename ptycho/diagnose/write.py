@@ -6,10 +6,7 @@ import base64
 import io
 import logging
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-
-import jinja2
 
 from ptycho.base import atomic
 from ptycho.base.errors import PtychoError
@@ -52,10 +49,6 @@ def files(folder: Path, diagnoses: Sequence[Diagnosis], sides: Sequence[str]) ->
             with atomic.replacing(folder / f"{result.name}.png") as stream:
                 stream.write(png)
         chapters.append((result, base64.b64encode(png).decode()))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = report.number
-    source = (resources.files("ptycho.diagnose") / "page.html").read_text(encoding="utf-8")
-    atomic.write_text(
-        folder / PAGE, environment.from_string(source).render(sides=list(sides), chapters=chapters)
-    )
+    page = report.page("ptycho.diagnose", "page.html", sides=list(sides), chapters=chapters)
+    atomic.write_text(folder / PAGE, page)
     return folder / PAGE

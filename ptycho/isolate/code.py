@@ -62,9 +62,7 @@ class Replaced:
 
     def reached_by(self, stage: Stage) -> bool:
         """Whether the row's sources import the function's module."""
-        module = self.name.partition(":")[0]
-        homes = [stage.home, *([] if stage.family is None else [stage.family])]
-        return any(provenance.reaches(home.__name__, module) for home in homes)
+        return reaches(stage, self.name)
 
     def run(
         self,
@@ -81,6 +79,13 @@ class Replaced:
                 return own()
         finally:
             _forget()
+
+
+def reaches(stage: Stage, function: str) -> bool:
+    """Whether the sources of a row import the module of a function, named ``module:function``."""
+    homes = (stage.home, stage.family)
+    module = function.partition(":")[0]
+    return any(provenance.reaches(home.__name__, module) for home in homes if home is not None)
 
 
 def _forget() -> None:

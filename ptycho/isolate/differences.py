@@ -179,12 +179,9 @@ def readers(path: str, rows: Iterable[Stage]) -> tuple[str, ...]:
 
 def mixed_config(good: Config, bad: Config, paths: Iterable[str]) -> Config:
     """Return GOOD's config with BAD's values at some paths; raise ConfigError where these do not go together."""
-    values, others = good.to_dict(), bad.to_dict()
-    for path in paths:
-        section, _, last = path.rpartition(".")
-        table = configs.lookup(values, section) if section else values
-        table[last] = configs.lookup(others, path)
-    return Config.from_dict(values, "this mixture of both sides")
+    others = bad.to_dict()
+    values = {path: configs.lookup(others, path) for path in paths}
+    return configs.with_values(good, values, "this mixture of both sides")
 
 
 def mixed_scan(good: RawData, bad: RawData, names: Iterable[str]) -> RawData:
@@ -210,8 +207,7 @@ def _parameters(
     apart = configs.differences(good.config, bad.config)
     total = len(configs.leaf_paths())
     cleared["parameters"] = f"{total - len(apart)} of {total} have the same value in both"
-    names = [row.name for row in rows if row.name not in good.given]
-    acting = [row for row in rows if row.name in names]
+    acting = [row for row in rows if row.name not in good.given]
     units: list[Difference] = []
     for path, (ours, theirs) in apart.items():
         where = readers(path, acting)

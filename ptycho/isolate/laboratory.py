@@ -24,6 +24,7 @@ from ptycho.base.errors import ConfigError, RunDirectoryError
 from ptycho.base.progress import Progress
 from ptycho.isolate import code, differences
 from ptycho.isolate.differences import Comparison, Difference, Side
+from ptycho.settings import config as configs
 from ptycho.settings.config import Config
 from ptycho.stages import pipeline
 from ptycho.stages.pipeline import PipelineResult
@@ -213,7 +214,7 @@ class Laboratory:
         """Return GOOD's config with BAD's parameters among `taken`, and other seeds."""
         paths = [path for each in taken if each.kind == "parameter" for path in each.parts]
         mixed = differences.mixed_config(self.good.config, self.bad.config, paths)
-        return with_seeds(mixed, seeds or {})
+        return configs.with_values(mixed, seeds) if seeds else mixed
 
     def given(self, taken: Taken) -> dict[str, Any]:
         """Return what is given to GOOD, with BAD's data among `taken`."""
@@ -304,20 +305,6 @@ def outcome_of(result: PipelineResult, comparison: Comparison) -> Outcome:
         telemetry={name: dict(record.telemetry) for name, record in result.records.items()},
         computed=tuple(name for name, record in result.records.items() if record.how == "computed"),
     )
-
-
-def with_seeds(config: Config, seeds: Mapping[str, int]) -> Config:
-    """Return a config with other seeds, by their paths."""
-    if not seeds:
-        return config
-    values = config.to_dict()
-    for path, value in seeds.items():
-        section, _, last = path.rpartition(".")
-        table: Any = values
-        for part in filter(None, section.split(".")):
-            table = table[part]
-        table[last] = value
-    return Config.from_dict(values)
 
 
 def _identity(good: Side, bad: Side) -> str:

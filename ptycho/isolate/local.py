@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ptycho.artifacts.stage import Stage
 from ptycho.isolate.differences import Difference
 from ptycho.isolate.laboratory import BudgetSpent, Laboratory
 from ptycho.stages import pipeline
@@ -47,14 +49,14 @@ def look(laboratory: Laboratory, candidates: Sequence[Difference]) -> list[Local
         for row in pipeline.STAGES
         if any(row.name in each.rows and each.kind != "data" for each in candidates)
     ]
-    good = laboratory.outcome(())
+    good, inputs = laboratory.outcome(()), laboratory.run(()).artifacts
     for row in rows:
         here = [each for each in candidates if row.name in each.rows and each.kind != "data"]
         if laboratory.seconds > laboratory.budget:
             raise BudgetSpent
         laboratory.tell(f"stage {row.name} by itself: BAD's way on GOOD's inputs")
         names = tuple(each.name for each in here)
-        outcome = _alone(laboratory, row.name, here)
+        outcome = _alone(laboratory, row, inputs, here)
         if isinstance(outcome, str):
             result.append(Local(row.name, names, False, outcome))
             continue
@@ -75,11 +77,11 @@ def clear(candidates: Iterable[Difference], seen: Sequence[Local]) -> dict[Diffe
     }
 
 
-def _alone(laboratory: Laboratory, row: str, taken: Iterable[Difference]) -> PipelineResult | str:
+def _alone(
+    laboratory: Laboratory, row: Stage, good: Mapping[str, Any], taken: Iterable[Difference]
+) -> PipelineResult | str:
     """Return what a row makes by BAD's way on GOOD's inputs, or what ended it."""
-    stage = pipeline.stage_named(row)
-    there = laboratory.run(()).artifacts if stage.inputs else {}
-    return laboratory.attempt(taken, given={name: there[name] for name in stage.inputs}, until=row)
+    return laboratory.attempt(taken, given={name: good[name] for name in row.inputs}, until=row.name)
 
 
 def _changed(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, tuple[float, float]]:

@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 
 from ptycho.artifacts.stage import Execution, Stage
 from ptycho.base.errors import ConfigError, StageError
+from ptycho.isolate import code as codes
 from ptycho.isolate import worker
 from ptycho.isolate.code import Code
 from ptycho.settings.params import Params
@@ -161,7 +162,7 @@ def _differing(name: str, process: Process, there: Mapping[str, Any]) -> Iterato
                 f"{name}: has no stage {row.name} of the same inputs; only versions with the same table can be compared"
             )
         if other["code"] != row.code:
-            where = [function for function in changed if _reaches(row, function)]
+            where = [function for function in changed if codes.reaches(row, function)]
             words = f" ({', '.join(where[:6])}{', ...' if len(where) > 6 else ''})" if where else ""
             yield RowOf(f"code of {row.name}{words}", other["code"], row.name, process)
 
@@ -196,12 +197,6 @@ def _functions(path: Path) -> dict[str, str]:
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             result[""] += ast.dump(node)
     return result
-
-
-def _reaches(row: Stage, function: str) -> bool:
-    from ptycho.base import provenance
-
-    return provenance.reaches(row.home.__name__, function.partition(":")[0])
 
 
 def _repository() -> Path:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import math
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 
 from ptycho.artifacts.stage import Table
@@ -34,12 +32,8 @@ def files(folder: Path, verdict: Verdict, laboratory: Laboratory) -> Path:
     if png:
         with atomic.replacing(folder / PICTURE) as stream:
             stream.write(png)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = report.number
-    source = (resources.files("ptycho.isolate") / "page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
-        verdict=verdict, tables=tables(verdict), png=base64.b64encode(png).decode()
-    )
+    encoded = base64.b64encode(png).decode()
+    page = report.page("ptycho.isolate", "page.html", verdict=verdict, tables=tables(verdict), png=encoded)
     atomic.write_text(folder / PAGE, page)
     return folder / PAGE
 
@@ -121,10 +115,7 @@ def markdown(verdict: Verdict) -> str:
     parts = [f"# {verdict.good} against {verdict.bad}", verdict.sentence]
     parts += [f"- {line}" for line in verdict.evidence]
     parts += [f"- {line}" for line in (verdict.judge.sentence, verdict.reach, *verdict.notes) if line]
-    for table in tables(verdict):
-        lines = [" | ".join(table.columns), " | ".join("---" for _ in table.columns)]
-        lines += [" | ".join(report.number(cell) for cell in row) for row in table.rows]
-        parts.append(f"**{table.title}**\n\n" + "\n".join(f"| {line} |" for line in lines))
+    parts += [report.markdown(table) for table in tables(verdict)]
     done = f"{verdict.experiments} experiments, {verdict.executions} executions of stages, {verdict.seconds:.0f} s."
     return "\n\n".join([*parts, done]) + "\n"
 

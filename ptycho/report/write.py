@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from ptycho.artifacts.stage import Picture, Stage
+from ptycho.artifacts.stage import Picture, Stage, Table
 from ptycho.artifacts.store import Store
 from ptycho.base import atomic, identity, layout, provenance
 from ptycho.report import picture as pictures
@@ -97,15 +97,14 @@ def _page(
 
 def render_html(result: PipelineResult, figures: list[WrittenFigure], request: Request = Request()) -> str:
     """Return one self-contained page: verdict, pictures, a chapter for every row, config, provenance."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = number
-    source = (resources.files("ptycho.report") / "template.html").read_text(encoding="utf-8")
     tables = [
         table
         for name in reversed(list(result.records))
         for table in pipeline.stage_named(name).tables(result.artifacts[name])
     ]
-    return environment.from_string(source).render(
+    return page(
+        "ptycho.report",
+        "template.html",
         name=result.config.name,
         description=result.config.description,
         verdict=verdict(result),
@@ -130,6 +129,21 @@ def verdict(result: PipelineResult) -> str:
         return f"NOT JUDGED (ends with {list(result.records)[-1]})"
     words = [record for record in judging if not record.passed] or judging
     return "; ".join(pipeline.stage_named(r.stage).heading(result.artifacts[r.stage]) for r in words)
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown, its title above it."""
+    lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns)]
+    lines += [" | ".join(number(cell) for cell in row) for row in table.rows]
+    return f"**{table.title}**\n\n" + "\n".join(f"| {line} |" for line in lines)
+
+
+def page(package: str, template: str, **values: Any) -> str:
+    """Return a page of HTML from a template in a package's folder; what is filled in is text and no markup."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["number"] = number
+    source = (resources.files(package) / template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(**values)
 
 
 def number(value: Any) -> str:

@@ -140,6 +140,16 @@ def lookup(values: Mapping[str, Any], path: str) -> Any:
     return result
 
 
+def with_values(config: Config, values: Mapping[str, Any], source: str = "config") -> Config:
+    """Return a config with other values at dotted paths; raise ConfigError, naming `source`, where these do not go together."""
+    result = config.to_dict()
+    for path, value in values.items():
+        section, _, last = path.rpartition(".")
+        table = lookup(result, section) if section else result
+        table[last] = value
+    return Config.from_dict(result, source)
+
+
 def differences(left: Config, right: Config) -> dict[str, tuple[Any, Any]]:
     """Return {path: (left, right)} for every parameter in which two configs differ."""
     a, b = left.to_dict(), right.to_dict()
