@@ -31,6 +31,7 @@ from ptycho.settings import scenarios
 from ptycho.settings.params import Params
 from ptycho.stages import pipeline
 from ptycho.testing import fault as room
+from ptycho.testing.fault import Fault
 
 BASE = (
     "N=32",
@@ -189,7 +190,7 @@ def cases(seed: int = 1) -> list[Case]:
         result.append(Case("same", (), decoys, (100 + number, 200 + number)))
     for name in DAMAGES:
         result.append(_with_decoys(rng, "data", (name,)))
-    for name in met():
+    for name in rng.sample(sorted(met()), len(met())):
         result.append(_with_decoys(rng, "fault", (name,)))
     return result
 
@@ -247,48 +248,35 @@ DAMAGES = {
 FIELDS = {"positions": "scan.positions", "probe": "scan.probe"}
 
 
-def met() -> tuple[str, ...]:
-    """Return the faults of the ledger that a run of the base meets, as they were found by :func:`meet`."""
+def met() -> dict[str, list[str]]:
+    """Return {fault of the ledger: rows in which a run of the base calls its function}; asked once, then kept."""
     path = folder() / "met.json"
-    return tuple(json.loads(path.read_text())) if path.is_file() else ()
+    if not path.is_file():
+        path.write_text(json.dumps(rows_that_call(), indent=1))
+    return json.loads(path.read_text())
 
 
-def meet(seconds: float = 1e9) -> bool:
-    """Find the faults that a run calls, and write them down, for so long; return whether all are known."""
-    began = time.perf_counter()
-    path, tried_path = folder() / "met.json", folder() / "tried.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    tried = json.loads(tried_path.read_text()) if tried_path.is_file() else []
-    for fault in faults.FAULTS:
-        if fault.id in tried:
-            continue
-        if time.perf_counter() - began > seconds:
-            return False
-        rows = rows_that_call(fault)
-        if rows:
-            known[fault.id] = rows
-        tried.append(fault.id)
-        path.write_text(json.dumps(known, indent=1))
-        tried_path.write_text(json.dumps(tried))
-    return True
-
-
-def rows_that_call(fault) -> list[str]:
-    """Return the rows of a run during which a fault's function is called: the run goes on with sound artifacts."""
+def rows_that_call() -> dict[str, list[str]]:
+    """Run the base row by row with a counter in every fault's function; each row has what the sound rows before it made."""
     sound = pipeline.run_pipeline(config(()), execution(), until=pipeline.verdict_row().name)
-    code = Replaced(fault.target, fault.id, lambda: room.injected(fault))
-    result = []
-    for name in sound.records:
-        stage = pipeline.stage_named(name)
-        if not code.reached_by(stage):
-            continue
-        inputs = {each: sound.artifacts[each] for each in stage.inputs}
-        # It was called, which is what is asked, however it ends.
-        with room.injected(fault) as calls, contextlib.suppress(Exception):
+    rows = {fault.target: [] for fault in faults.FAULTS}
+    with contextlib.ExitStack() as stack:
+        counters = {
+            target: stack.enter_context(
+                room.injected(Fault("exam", "counted", target, lambda original: original))
+            )
+            for target in rows
+        }
+        for name in sound.records:
+            stage = pipeline.stage_named(name)
+            for calls in counters.values():
+                calls.count = 0
+            inputs = {each: sound.artifacts[each] for each in stage.inputs}
             stage.run(Inputs(name, stage.inputs, inputs), Params(config(()), stage.reads, name), Execution())
-        if calls.count:
-            result.append(name)
-    return result
+            for target, calls in counters.items():
+                if calls.count:
+                    rows[target].append(name)
+    return {fault.id: rows[fault.target] for fault in faults.FAULTS if rows[fault.target]}
 
 
 def folder() -> Path:
@@ -407,7 +395,7 @@ def expected(case: Case) -> dict:
         return {}
     if case.kind == "fault":
         fault = room.named(case.planted[0], faults.FAULTS)
-        return {fault.target: json.loads((folder() / "met.json").read_text())[fault.id]}
+        return {fault.target: met()[fault.id]}
     if case.kind == "data":
         what = case.planted[0].removeprefix("data: ").split()[0]
         return {FIELDS.get(what, "scan.patterns"): ["scan"]}
@@ -549,7 +537,4 @@ def judged(row: dict) -> dict:
 if __name__ == "__main__":
     import sys
 
-    if sys.argv[1:2] == ["meet"]:
-        meet(float(sys.argv[2]))
-    else:
-        take(int(sys.argv[1]), float(sys.argv[2]), tuple(sys.argv[3:]))
+    take(int(sys.argv[1]), float(sys.argv[2]), tuple(sys.argv[3:]))

@@ -15,7 +15,17 @@ import sys
 from cyclopts import App, CycloptsError
 
 from ptycho.base.errors import InvariantError, PtychoError
-from ptycho.commands import cache, diagnose, findings, golden, isolate, options, parts, reconstruct
+from ptycho.commands import (
+    cache,
+    case_study,
+    diagnose,
+    findings,
+    golden,
+    isolate,
+    options,
+    parts,
+    reconstruct,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +45,7 @@ for command in (reconstruct.run, reconstruct.solve, parts.simulate, parts.train,
     app.command(command)
 app.command(diagnose.diagnose)
 app.command(isolate.isolate)
+app.command(case_study.case_study)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ptycho.base.errors import ConfigError, RunDirectoryError
+from ptycho.base.errors import ConfigError
 from ptycho.commands.options import Flag, How, Profile, ReadingOptions, WholeNumber
 from ptycho.runs import prepare
 from ptycho.settings.request import Reading
@@ -79,6 +79,7 @@ def isolate(
     from ptycho.commands import terminal
     from ptycho.isolate import differences, isolation, keep, sides, write
     from ptycho.isolate.laboratory import Laboratory
+    from ptycho.runs import claim
     from ptycho.scan.formats import npz
     from ptycho.stages import pipeline
 
@@ -105,7 +106,7 @@ def isolate(
         last = pipeline.verdict_row(optional=True).name if twin else None
         comparison = differences.between(ours, theirs, last)
         folder = out or Path("runs") / f"isolate_{_plain(ours.name)}_{_plain(theirs.name)}"
-        record = _claimed(folder, resume)
+        record = claim.record(folder, EXPERIMENTS, "an isolation", resume)
         laboratory = Laboratory(ours, theirs, comparison, execution, seconds, record, workers)
         stack.enter_context(_saying_what_is_kept(record))
         known = partial(_known, twin=twin)
@@ -187,25 +188,6 @@ def _other_version(
 
 def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-
-
-def _claimed(folder: Path, resume: bool) -> Path:
-    """Return where the experiments are recorded; raise RunDirectoryError for a folder that holds others."""
-    record = folder / EXPERIMENTS
-    if folder.exists() and not folder.is_dir():
-        raise RunDirectoryError(f"--out {folder}: is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not record.is_file():
-            raise RunDirectoryError(f"--out {folder}: holds something else; name another folder")
-        if not resume:
-            raise RunDirectoryError(
-                f"--out {folder}: holds an isolation; go on with it by --resume, or name another folder"
-            )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunDirectoryError(f"--out {folder}: cannot be made: {error.strerror}") from None
-    return record
 
 
 def _with_store(execution: Execution, folder: Path) -> Execution:

@@ -6,14 +6,12 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
-from ptycho.base.errors import ConfigError, PtychoError
-from ptycho.isolate import blind, local, noise, search
+from ptycho.base.errors import ConfigError
+from ptycho.isolate import blind, local, noise, reach, search
 from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
 from ptycho.isolate.noise import Noise
 from ptycho.isolate.verdict import WORSE, Cause, Hidden, Verdict
-from ptycho.solve import choose
-from ptycho.stages import pipeline
 
 MOST_PAIRED, APART = 4, 0.1
 """So many of what acts in company are repaired in pairs, too, and shares of the gap by which a pair differs from its parts."""
@@ -257,18 +255,7 @@ class _Steps:
         """Ask what BAD's scan can be explained to, whatever the network does."""
         if not self.verdict.symptoms or self.laboratory.seconds > self.laboratory.budget:
             return
-        self.laboratory.tell("is it the scan: solving BAD's patterns directly")
-        first = pipeline.STAGES[0].name
-        try:
-            choice = choose.whether_solvable(self.laboratory.run(self.makers, until=first).artifacts[first])
-        except PtychoError as error:
-            self.verdict = replace(self.verdict, reach=f"BAD's scan cannot be solved: {error}")
-            return
-        if not choice.tried:
-            return
-        able = choice.unexplained <= self.laboratory.good.config.gates.max_unexplained
-        words = "BAD's scan is sound" if able else "BAD's scan itself cannot be explained"
-        self.verdict = replace(self.verdict, reach=f"{words}: {choice.sentence}")
+        self.verdict = replace(self.verdict, reach=reach.ask(self.laboratory, self.makers))
 
     def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
         good = self.laboratory.outcome(NOTHING)

@@ -144,3 +144,38 @@ def _locked(place: Path) -> Iterator[None]:
     finally:
         (place / LOCK).unlink(missing_ok=True)
         lock.release()
+
+
+def record(folder: Path, name: str, what: str, resume: bool) -> Path:
+    """Make a folder for work that keeps a record of its own; return the record's path.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the record; a folder that has one may be gone on with.
+    what : str
+        What the work is, for people: "an isolation".
+    resume : bool
+        Whether to go on.
+
+    Raises
+    ------
+    RunDirectoryError
+        The folder is a file, holds something else, holds such work and is not to be gone on with, or cannot be made.
+    """
+    path = folder / name
+    if folder.exists() and not folder.is_dir():
+        raise RunDirectoryError(f"--out {folder}: is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not path.is_file():
+            raise RunDirectoryError(f"--out {folder}: holds something else; name another folder")
+        if not resume:
+            raise RunDirectoryError(
+                f"--out {folder}: holds {what}; go on with it by --resume, or name another folder"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(f"--out {folder}: cannot be made: {error.strerror}") from None
+    return path

@@ -28,6 +28,7 @@ COMMANDS = [
         ("evaluate",),
         ("diagnose",),
         ("isolate",),
+        ("case-study",),
         ("scenarios",),
         ("stages",),
         ("cache",),

@@ -60,8 +60,11 @@ LEGACY_RANDOM = {
 }
 RANDOM_WITHOUT_STATE = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
-READ_THE_ENVIRONMENT = ("ptycho.runs.prepare", "ptycho.settings.scenarios", "ptycho.base.provenance")
-"""Where files lie, and which backend runs."""
+READ_THE_ENVIRONMENT = (
+    *("ptycho.runs.prepare", "ptycho.settings.scenarios", "ptycho.base.provenance"),
+    "ptycho.findings.case_study",
+)
+"""Where files lie, which backend runs, and what a process of the case study inherits."""
 MAX_LINES = 400
 
 

@@ -1,6 +1,7 @@
 """`ptycho isolate` on the command line: what it says, what it leaves, and what it refuses before any time is spent."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -50,6 +51,7 @@ def test_a_cause_is_named_and_the_test_that_keeps_it_fails_on_bad_alone(
     values = json.loads((out / "isolation.json").read_text())
     assert [cause["name"] for cause in values["causes"]] == ["inference.n_groups"]
     assert values["complete"]
+    assert re.search(r"physics alone leaves \d+%, BAD's network leaves \d+% unexplained", values["reach"])
     assert "no stage of these runs reads it" in values["cleared"]["solver.passes"]
     page = (out / "isolation.html").read_text()
     assert "inference.n_groups" in page
