@@ -3,6 +3,7 @@
     FOLDER/entries/STAGE-KEY/   the stage's files, and entry.json: digest, checksums, telemetry, how it was made
     FOLDER/staging/             what is being written or thrown away; nothing in here is ever read
     FOLDER/locks/               one lock a key: two processes never compute the same
+    FOLDER/CACHEDIR.TAG         the mark by which a cache is known; in a folder that holds something and no mark nothing is touched
 
 An entry appears by one rename, whole or not at all, and every file's checksum is verified before it is used. A
 store that cannot be written says so once and is from then on empty: a cache must never cost a run.
@@ -10,7 +11,6 @@ store that cannot be written says so once and is from then on empty: a cache mus
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -24,14 +24,19 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ptycho.artifacts.stage import Stage
-from ptycho.base import atomic, identity
-from ptycho.base.errors import PtychoError
+from ptycho.base import atomic, documents, identity
+from ptycho.base.errors import PtychoError, RunDirectoryError
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "ptycho-entry-1"
 DESCRIPTION = "entry.json"
 MAX_BYTES = 5 * 2**30
+MARK = "CACHEDIR.TAG"
+"""By this name, and the first line of its text, programs that make backups know a cache, too (bford.info/cachedir)."""
+MARK_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
+# This folder is a cache of ptycho; whatever is in it may go (ptycho cache clear).
+"""
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,12 @@ class Store:
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, fresh: bool = False) -> None:
         self.folder, self.max_bytes, self.fresh = Path(folder), max_bytes, fresh
-        self._usable = True
+        self._usable, self._marked = True, False
 
     def find(self, stage: Stage, key: str) -> Entry | None:
         """Return the entry of a key if it is there and whole; what is damaged is thrown away with a warning."""
         folder = self._folder_of(stage.name, key)
-        if self.fresh or not self._usable or not os.path.lexists(folder):
+        if self.fresh or not self._ours() or not os.path.lexists(folder):
             return None
         try:
             result = _verified(folder, stage.name, key)
@@ -88,7 +93,7 @@ class Store:
         self, stage: Stage, key: str, artifact: Any, sidecar: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
         """Store an artifact; `sidecar` holds its digest, telemetry, notes and verdict, `about` how it was made."""
-        if not self._usable:
+        if not self._ours():
             return
         staging = self.folder / "staging" / f"{key}.{uuid.uuid4().hex}"
         try:
@@ -119,7 +124,7 @@ class Store:
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None]) -> Iterator[None]:
         """Keep other processes from computing a key; call `waiting` once if one of them is at it."""
-        lock = self._acquire(key, waiting) if self._usable else None
+        lock = self._acquire(key, waiting) if self._ours() else None
         try:
             yield
         finally:
@@ -127,7 +132,8 @@ class Store:
                 lock.release()
 
     def info(self) -> dict[str, tuple[int, int]]:
-        """Return (entries, bytes) of every stage."""
+        """Return (entries, bytes) of every stage; raise RunDirectoryError for a folder that is no cache."""
+        self.check()
         result: dict[str, tuple[int, int]] = {}
         for folder in self._entries():
             stage = folder.name.rpartition("-")[0]
@@ -136,13 +142,47 @@ class Store:
         return result
 
     def clear(self) -> int:
-        """Throw everything away; return the number of entries. Raises no error for what another process removes."""
+        """Throw everything away; return the number of entries. Raises no error for what another process removes.
+
+        Raises RunDirectoryError for a folder that is no cache, and touches nothing there.
+        """
+        self.check()
         entries = self._entries()
         for folder in entries:
             self._discard(folder)
         shutil.rmtree(self.folder / "staging", ignore_errors=True)
         self._remove_free_locks()
         return len(entries)
+
+    def check(self) -> None:
+        """Raise RunDirectoryError where the folder holds something and is not marked as a cache, or cannot be looked into."""
+        try:
+            if not os.path.lexists(self.folder):
+                return
+            # Another process may be writing the mark just now.
+            names = [path.name for path in self.folder.iterdir() if not path.name.startswith(f".{MARK}.")]
+            if not names:
+                return
+            mark = self.folder / MARK
+            if mark.is_file() and mark.read_bytes()[: len(MARK_TEXT)] == MARK_TEXT.encode():
+                return
+        except OSError as error:
+            raise RunDirectoryError(f"--cache {self.folder}: {error.strerror}; name another folder") from None
+        raise RunDirectoryError(
+            f"--cache {self.folder}: is no cache of ptycho (it holds no {MARK} of ours); name an empty folder or a new one"
+        )
+
+    def _ours(self) -> bool:
+        """Whether the folder can be used; it is looked at, and marked, once."""
+        if self._usable and not self._marked:
+            try:
+                self.check()
+                if not (self.folder / MARK).is_file():
+                    atomic.write_text(self.folder / MARK, MARK_TEXT)
+                self._marked = True
+            except (OSError, PtychoError) as error:
+                self._give_up(error)
+        return self._usable
 
     def _remove_free_locks(self) -> None:
         """Remove the files of locks that nobody holds."""
@@ -225,7 +265,7 @@ class Store:
 
 def _verified(folder: Path, stage: str, key: str) -> Entry:
     """Return the entry in `folder`; raise ValueError where it is not what its description says."""
-    text = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    text = documents.read_table(folder / DESCRIPTION)
     if text.pop("check") != _check(text):
         raise ValueError("its description was changed")
     if (text["format"], text["stage"], text["key"]) != (FORMAT, stage, key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tokenize
 import zipfile
 import zlib
@@ -16,6 +17,16 @@ from ptycho.base.errors import DataContractError
 MAX_RATIO = 500
 """A file that grows by more than this when unpacked, to more than `SUSPICIOUS_BYTES`, is taken for a zip bomb."""
 SUSPICIOUS_BYTES = 2**30
+
+COMPRESSION = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+"""What unpacking raises over bytes that are damaged."""
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(NotImplementedError, RuntimeError, MemoryError),
+)
+"""What numpy and zipfile raise over headers that nobody wrote on purpose."""
+BROKEN = (*COMPRESSION, *DAMAGE, SyntaxError, tokenize.TokenError)
+"""All of these."""
 
 
 def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -39,13 +50,13 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
         raise
     except (SyntaxError, tokenize.TokenError):
         raise DataContractError(f"{path}: an array is damaged: its header cannot be read") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except COMPRESSION:
         raise DataContractError(
             f"{path}: not a complete NPZ file (damaged, truncated or another format)"
         ) from None
     except OSError as error:
         raise DataContractError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, NotImplementedError, RuntimeError, MemoryError) as error:
+    except DAMAGE as error:
         if "pickle" in str(error).lower():
             raise DataContractError(
                 f"{path}: holds a pickled (object) array, which may run code; store plain arrays and JSON text"

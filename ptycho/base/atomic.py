@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ptycho.base.errors import RunDirectoryError
+
+RANDOM_LETTERS = 8
+"""At the end of the name of a temporary file."""
 
 
 @contextmanager
@@ -24,16 +27,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(RANDOM_LETTERS // 2)}")
+        # By the system, not by tempfile: the file has the rights that the user's umask leaves.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError as error:
         raise RunDirectoryError(
             f"cannot write {path}: {error.strerror}; choose another folder with --out"
         ) from None
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -41,6 +44,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def half_written(name: str, of: Container[str]) -> bool:
+    """Whether a name is that of the temporary file of one of some files, which a killed writer leaves."""
+    stem, _, rest = name.removeprefix(".").rpartition(".")
+    return name.startswith(".") and stem in of and len(rest) == RANDOM_LETTERS
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = False) -> None:

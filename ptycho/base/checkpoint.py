@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ptycho.base import archive, atomic, layout
-from ptycho.base.errors import RunDirectoryError
+from ptycho.base import archive, atomic, documents, layout
+from ptycho.base.errors import PtychoError, RunDirectoryError
 
 T = TypeVar("T")
 
@@ -42,11 +42,15 @@ def read(
     path = folder / FILE
     if not path.exists():
         return None
-    arrays = archive.read_arrays(path)
     try:
-        state = json.loads(str(arrays.pop("_state")))
-        theirs, result = state["key"], parse(state, arrays)
-    except (KeyError, TypeError, ValueError):
+        arrays = archive.read_arrays(path)
+    except PtychoError as error:
+        raise RunDirectoryError(f"{error}; take it away") from None
+    try:
+        state = documents.parsed(str(arrays.pop("_state")), "checkpoint")
+        theirs = state["key"]
+        result = parse(state, arrays) if theirs == key else None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, PtychoError):
         raise RunDirectoryError(f"{path}: {damaged}") from None
     if theirs != key:
         raise RunDirectoryError(

@@ -18,6 +18,17 @@ LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.
 """Where Linux says how much a container may use: control groups of either version."""
 
 
+def user_cache() -> Path | None:
+    """Return the folder of the user's cache for this program; None for a user without a home, as in many containers."""
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_cache_path("ptycho")
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None
+
+
 def memory_bytes() -> int:
     """Return how many bytes of memory there are for this process: the machine's, or fewer in a container."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -45,5 +45,5 @@ def _named(cache: str | None) -> Store:
     """Return the store that a command is about; raise ConfigError for none."""
     store: Store | None = prepare.store_named(cache)
     if store is None:
-        raise ConfigError("--cache none names no folder")
+        raise ConfigError("this names no folder: name one by --cache DIR")
     return store

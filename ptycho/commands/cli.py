@@ -14,7 +14,7 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from ptycho.base.errors import InvariantError, PtychoError
+from ptycho.base.errors import ConfigError, InvariantError, PtychoError
 from ptycho.commands import (
     cache,
     case_study,
@@ -55,7 +55,20 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with terminal.prepared():
         code = _code_of(arguments)
+        _let_go()
     sys.exit(code)
+
+
+def _let_go() -> None:
+    """Write what is left in the buffers; where that fails the exit code is still that of the work."""
+    from ptycho.commands import terminal
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            terminal.shut(stream)
 
 
 def _code_of(arguments: list[str] | None) -> int:
@@ -63,6 +76,7 @@ def _code_of(arguments: list[str] | None) -> int:
     from ptycho.commands import terminal
 
     try:
+        _check_place()
         words = options.spelled_out(sys.argv[1:] if arguments is None else arguments)
         return app(words, console=terminal.out(), exit_on_error=False, print_error=False) or 0
     except InvariantError as error:
@@ -86,6 +100,16 @@ def _code_of(arguments: list[str] | None) -> int:
     except Exception as error:  # noqa: BLE001  told of, or raised, by what follows
         return _bug(error)
     return 2
+
+
+def _check_place() -> None:
+    """Raise ConfigError where the working folder is gone: every path that is not absolute would lead nowhere."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the folder that you are in cannot be used ({error.strerror}); change into another"
+        ) from None
 
 
 def _bug(error: Exception) -> int:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ptycho.base.errors import ConfigError, PtychoError
-from ptycho.commands.options import How, Profile, ReadingOptions
+from ptycho.commands.options import How, Overwrite, Profile, ReadingOptions
 from ptycho.runs import prepare
 from ptycho.settings.request import Reading
 
@@ -45,6 +45,7 @@ def diagnose(
     profile: Profile = None,
     data: Path | None = None,
     out: Path | None = None,
+    overwrite: Overwrite = False,
     reading: ReadingOptions = Reading(),
     how: How = How(),
 ) -> int:
@@ -63,6 +64,7 @@ def diagnose(
     """
     from ptycho.commands import terminal
     from ptycho.diagnose import write
+    from ptycho.runs import claim
 
     if not sides:
         raise ConfigError(
@@ -70,6 +72,8 @@ def diagnose(
         )
     if len(set(sides)) < len(sides):
         raise ConfigError(f"{', '.join(sides)}: one side is named twice; give different ones")
+    if out is not None:
+        claim.record(out, write.PAGE, "a diagnosis", overwrite, "--overwrite")
     cases = told_apart([case_of(side, profile, reading, how, data) for side in sides], sides)
     named = tuple(case.name for case in cases)
     result = answers(question, cases)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from ptycho.commands.options import Overwrite
+
 if TYPE_CHECKING:
     from ptycho.testing.golden.changes import Change
 
 app = App(name="golden", help="Golden files: what they rest on; proposing, reviewing and accepting new ones.")
-Flag = Annotated[bool, Parameter(negative=())]
 All = Annotated[bool, Parameter(name="--all", help="Everything that is proposed.", negative=())]
 Root = Annotated[Path, Parameter(help="The project, where pytest is run.")]
 HERE = Path()
@@ -88,12 +89,20 @@ def diff(*names: str, against: str | None = None, root: Root = HERE) -> int:
 
 
 @app.command
-def review(*, against: str | None = None, out: Path = Path("golden-review.html"), root: Root = HERE) -> int:
+def review(
+    *,
+    against: str | None = None,
+    out: Path = Path("golden-review.html"),
+    overwrite: Overwrite = False,
+    root: Root = HERE,
+) -> int:
     """Write a page that shows what is proposed: old, new, difference."""
     from ptycho.commands import terminal
+    from ptycho.runs import claim
     from ptycho.testing.golden import changes
     from ptycho.testing.golden import review as room
 
+    claim.file(out, [], overwrite)
     proposals = changes.pending(root) if against is None else changes.since(against, root)
     what = "proposed" if against is None else f"different from {against}"
     place = room.write(
@@ -135,7 +144,7 @@ def reject(*names: str, everything: All = False, root: Root = HERE) -> int:
     return 0
 
 
-def replay(bundle: Path, *, out: Path | None = None) -> int:
+def replay(bundle: Path, *, out: Path | None = None, overwrite: Overwrite = False) -> int:
     """Show again the comparison that a failing golden test left, without running anything.
 
     Parameters
@@ -146,9 +155,12 @@ def replay(bundle: Path, *, out: Path | None = None) -> int:
         A page with pictures of what was stored, obtained, and their difference.
     """
     from ptycho.commands import terminal
+    from ptycho.runs import claim
     from ptycho.testing.golden import changes, fixture, review
     from ptycho.testing.golden import replay as room
 
+    if out is not None:
+        claim.file(out, [bundle], overwrite)
     kept = room.read(bundle)
     differences = fixture.differences(kept.obtained, kept.record, kept.weights, (kept.expected, kept.stored))
     terminal.say(kept.about["test"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -67,16 +68,25 @@ SplitMethod = Annotated[
 ]
 KEEPING = ("--keep-frames", "--keep-pixels")
 """Options that mean all where nothing is named."""
-Overwrite = Annotated[bool, Parameter(help="Replace the file that --out names.", negative=())]
+Overwrite = Annotated[
+    bool,
+    Parameter(help="Replace what --out names, where it is of this kind.", negative=()),
+]
 
 ReadingOptions = Annotated[Reading, Parameter(name="*", negative=())]
 """How a scan's file is to be read, as options of a command."""
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Return the words of a command line with `all` behind options of :data:`KEEPING` that name nothing."""
+    """Return the words of a command line with `all` behind options of :data:`KEEPING` that name nothing.
+
+    Raises ConfigError for an empty word: no option has an empty value, and an unset variable leaves one.
+    """
     result: list[str] = []
     for number, word in enumerate(arguments):
+        if not word or re.fullmatch(r"--[a-z-]+=", word):
+            name = word.rstrip("=") or (arguments[number - 1] if number else "the command")
+            raise ConfigError(f"{name}: is empty; is a variable of the shell not set? leave the option out")
         result.append(word)
         following = arguments[number + 1 : number + 2]
         if word in KEEPING and (not following or following[0].startswith("--")):

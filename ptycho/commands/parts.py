@@ -42,8 +42,9 @@ def simulate(
     from ptycho.runs import claim
     from ptycho.scan.formats import npz
 
-    claim.file(out, [], overwrite)
-    config, _ = prepare.resolve(Request("simulate", scenario, profile, overrides=tuple(set_), seed=seed))
+    request = Request("simulate", scenario, profile, overrides=tuple(set_), seed=seed)
+    config, _ = prepare.resolve(request)
+    claim.file(out, prepare.files_read(request, config), overwrite)
     prepare.say_what_is_idle(config, set_, {}, "scan")
     npz.write_npz(out, _run(config, {}, "scan", how))
     return shared.wrote(out)
@@ -105,8 +106,9 @@ def infer(
     from ptycho.runs import claim
     from ptycho.stages import stitch
 
-    claim.file(out, [data, bundle], overwrite)
-    config, given = prepare.with_bundle(_with_bundle("infer", bundle, data, set_, everything, reading))
+    request = _with_bundle("infer", bundle, data, set_, everything, reading)
+    claim.file(out, prepare.files_read(request), overwrite)
+    config, given = prepare.with_bundle(request)
     prepare.say_what_is_idle(config, set_, given, "stitch")
     with prepare.about(data):
         stitch.write(out, _run(config, given, "stitch", how))

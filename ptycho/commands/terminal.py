@@ -35,37 +35,66 @@ class Terminated(KeyboardInterrupt):
     """Somebody asked the process to end, politely (SIGTERM)."""
 
 
-class _Patient(Console):
-    """A console whose reader may go: what it prints after that goes nowhere, and the command ends as it would have.
+class Patient(Console):
+    """A console whose reader may go, whose disk may fill: what it prints after that goes nowhere, and the work goes on.
 
     Rich's own would end the process with exit code 1, which here says that a gate failed.
     """
 
     def on_broken_pipe(self) -> None:
         """Send the rest of the output nowhere."""
+        shut(self.file)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print; where nothing can be written any more, say so once where complaints go."""
+        try:
+            super().print(*objects, **how)
+        except (OSError, ValueError) as error:  # a closed file is a ValueError
+            if isinstance(error, ValueError) and not getattr(self.file, "closed", False):
+                raise
+            shut(self.file)
+            if not self.stderr:
+                reason = getattr(error, "strerror", None) or str(error)
+                complain(f"cannot write to standard output: {reason}; the work goes on", "yellow")
+
+
+def shut(stream: Any) -> None:
+    """Send whatever is still written to a stream nowhere, with what lies in its buffer."""
+    try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.file.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+    except (OSError, ValueError, AttributeError):  # it is closed, or none of the system's
+        return
+
+
+def plain(text: str) -> str:
+    """Return a text as it can be shown: what would steer a terminal, or stands for nothing, is written as an escape."""
+    shown = (
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+    return "".join(shown)
 
 
 def out() -> Console:
     """Where results go."""
-    return _Patient()
+    return Patient(emoji=False)
 
 
 def complaints() -> Console:
     """Where everything else goes."""
-    return _Patient(stderr=True, soft_wrap=True)
+    return Patient(stderr=True, soft_wrap=True, emoji=False)
 
 
 def say(message: str, style: str = "") -> None:
     """Print a line of the result as it is, however long."""
-    out().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    out().print(plain(message), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(message: str, style: str = "red") -> None:
     """Print an error as one line."""
-    text = f"ptycho: {' '.join(message.split())}"
+    text = f"ptycho: {plain(' '.join(message.split()))}"
     complaints().print(text, style=style, markup=False, highlight=False)
 
 
@@ -200,10 +229,12 @@ def table(numbers: rows.Table) -> None:
     """Print some numbers, verdicts in their colours."""
     from ptycho.report import write as report
 
-    result = Table(*numbers.columns)
+    result = Table()
+    for column in numbers.columns:
+        result.add_column(Text(plain(str(column))))
     for row in numbers.rows:
         style = next((STYLES[cell] for cell in row if cell in STYLES), "")
-        result.add_row(*(Text(report.number(cell)) for cell in row), style=style)
+        result.add_row(*(Text(plain(report.number(cell))) for cell in row), style=style)
     out().print(result)
 
 
@@ -211,9 +242,11 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table; what does not fit is folded, never cut off."""
     table = Table(show_lines=any("\n" in cell for row in rows for cell in row))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(plain(column)), overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # a cell is text: square brackets in it are no markup
+        table.add_row(
+            *(Text(plain(cell)) for cell in row)
+        )  # a cell is text: square brackets in it are no markup
     out().print(table)
 
 
@@ -251,7 +284,7 @@ class Bars:
             self._tasks[progress.stage],
             total=progress.total,
             completed=progress.done,
-            description=f"{progress.stage} {progress.message}",
+            description=plain(f"{progress.stage} {progress.message}"),
         )
 
     def _note(self, text: str) -> None:

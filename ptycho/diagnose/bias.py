@@ -136,7 +136,7 @@ def draw(cases: Sequence[Case]) -> Figure:
         top = float(np.percentile(truth, 99.9)) * 1.2
         row[0].hist2d(truth, result, bins=80, range=((0, top), (0, top)), norm="log", cmap="viridis")
         row[0].plot((0, top), (0, top), color="red", linewidth=0.8)
-        row[0].set(title=case.name, xlabel="truth", ylabel="object")
+        row[0].set(title=case.label, xlabel="truth", ylabel="object")
         row[1].hist(result[truth > 0] / truth[truth > 0], bins=80, range=(0, 2))
         row[1].axvline(1, color="red", linewidth=0.8)
         row[1].set(title="object / truth, in coverage")

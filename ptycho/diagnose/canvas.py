@@ -113,7 +113,7 @@ def draw(cases: Sequence[Case]) -> Figure:
         legacy = legacy_side(case.config.N, case.config.gridsize)
         figure.colorbar(row[0].imshow(lit, cmap="magma"), ax=row[0], shrink=0.8)
         row[0].add_patch(Rectangle(tuple(centre - legacy / 2), legacy, legacy, fill=False, edgecolor="cyan"))
-        row[0].set(title=f"{case.name}: coverage; cyan: {legacy} px", xticks=[], yticks=[])
+        row[0].set(title=f"{case.label}: coverage; cyan: {legacy} px", xticks=[], yticks=[])
         sides = np.linspace(1, 2 * max(lit.shape), 80)
         row[1].plot(sides, [share_within(lit, centre, int(side)) for side in sides])
         row[1].axvline(legacy, color="tab:cyan")

@@ -29,6 +29,11 @@ class Case:
     artifacts: Mapping[str, Any] = field(repr=False)
     measured: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name as a picture shows it: to matplotlib a pair of dollars is mathematics."""
+        return self.name.replace("$", r"\$")
+
     def get(self, stage: str) -> Any:
         """Return a stage's artifact; raise Unknown, which says why there is none."""
         try:

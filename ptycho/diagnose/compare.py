@@ -119,13 +119,13 @@ def draw(cases: Sequence[Case]) -> Figure:
             axis.set(xticks=[], yticks=[])
         result = case.measure(lambda case=case: case.get("stitch"))  # type: ignore[misc]
         if isinstance(result, str):
-            row[0].set(title=f"{case.name}: {result}"[:60])
+            row[0].set(title=f"{case.label}: {result}"[:60])
             continue
         lit = result.coverage > case.config.evaluation.coverage_threshold
         figure.colorbar(
             row[0].imshow(np.where(lit, np.abs(result.object), np.nan), cmap="viridis"), ax=row[0], shrink=0.8
         )
-        row[0].set(title=f"{case.name}: amplitude")
+        row[0].set(title=f"{case.label}: amplitude")
         pair = case.measure(lambda case=case: bias.pair_of(case))  # type: ignore[misc]
         if isinstance(pair, str):
             row[1].set(title=pair[:60])

@@ -99,7 +99,7 @@ def draw(cases: Sequence[Case]) -> Figure:
             for centre, around in zip(centres[:12], members[:12], strict=True):
                 for x, y in around.T:
                     axis.plot([centre[0], x], [centre[1], y], color="black", linewidth=0.6)
-        axis.set(title=f"{case.name}: group centres (px)", aspect="equal")
+        axis.set(title=f"{case.label}: group centres (px)", aspect="equal")
         axis.invert_yaxis()
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="upper right")

@@ -82,7 +82,9 @@ def draw(cases: Sequence[Case]) -> Figure:
             rows = case.get("train").history
         except Unknown:
             continue
-        axis.semilogy([r["epoch"] for r in rows], [r["val_error"] for r in rows], marker=".", label=case.name)
+        axis.semilogy(
+            [r["epoch"] for r in rows], [r["val_error"] for r in rows], marker=".", label=case.label
+        )
     axis.set(xlabel="epoch", title="sum (A_pred - A)^2 / sum A^2, validation")
     axis.grid(alpha=0.3, which="both")
     if axis.get_legend_handles_labels()[0]:

@@ -97,7 +97,7 @@ def draw(cases: Sequence[Case]) -> Figure:
         if isinstance(mode, str):
             mode = case.measure(lambda case=case: case.get("scan").probe[0])  # type: ignore[misc]
         if isinstance(mode, str):
-            row[0].set(title=f"{case.name}: no probe", xticks=[], yticks=[])
+            row[0].set(title=f"{case.label}: no probe", xticks=[], yticks=[])
             row[1].set_axis_off()
             continue
         lit = np.abs(mode) > SUPPORT * np.abs(mode).max()
@@ -107,5 +107,5 @@ def draw(cases: Sequence[Case]) -> Figure:
         }
         for axis, (what, (image, colours)) in zip(row, shown.items(), strict=True):
             figure.colorbar(axis.imshow(image, cmap=colours), ax=axis, shrink=0.8)
-            axis.set(title=f"{case.name}: {what}", xticks=[], yticks=[])
+            axis.set(title=f"{case.label}: {what}", xticks=[], yticks=[])
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ptycho
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.base.errors import RunDirectoryError
 
 RECORD = "steps.json"
@@ -22,8 +21,11 @@ SIMULATED = ("gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom")
 NOW = (*SIMULATED, "dose_experiments")
 THEN = ("gs1_ideal", "gs1_custom", "gs2_ideal")
 """Of :data:`SIMULATED` those of which the past is on record."""
-HALF = {"gs1_ideal": ("256", "128"), "gs2_ideal": ("128", "64")}
-"""Images and groups of the isolated past: half of what was recorded, so that every experiment takes half a minute."""
+SMALLER = {"gs1_ideal": (256, 128), "gs2_ideal": (128, 64)}
+"""Images and groups of the isolated past: half of what was recorded."""
+SMALLEST = (128, 64)
+"""And of the isolated twin image."""
+PAST = tuple(f"history/{name}_2026_01" for name in THEN)
 TWINS = ("gs1_custom", "gs2_ideal")
 """Good sides against which gs1_ideal shows what a twin image costs."""
 BUDGET = "40m"
@@ -86,16 +88,17 @@ def steps() -> tuple[Step, ...]:
         Step("now", ("diagnose", "all", *(f"now_{name}" for name in SIMULATED))),
         Step("then", ("diagnose", "all", *(f"then_{name}" for name in THEN))),
     ]
-    for name, (images, groups) in HALF.items():
-        sets = (f"simulation.base_total_images={images}", f"grouping.n_groups={groups}")
-        both = [word for side in ("--good-set", "--bad-set") for each in sets for word in (side, each)]
-        result.append(_isolation(f"isolate_{name}", name, f"history/{name}_2026_01", *both))
+    result += [_isolation(f"isolate_{name}", name, f"history/{name}_2026_01") for name in SMALLER]
     result += [_isolation(f"isolate_twin_{name}", name, "gs1_ideal") for name in TWINS]
     return tuple(result)
 
 
-def _isolation(name: str, good: str, bad: str, *more: str) -> Step:
-    return Step(name, ("isolate", good, bad, "--profile", "stable", *more, "--budget", BUDGET))
+def _isolation(name: str, good: str, bad: str) -> Step:
+    """Return an isolation of smaller scans, so that an experiment takes half a minute."""
+    images, groups = SMALLER[good] if bad in PAST else SMALLEST
+    sets = (f"simulation.base_total_images={images}", f"grouping.n_groups={groups}")
+    both = [word for side in ("--good-set", "--bad-set") for each in sets for word in (side, each)]
+    return Step(name, ("isolate", good, bad, "--profile", "stable", *both, "--budget", BUDGET))
 
 
 CRITERIA = (
@@ -142,7 +145,7 @@ def selectors() -> list[str]:
 def record(folder: Path) -> dict[str, Any]:
     """Read what steps came to."""
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return documents.read_table(path, RunDirectoryError) if path.is_file() else {}
 
 
 def done(folder: Path, step: Step) -> bool:
@@ -166,7 +169,8 @@ def do(folder: Path, step: Step, options: Iterable[str] = ()) -> Mapping[str, An
     RunDirectoryError
         The command was refused and should not have been, or the other way round, or it ended as by a bug.
     """
-    resumed = ["--resume"] if (folder / step.name).is_dir() and step.words[0] != "diagnose" else []
+    again = "--overwrite" if step.words[0] == "diagnose" else "--resume"
+    resumed = [again] if (folder / step.name).is_dir() else []
     words = [sys.executable, "-m", "ptycho", *step.words, "--out", step.name, *resumed, *options]
     code, lines, seconds = _run(words, folder, folder / f"{step.name}.log")
     if code not in ((REFUSED,) if step.refused else (0, 1)):
@@ -256,7 +260,7 @@ def results(folder: Path) -> dict[str, Any]:
 def _numbers(folder: Path, command: str) -> dict[str, Any]:
     """Read what a command wrote: numbers of a run's stages, answers of a diagnosis, the verdict of an isolation."""
     if (folder / layout.METADATA).is_file():
-        about = json.loads((folder / layout.METADATA).read_text(encoding="utf-8"))
+        about = documents.read_table(folder / layout.METADATA)
         telemetry = {name: entry["telemetry"] for name, entry in about["stages"].items()}
         numbers = {
             name: telemetry[stage][number]
@@ -275,5 +279,5 @@ def _numbers(folder: Path, command: str) -> dict[str, Any]:
 
 def _parts(path: Path, keys: Iterable[str]) -> dict[str, Any]:
     """Read some parts of a JSON file."""
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = documents.read_table(path)
     return {key: values[key] for key in keys}

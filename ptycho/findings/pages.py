@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ptycho.base import atomic
+from ptycho.base import atomic, documents
+from ptycho.base.errors import LedgerError
 from ptycho.findings import ledger
 from ptycho.stages import pipeline
 from ptycho.testing.ledger import Finding
 
 INDEX = "README.md"
+HEAD = """# Findings
+
+Every way in which a ptychography pipeline is known to have gone wrong, and what must hold instead. Generated from
+"""
+"""How an index begins; by that it is known."""
 SHOWN = "images/shown.json"
 """Beside the pages: by ID of a finding the picture of a run with its fault, the command that made it, its verdict."""
 
@@ -48,9 +53,7 @@ def page(finding: Finding, tests: Sequence[str], shown: Mapping[str, str] | None
 def index(findings: Sequence[Finding], tests: Mapping[str, Sequence[str]]) -> str:
     """Return the table of all findings, stage by stage, Markdown."""
     lines = [
-        "# Findings",
-        "",
-        "Every way in which a ptychography pipeline is known to have gone wrong, and what must hold instead. Generated from",
+        *HEAD.splitlines(),
         "`ptycho/findings/ledger.toml` by `ptycho findings pages docs/findings`.",
         "",
         "| stage | finding | what must hold | tests |",
@@ -66,19 +69,38 @@ def index(findings: Sequence[Finding], tests: Mapping[str, Sequence[str]]) -> st
 
 
 def write(folder: Path) -> int:
-    """Write all pages into a folder, take away those of findings that have gone, and return how many there are."""
+    """Write all pages into a folder, take away those of findings that have gone, and return how many there are.
+
+    A page that no earlier index names is somebody else's, and stays.
+
+    Raises LedgerError for a folder whose README is not an index of ours, before anything is written.
+    """
     findings, tests = ledger.read(), ledger.selectors()
-    shown = json.loads((folder / SHOWN).read_text(encoding="utf-8")) if (folder / SHOWN).exists() else {}
+    before = _earlier(folder)
+    shown = documents.read_table(folder / SHOWN, LedgerError) if (folder / SHOWN).exists() else {}
     wanted = {
         file_name(entry): page(entry, tests.get(entry.id, ()), shown.get(entry.id)) for entry in findings
     }
     wanted[INDEX] = index(findings, tests)
+    for name in wanted:
+        if name not in before and (folder / name).exists():
+            raise LedgerError(f"{folder / name}: is there already and no page of ours; name another folder")
     for name, text in wanted.items():
         atomic.write_text(folder / name, text)
-    for path in folder.glob("*.md"):
-        if path.name not in wanted:
-            path.unlink()
+    for name in before - set(wanted):
+        (folder / name).unlink(missing_ok=True)
     return len(wanted)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """Return the names of the pages in a folder, as its index names them, and the index; none where there is no index."""
+    path = folder / INDEX
+    if not path.is_file():
+        return set()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith(HEAD):
+        raise LedgerError(f"{path}: is no index of findings; name another folder")
+    return {INDEX, *re.findall(r"\| \[[^]]*\]\(([^/()]+\.md)\) ", text)}
 
 
 def _part(title: str, text: str) -> list[str]:

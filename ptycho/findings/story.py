@@ -20,7 +20,7 @@ RASTER = {"gs1_ideal": "0.620", "gs1_custom": "0.904", "gs2_ideal": "0.952", "gs
 PICTURES = {
     "now/compare.png": "case_study_now.png",
     "then/compare.png": "case_study_then.png",
-    **{f"isolate_{name}/isolation.png": f"case_study_isolate_{name}.png" for name in case_study.HALF},
+    **{f"isolate_{name}/isolation.png": f"case_study_isolate_{name}.png" for name in case_study.SMALLER},
 }
 
 
@@ -47,7 +47,7 @@ def page(results: Mapping[str, Any]) -> str:
         step=results,
         now=case_study.NOW,
         then=case_study.THEN,
-        isolated=tuple(case_study.HALF),
+        isolated=tuple(case_study.SMALLER),
         twins=case_study.TWINS,
         raster=RASTER,
         criteria=case_study.CRITERIA,

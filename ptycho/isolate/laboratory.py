@@ -7,7 +7,6 @@ change.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import multiprocessing
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Stage
-from ptycho.base import atomic, identity, progress
-from ptycho.base.errors import ConfigError, RunDirectoryError
+from ptycho.base import atomic, documents, identity, progress
+from ptycho.base.errors import ConfigError, DataContractError, RunDirectoryError
 from ptycho.base.progress import Progress
 from ptycho.isolate import code, differences
 from ptycho.isolate.differences import Comparison, Difference, Side
@@ -326,12 +325,12 @@ def _read(record: Path, asked: str) -> dict[str, Outcome]:
     Raises RunDirectoryError where it is of other sides.
     """
     try:
-        whole = json.loads(record.read_text(encoding="utf-8"))
+        whole = documents.read_table(record)
         outcomes = {
             name: Outcome(**{**each, "failed": tuple(each["failed"]), "computed": tuple(each["computed"])})
             for name, each in atomic.with_nan(whole["outcomes"]).items()
         }
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, DataContractError) as error:
         logger.warning("%s cannot be read (%s); its experiments are done again", record, error)
         return {}
     if whole["asked"] != asked:

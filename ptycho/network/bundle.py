@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, documents
 from ptycho.base.errors import BundleError, DataContractError, ScaleError
 from ptycho.physics.scaling import Scales
 from ptycho.settings import config as configs
@@ -153,9 +153,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         )
     written, seal = str(arrays.pop("_bundle")), str(arrays.pop("_seal", ""))
     try:
-        text = json.loads(written)
+        text = documents.parsed(written, str(path), BundleError)
         form = text["format"]
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise BundleError(f"{path}: its description is damaged: {type(error).__name__}: {error}") from None
     if form != FORMAT:
         raise BundleError(

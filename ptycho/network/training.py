@@ -6,6 +6,7 @@ resumed therefore repeats exactly what it would have done.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.base import atomic, checkpoint, layout, progress
-from ptycho.base.errors import RunDirectoryError, TrainingDiverged
+from ptycho.base.errors import TrainingDiverged
 from ptycho.base.progress import Listener, Progress
 from ptycho.network import backends, group_canvas, schedule
 from ptycho.network import bundle as bundles
@@ -87,13 +88,11 @@ class Trainer:
         self.scales, self.probe, self.config, self.key = scales, probe, config, key
         self.state_dir, self.listener = state_dir, listener
         self.schedule = schedule.make_schedule(grouped, config)
-        epochs = range(1, config.training.epochs + 1)
-        clusters = [self.schedule.held_out, *(self.schedule.clusters(epoch) for epoch in epochs)]
         multiple = config.model.multiple
-        group_reach = max(float(some.group_reaches.max(initial=0)) for some in clusters)
+        group_reach, cluster_reach = self._farthest()
         self.canvas_px = group_canvas.side_px(group_reach, self.N, multiple)
         # A group's canvas may reach beyond that of its cluster: no pattern's light does.
-        self.cluster_px = group_canvas.side_px(group_canvas.reach_px(clusters), self.N, multiple)
+        self.cluster_px = group_canvas.side_px(cluster_reach, self.N, multiple)
         self.batch = min(max(1, config.training.batch_size // self.schedule.groups), len(self.schedule.first))
         self.steps = max(1, len(self.schedule.first) // self.batch)
         self.model = self.build()
@@ -101,6 +100,15 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.stopped = ""
         self.best: dict[str, np.ndarray] = {}
+
+    def _farthest(self) -> tuple[float, float]:
+        """Return how far groups, and clusters, reach in any epoch, px; one epoch after the other, for there may be many."""
+        epochs = range(1, self.config.training.epochs + 1)
+        every = itertools.chain([self.schedule.held_out], map(self.schedule.clusters, epochs))
+        reaches = [
+            (float(some.group_reaches.max(initial=0)), group_canvas.reach_px([some])) for some in every
+        ]
+        return max(group for group, _ in reaches), max(cluster for _, cluster in reaches)
 
     def build(self) -> Any:
         """Return the model, compiled with its optimizer; raise ConfigError in a fork of a process that has used one."""
@@ -289,26 +297,32 @@ class Trainer:
         if self.state_dir is None:
             return 0
         result = checkpoint.read(
-            self.state_dir,
-            self.key,
-            lambda state, arrays: (list(state["history"]), str(state["stopped"]), arrays),
-            "is no checkpoint, or damaged; take it away to train anew",
+            self.state_dir, self.key, self._parsed, "is no checkpoint, or damaged; take it away to train anew"
         )
         if result is None:
             return 0
         history, stopped, arrays = result
         path = self.state_dir / checkpoint.FILE
-        optimizer = [
-            arrays.get(f"optimizer/{index:04d}") for index in range(len(self.model.optimizer.variables))
-        ]
-        if not history or any(value is None for value in optimizer):
-            raise RunDirectoryError(f"{path}: is damaged: parts are missing; take it away to train anew")
         bundles.set_weights(self.model, _below("weights/", arrays), str(path))
-        for variable, value in zip(self.model.optimizer.variables, optimizer, strict=True):
-            variable.assign(value)
+        for index, variable in enumerate(self.model.optimizer.variables):
+            variable.assign(arrays[f"optimizer/{index:04d}"])
         self.history, self.stopped, self.best = history, stopped, _below("best/", arrays)
         logger.info("resuming after epoch %d", len(history) - 1)
         return len(history) - 1
+
+    def _parsed(
+        self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[list[dict[str, Any]], str, Mapping[str, np.ndarray]]:
+        """Return history, why training ended, and the arrays of a checkpoint; raise ValueError for those of another network."""
+        for index, variable in enumerate(self.model.optimizer.variables):
+            if arrays[f"optimizer/{index:04d}"].shape != tuple(variable.shape):
+                raise ValueError("of another optimizer")
+        if not all(np.isfinite(value).all() for value in arrays.values()):
+            raise ValueError("not finite")
+        history = [dict(row) for row in state["history"]]
+        if [row["epoch"] for row in history] != list(range(len(history))) or not history:
+            raise ValueError("epochs are missing")
+        return history, str(state["stopped"]), arrays
 
 
 def together(outputs: Sequence[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:

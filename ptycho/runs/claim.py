@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from ptycho.base import atomic, layout
 from ptycho.base.errors import RunDirectoryError
 
 LOCK = layout.LOCK
+EXPORT = ".export-"
+"""How the name of a folder begins in which a run writes what it then moves into its own."""
 LONGEST_NAME = 255
 """Bytes of a file's name, on all common file systems."""
 
@@ -30,12 +34,22 @@ def folder(place: Path, metadata: str, check_run: Callable[[], None], resume: bo
         with _locked(place):
             # Another run may have come and gone since the first look.
             check_contents(place, metadata, check_run, resume)
+            sweep(place)
             yield
     except BaseException:
         with contextlib.suppress(OSError):  # one that is not empty stays, and so do those above it
             for path in missing:
                 path.rmdir()
         raise
+
+
+def sweep(place: Path) -> None:
+    """Take away what writers left in a run's folder that were killed: nobody else writes here now."""
+    for path in place.iterdir():
+        if path.name.startswith(EXPORT) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif atomic.half_written(path.name, layout.FILES) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def check(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> list[Path]:
@@ -134,10 +148,17 @@ def _locked(place: Path) -> Iterator[None]:
     (place / ".writable").unlink()
     lock = FileLock(place / LOCK)
     try:
+        if (place / LOCK).is_symlink():  # to lock what it leads to would touch a file of somebody else
+            raise RunDirectoryError(f"--out {place}: its {LOCK} is a link; take it away")
         lock.acquire(timeout=0)
     except Timeout:
         raise RunDirectoryError(
             f"--out {place}: another run is writing there; wait for it, or choose another folder"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunDirectoryError(
+            f"--out {place}: its {LOCK} cannot be had: {reason}; take it away, or choose another folder"
         ) from None
     try:
         yield
@@ -146,7 +167,7 @@ def _locked(place: Path) -> Iterator[None]:
         lock.release()
 
 
-def record(folder: Path, name: str, what: str, resume: bool) -> Path:
+def record(folder: Path, name: str, what: str, again: bool, option: str = "--resume") -> Path:
     """Make a folder for work that keeps a record of its own; return the record's path.
 
     Parameters
@@ -156,26 +177,30 @@ def record(folder: Path, name: str, what: str, resume: bool) -> Path:
         Of the record; a folder that has one may be gone on with.
     what : str
         What the work is, for people: "an isolation".
-    resume : bool
-        Whether to go on.
+    again : bool
+        Whether such work in the folder may be gone on with, or replaced.
+    option : str
+        By which a person says so.
 
     Raises
     ------
     RunDirectoryError
-        The folder is a file, holds something else, holds such work and is not to be gone on with, or cannot be made.
+        The folder is a file, holds something else, holds such work and it is not `again`, or cannot be made or written.
     """
     path = folder / name
-    if folder.exists() and not folder.is_dir():
-        raise RunDirectoryError(f"--out {folder}: is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not path.is_file():
-            raise RunDirectoryError(f"--out {folder}: holds something else; name another folder")
-        if not resume:
-            raise RunDirectoryError(
-                f"--out {folder}: holds {what}; go on with it by --resume, or name another folder"
-            )
+    _check_name(folder)
     try:
+        if _exists(folder) and not folder.is_dir():
+            raise RunDirectoryError(f"--out {folder}: is a file; name a folder")
+        if _exists(folder) and any(folder.iterdir()):
+            if not path.is_file():
+                raise RunDirectoryError(f"--out {folder}: holds something else; name another folder")
+            if not again:
+                raise RunDirectoryError(f"--out {folder}: holds {what}; add {option}, or name another folder")
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return path
     except OSError as error:
-        raise RunDirectoryError(f"--out {folder}: cannot be made: {error.strerror}") from None
-    return path
+        raise RunDirectoryError(
+            f"--out {folder}: cannot be written: {error.strerror}; name another folder"
+        ) from None

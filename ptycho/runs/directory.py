@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from ptycho.artifacts.stage import Execution, Inputs, Stage
 from ptycho.artifacts.store import Store
-from ptycho.base import atomic, checkpoint, identity, layout
+from ptycho.base import atomic, checkpoint, documents, identity, layout
 from ptycho.base.errors import ConfigError, PtychoError, RunDirectoryError, StageError
 from ptycho.report import write as report
 from ptycho.runs import claim, illumination
@@ -53,13 +52,14 @@ def execute(
         The folder cannot be written, is in use, or holds another run, or this one and `resume` is off.
     """
     request, given = request or Request(), dict(given or {})
-    writer = _Writer(folder, config, execution.store, request, given, solution)
+    writer = Writer(folder, config, execution.store, request, given, solution)
 
     def check() -> None:
         _check_same_question(folder, config, execution, request)
         check_same_given(folder, given)
 
     with claim.folder(folder, METADATA, check, execution.resume):
+        writer.begin()
         try:
             result = pipeline.run_pipeline(
                 config,
@@ -142,7 +142,7 @@ def _what_is_kept(folder: Path) -> str:
     return "nothing was written; finished stages come from the cache when the command is given again"
 
 
-class _Writer:
+class Writer:
     """Writes a run directory: from the first costly artifact on each at once, so that a later failure loses none."""
 
     def __init__(
@@ -158,11 +158,17 @@ class _Writer:
         self.given, self.solution = given, solution
         self.files: dict[str, list[str]] = {}
         self.begun = False
+        self.earlier: dict[str, Any] = {}
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """How the run is made; taken once."""
         return {**pipeline.about_run(self.config), **illumination.began_with(self.given)}
+
+    def begin(self) -> None:
+        """Read what an earlier run left in the folder: its record only grows."""
+        if (self.folder / METADATA).exists():
+            self.earlier = read_metadata(self.folder)
 
     def settled(self, stage: Stage, result: PipelineResult) -> None:
         """Write what there is when a row has been settled."""
@@ -172,6 +178,11 @@ class _Writer:
 
     def finish(self, result: PipelineResult) -> None:
         """Write numbers, then pictures and the page."""
+        more = set(grown(self.earlier, {})) > set(result.records)
+        if more and self.earlier.get("finished"):
+            logger.info("%s: has more stages than were asked for; its record stays", self.folder)
+            atomic.write_json(self.folder / METADATA, self.earlier)
+            return
         metadata = self.write(result)
         written = report.write_report(self.folder, result, self.cache, self.request)
         metadata["figures"] = {figure.name: figure.file for figure in written if figure.file}
@@ -180,29 +191,49 @@ class _Writer:
 
     def write(self, result: PipelineResult) -> dict[str, Any]:
         """Write what the rows leave that are not yet written, and the metadata of a run that is not finished."""
+        self.open_record(result)
         if self.solution is not None:
             solutions.write(self.folder / layout.SOLUTION, self.solution)
             self.solution = None
         for name in result.records:
             if name not in self.files:
                 self.files[name] = export_artifact(self.folder, name, result, self.about)
-        metadata = {
-            **describe(result, self.files),
-            "finished": False,
-            "request": self.request.to_dict(),
-            **self.about,
-        }
-        atomic.write_json(self.folder / METADATA, metadata)
-        return metadata
+        metadata = describe(result, self.files)
+        metadata["stages"] = grown(self.earlier, metadata["stages"])
+        return self._record(metadata)
+
+    def open_record(self, result: PipelineResult) -> None:
+        """Write a record of no stage where there is none: files of a run without one could not be gone on with."""
+        if not (self.folder / METADATA).exists():
+            self._record({**describe(result, {}), "stages": {}})
+
+    def _record(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the metadata of a run that is not finished, and return them."""
+        whole = {**metadata, "finished": False, "request": self.request.to_dict(), **self.about}
+        atomic.write_json(self.folder / METADATA, whole)
+        return whole
+
+
+def grown(earlier: Mapping[str, Any], stages: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stages of an earlier record of a run with those of now: a record loses none."""
+    return {**earlier.get("stages", {}), **stages}
 
 
 def export_artifact(folder: Path, name: str, result: PipelineResult, about: Mapping[str, Any]) -> list[str]:
-    """Write what a row leaves; return the names of its files."""
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
-        pipeline.stage_named(name).export(result.artifacts[name], Path(scratch), about)
-        product = sorted(Path(scratch).iterdir())
-        for path in product:
-            path.replace(folder / path.name)
+    """Write what a row leaves; return the names of its files.
+
+    Raises RunDirectoryError where the folder has gone, or takes no more.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=claim.EXPORT, dir=folder) as scratch:
+            pipeline.stage_named(name).export(result.artifacts[name], Path(scratch), about)
+            product = sorted(Path(scratch).iterdir())
+            for path in product:
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write the {name} into {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from None
     return [path.name for path in product]
 
 
@@ -223,15 +254,28 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Return a run's metadata; raise RunDirectoryError where the folder holds no run."""
     path = folder / METADATA
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not valid JSON"
-        raise RunDirectoryError(f"{folder}: not a run directory: {METADATA}: {reason}") from None
-    if not isinstance(metadata, dict) or not {"stages", "config"} <= set(metadata):
+        metadata = documents.read_table(path, RunDirectoryError)
+    except RunDirectoryError as error:
+        raise RunDirectoryError(f"{folder}: not a run directory: {error}") from None
+    if not _is_record(metadata):
         raise RunDirectoryError(
             f"{folder}: {METADATA} was written by another version of the program; run it again"
         )
     return metadata
+
+
+def _is_record(metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata have the form that a run gives them: tables of config, request and stages, each stage with its digest."""
+    parts = [metadata.get("stages"), metadata.get("config"), metadata.get("request", {})]
+    if not all(isinstance(each, Mapping) for each in parts):
+        return False
+    return all(
+        isinstance(each, Mapping)
+        and all(isinstance(each.get(name), str) for name in ("digest", "how"))
+        and isinstance(each.get("key", ""), (str, type(None)))
+        and isinstance(each.get("telemetry"), Mapping)
+        for each in metadata["stages"].values()
+    )
 
 
 def read_config(folder: Path) -> Config:

@@ -30,13 +30,15 @@ def store_named(cache: str | None, fresh: bool = False) -> Any:
 
     Raises ConfigError where `PTYCHO_CACHE_GIB` is no number.
     """
-    import platformdirs
-
     from ptycho.artifacts import store
+    from ptycho.base import machine
 
     if cache == "none":
         return None
-    named = cache or os.environ.get("PTYCHO_CACHE_DIR") or platformdirs.user_cache_path("ptycho")
+    named = cache or os.environ.get("PTYCHO_CACHE_DIR") or machine.user_cache()
+    if named is None:
+        logger.warning("you have no home folder: nothing is kept from run to run; name a folder by --cache")
+        return None
     size = os.environ.get("PTYCHO_CACHE_GIB", "")
     try:
         most = int(float(size) * 2**30) if size else store.MAX_BYTES
@@ -197,7 +199,8 @@ def of_scan(
     if scenario is not None:
         measured = (f"N={scan.N}", "inference.whole=true", f"solver.choose={free or 'none'}")
         return of_scenario(scenario, profile, [*measured, *overrides])
-    own = {"name": data.stem, "N": scan.N, "inference": WHOLE, "solver": {"choose": free}}
+    name = "".join(letter if letter.isprintable() else "_" for letter in data.stem).strip(".") or "scan"
+    own = {"name": name, "N": scan.N, "inference": WHOLE, "solver": {"choose": free}}
     return layers.resolve(own, profile, overrides, str(data))
 
 
@@ -279,6 +282,15 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
     return config, {"train": illumination.of_bundle(scan, loaded, config, about), "scan": scan}
 
 
+def files_read(request: Request, config: Config | None = None) -> list[Path]:
+    """Return the files that a request reads, and those that its config names: a result may lie on none of them."""
+    sources = (request.data, request.bundle, request.reconstruction, request.probe)
+    named: list[str | Path | None] = [None if source is None else source.path for source in sources]
+    named += [request.scenario, request.reading.mask]
+    named += [] if config is None else [config.probe.file, config.solver.start]
+    return [Path(name) for name in named if name is not None]
+
+
 def check_ends(request: Request, given: Iterable[str] = ()) -> None:
     """Raise ConfigError where a stage was asked for that the run, which ends before, would never come to.
 
@@ -289,7 +301,7 @@ def check_ends(request: Request, given: Iterable[str] = ()) -> None:
     from ptycho.stages import pipeline
 
     swaps = {text: text.partition("=")[0] for text in request.swaps if "=" in text}
-    for name in (*swaps.values(), *([request.until] if request.until else [])):
+    for name in (*swaps.values(), *([] if request.until is None else [request.until])):
         pipeline.stage_named(name)
     for name in request.also:
         before = {stage.name for stage in pipeline.needed_stages({}, name)}

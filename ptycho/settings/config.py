@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError, model_validator
@@ -34,6 +35,13 @@ from ptycho.settings.sections import (
 )
 
 SUPPORTED_N = (32, 64, 128, 256)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for the name of a run that would lead its folder elsewhere, or cannot be shown."""
+    parts = PurePath(name).parts
+    if not parts or ".." in parts or PurePath(name).is_absolute() or not name.isprintable():
+        raise ValueError(f"name = {name!r} must be a name that a folder can have, without ..")
 
 
 class Config(Section):
@@ -76,6 +84,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        check_name(self.name)
         if self.N not in SUPPORTED_N:
             raise ValueError(f"N must be one of {', '.join(map(str, SUPPORTED_N))}; got {self.N}")
         channels = self.gridsize**2

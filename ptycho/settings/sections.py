@@ -240,7 +240,7 @@ class LossConfig(Section):
 class TrainingConfig(Section):
     """Optimisation."""
 
-    epochs: int = fields.setting(20, "epochs", ge=1, le=1_000_000)
+    epochs: int = fields.setting(20, "epochs", ge=1, le=100_000)
     """Passes over the training groups."""
     batch_size: int = fields.setting(8, "groups", ge=1, le=1_000_000)
     """Groups in one training step."""

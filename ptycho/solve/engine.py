@@ -325,16 +325,34 @@ class Solver:
         """Load the checkpoint, where there is one."""
         if self.state_dir is None:
             return
-        error = checkpoint.read(
-            self.state_dir, self.key, _parsed, "is no checkpoint of a solver, or damaged; take it away"
-        )
-        if error is None:
+        damaged = "is no checkpoint of a solver, or damaged; take it away"
+        known = checkpoint.read(self.state_dir, self.key, self.parsed, damaged)
+        if known is None:
             return
-        arrays, self.errors, self.since_restart = error
+        arrays, self.errors, self.since_restart = known
         self.canvas, self.previous, self.probe = arrays["canvas"], arrays["previous"], arrays["probe"]
         self.places = replace(self.places, positions=arrays["positions"])
         self.velocity = arrays["velocity"]
         logger.info("resuming after pass %d", len(self.errors))
+
+    def parsed(
+        self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], list[float], int]:
+        """Return the arrays of a checkpoint (of any shape), the errors so far, and the steps since momentum began anew.
+
+        Raises ValueError for arrays that are not of this scan, or hold what is no number: compiled loops would go beyond them.
+        """
+        own = {name: getattr(self, name) for name in ("canvas", "previous", "probe", "velocity")}
+        own["positions"] = self.places.positions
+        for name, mine in own.items():
+            if arrays[name].shape != mine.shape or arrays[name].dtype != mine.dtype:
+                raise ValueError(f"{name} is of another shape or dtype")
+            if not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} is not finite")
+        errors, steps = [float(error) for error in state["errors"]], int(state["since_restart"])
+        if not (np.isfinite(errors).all() and 0 <= steps <= len(errors) <= self.config.passes):
+            raise ValueError("passes that there cannot be")
+        return {name: arrays[name] for name in own}, errors, steps
 
 
 @dataclass(frozen=True)
@@ -363,11 +381,3 @@ def _summed(evidence: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarr
     if not evidence:
         return None
     return np.sum([lit for lit, _ in evidence], axis=0), np.sum([step for _, step in evidence], axis=0)
-
-
-def _parsed(
-    state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], list[float], int]:
-    """Return the arrays of a checkpoint, the errors so far, and the steps since momentum began anew."""
-    result = {name: arrays[name] for name in ("canvas", "previous", "probe", "positions", "velocity")}
-    return result, [float(error) for error in state["errors"]], int(state["since_restart"])

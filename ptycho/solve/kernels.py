@@ -1,35 +1,18 @@
 """The solver's inner loops, compiled: windows of a canvas, their adjoint, and the comparison of moduli.
 
-Compiled on first use and kept beside this file (or in the user's cache). They release the interpreter's lock, so that threads
-run them side by side. Complex arrays come as float32, real and imaginary parts in turn along the last axis: `parts` of them
+Compiled on first use, and kept (:mod:`ptycho.solve.compiling`). They release the interpreter's lock, so that threads run them side
+by side. Complex arrays come as float32, real and imaginary parts in turn along the last axis: `parts` of them
 make a pixel, 2, or 1 of real arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Have a function compiled when it is first called, and kept where any folder can be written.
-
-    No assumption is made that there are no NaNs: they have to come out where they went in.
-    """
-    options: Any = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
-    try:
-        result = njit(cache=True, **options)(function)
-    except RuntimeError:  # numba finds neither this folder nor the user's cache writable
-        result = njit(**options)(function)
-    return cast(Function, result)
+from ptycho.solve import compiling
 
 
-@compiled
+@compiling.compiled
 def cut(
     canvas: np.ndarray, corners: np.ndarray, fractions: np.ndarray, parts: int, out: np.ndarray
 ) -> None:  # pragma: no cover - compiled
@@ -56,7 +39,7 @@ def cut(
                     into[j] += right * upper[j] + across * lower[j]
 
 
-@compiled
+@compiling.compiled
 def add(
     canvas: np.ndarray,
     patches: np.ndarray,
@@ -105,7 +88,7 @@ def add(
                 into[j] += row[j]
 
 
-@compiled
+@compiling.compiled
 def compare(
     waves: np.ndarray, measured: np.ndarray, background: float, poisson: bool
 ) -> float:  # pragma: no cover - compiled
@@ -143,7 +126,7 @@ def compare(
     return total
 
 
-@compiled
+@compiling.compiled
 def back(change: np.ndarray, probe: np.ndarray, out: np.ndarray) -> None:  # pragma: no cover - compiled
     """Write sum_p conj(P_p) change_p to out (b, N, 2 N), of changes (b, P, N, 2 N) and a probe (P, N, 2 N)."""
     count, modes, size, _ = change.shape
@@ -158,7 +141,7 @@ def back(change: np.ndarray, probe: np.ndarray, out: np.ndarray) -> None:  # pra
                     into[2 * j + 1] += mode[2 * j] * wave[2 * j + 1] - mode[2 * j + 1] * wave[2 * j]
 
 
-@compiled
+@compiling.compiled
 def gradients(
     patches: np.ndarray, probe: np.ndarray, change: np.ndarray, out: np.ndarray
 ) -> None:  # pragma: no cover - compiled

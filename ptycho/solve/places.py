@@ -62,6 +62,15 @@ class Places:
         """How far (M, 2) [x, y] px beyond those the places lie, 0 <= f < 1, float32."""
         return np.asarray(np.minimum(self._top_left - np.floor(self._top_left), 1 - 1e-6).astype(np.float32))
 
+    def _check(self, canvas: np.ndarray) -> None:
+        """Raise CanvasError for a canvas that is not the one of these places: the compiled loops would go beyond it."""
+        sound = canvas.dtype in (np.float32, np.complex64) and canvas.flags.c_contiguous
+        if canvas.shape != self.shape or not sound:
+            raise CanvasError(
+                f"a canvas of shape {canvas.shape}, {canvas.dtype}, was given where the places are on one of {self.shape}, float32 "
+                "or complex64, in rows; give the canvas that was made for them"
+            )
+
     @property
     def _last_corner(self) -> np.ndarray:
         """The last pixel [x, y] at which a patch, and the pixel after it that a fraction takes from, lie in the canvas."""
@@ -72,9 +81,13 @@ class Places:
         return np.asarray(self.positions - self.size // 2 - np.array(self.origin_xy))
 
     def cut(self, canvas: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the patches (b, N, N) of the canvas (H, W), float32 or complex64, at the positions of `rows`."""
+        """Return the patches (b, N, N) of the canvas (H, W), float32 or complex64, at the positions of `rows`.
+
+        Raises CanvasError for another canvas than theirs, before any memory is touched.
+        """
         from ptycho.solve import kernels
 
+        self._check(canvas)
         patches = np.empty((len(rows), self.size, self.size), canvas.dtype)
         parts = _parts(canvas)
         kernels.cut(_floats(canvas), self.corners[rows], self.fractions[rows], parts, _floats(patches))
@@ -90,11 +103,20 @@ class Places:
         """Add patches (b, N, N), or one (1, N, N) everywhere, to the canvas (H, W), in place: the adjoint of :meth:`cut`.
 
         Both are float32 or complex64. With `weights` (H, W) float32 what arrives at a pixel is divided by the weight there.
+
+        Raises CanvasError for another canvas, weights or patches than theirs, before any memory is touched.
         """
         from ptycho.solve import kernels
 
+        self._check(canvas)
+        if patches.shape[1:] != (self.size, self.size) or len(patches) not in (1, len(rows)):
+            raise CanvasError(
+                f"patches of shape {patches.shape} cannot be added at {len(rows)} places of {self.size} px a side"
+            )
         added = _floats(np.ascontiguousarray(patches, canvas.dtype))
         beside = np.empty((0, 0), np.float32) if weights is None else weights
+        if weights is not None:
+            self._check(weights)
         where = self.corners[rows], self.fractions[rows]
         kernels.add(_floats(canvas), added, *where, _parts(canvas), beside)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
+from ptycho.base.errors import CanvasError
+
 TINY = 1e-9
 """Amplitude, in units of a pattern's largest, below which a modulus is not divided by."""
 LARGEST_MOVE = 1.0
@@ -41,6 +43,7 @@ def revise(
     """
     from ptycho.solve import kernels
 
+    _check(measured.shape == patches.shape and measured.dtype == np.float32, "measured", measured)
     waves = fft.fft2(patches[:, None] * probe, norm="ortho", overwrite_x=True)
     floor = TINY * max(float(measured.max()), TINY) if background is None else background
     residual = kernels.compare(waves.view(np.float32), measured, floor, background is not None)
@@ -59,12 +62,20 @@ def errors(patches: np.ndarray, probe: np.ndarray, measured: np.ndarray) -> np.n
     return np.asarray(np.sum(np.square(moduli - measured) * known, axis=(1, 2)) / np.maximum(energy, 1e-12))
 
 
+def _check(fits: bool, name: str, array: np.ndarray) -> None:
+    """Raise CanvasError for an array (any shape) that the compiled loops would go beyond."""
+    if not fits:
+        raise CanvasError(f"{name} of shape {array.shape}, {array.dtype}, does not belong to these patterns")
+
+
 def object_gradient(change: np.ndarray, probe: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return sum_p conj(P_p) change_p (b, N, N) complex64, in `out`: what a change of the exit waves says of the object."""
     from ptycho.solve import kernels
 
     result = np.empty((len(change), *change.shape[2:]), np.complex64) if out is None else out
     modes = np.ascontiguousarray(probe, np.complex64)
+    _check(modes.shape == change.shape[1:], "probe", probe)
+    _check(result.shape == (len(change), *change.shape[2:]), "gradient", result)
     kernels.back(change.view(np.float32), modes.view(np.float32), result.view(np.float32))
     return result
 
@@ -111,6 +122,8 @@ def moves(patches: np.ndarray, probe: np.ndarray, change: np.ndarray) -> np.ndar
     """
     from ptycho.solve import kernels
 
+    _check(probe.shape == change.shape[1:], "probe", probe)
+    _check(patches.shape == (len(change), *change.shape[2:]), "patches", patches)
     products = np.empty((len(patches), 5), np.float64)
     kernels.gradients(
         patches.view(np.float32),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.solve import choose, engines
@@ -70,4 +69,4 @@ def save(choice: Choice, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Choice:
     """Read them back."""
-    return Choice(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))
+    return Choice(**atomic.with_nan(documents.read_json(folder / FILE)))

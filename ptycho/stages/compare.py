@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.settings.params import Params
@@ -118,5 +117,5 @@ def save(comparison: FourWays, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> FourWays:
     """Read them back."""
-    stored = atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    stored = atomic.with_nan(documents.read_json(folder / FILE))
     return FourWays({way: Evaluation(**numbers) for way, numbers in stored.items()})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.evaluation import summary
 from ptycho.evaluation.summary import Evaluation
 from ptycho.network.bundle import Bundle
@@ -88,4 +87,4 @@ def load(folder: Path, inputs: Mapping[str, Any]) -> Evaluation:
 
 def read(path: Path) -> Evaluation:
     """Read numbers that were written as JSON."""
-    return Evaluation(**atomic.with_nan(json.loads(path.read_text(encoding="utf-8"))))
+    return Evaluation(**atomic.with_nan(documents.read_json(path)))

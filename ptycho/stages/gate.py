@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.evaluation import gates
 from ptycho.evaluation.gates import Verdict
 from ptycho.scan.groups import GroupedData
@@ -85,4 +84,4 @@ def write(path: Path, verdicts: tuple[Verdict, ...]) -> None:
 
 def read(path: Path, inputs: Any = None) -> tuple[Verdict, ...]:
     """Read them back."""
-    return tuple(Verdict(**item) for item in json.loads(path.read_text(encoding="utf-8")))
+    return tuple(Verdict(**item) for item in documents.read_json(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.scan import geometry
 from ptycho.settings.params import Params
 from ptycho.solve import engines, readings
@@ -83,6 +82,6 @@ def save(comparison: Readings, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Readings:
     """Read them back."""
-    values = atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    values = atomic.with_nan(documents.read_json(folder / FILE))
     pairs = {name: tuple(map(tuple, values[name])) for name in ("linear", "spread")}
     return Readings(**{**values, **pairs, "centre_xy": tuple(values["centre_xy"])})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import archive, atomic, layout
+from ptycho.base import archive, atomic, documents, layout
 from ptycho.base.errors import DataContractError
 from ptycho.scan import inspection
 from ptycho.scan.damage import Damage
@@ -89,7 +88,7 @@ def save(result: Inspection, folder: Path, about: Mapping[str, Any]) -> None:
 def load(folder: Path, inputs: Mapping[str, Any]) -> Inspection:
     """Read them back and put them on the scan; raise DataContractError where they are another scan's."""
     arrays = archive.read_arrays(folder / LEFT_OUT)
-    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    values = documents.read_json(folder / FILE)
     damages = tuple(
         Damage(**{**each, "where": np.array(each["where"], np.int64)}) for each in values["damages"]
     )

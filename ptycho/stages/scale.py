@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import archive, atomic, layout
+from ptycho.base import archive, atomic, documents, layout
 from ptycho.base.errors import ScaleError
 from ptycho.physics import probes, scaling
 from ptycho.physics.scaling import Scales
@@ -86,4 +86,4 @@ def save(result: Scaling, folder: Path, about: Mapping[str, Any]) -> None:
 def load(folder: Path, inputs: Mapping[str, Any]) -> Scaling:
     """Read them back."""
     arrays = archive.read_arrays(folder / FILE)
-    return Scaling(Scales(**json.loads(str(arrays["scales"]))), arrays["probe"])
+    return Scaling(Scales(**documents.parsed(str(arrays["scales"]), str(folder / FILE))), arrays["probe"])

@@ -86,4 +86,12 @@ def read(path: Path, inputs: Any = None) -> Solution:
             raise DataContractError(
                 f"{path}: not a solution: {name} is missing, or no {dimensions}-dimensional array of it"
             )
+    size = arrays["probe"].shape[-1]
+    if arrays["probe"].shape[1:] != (size, size) or arrays["positions"].shape[1] != 2 or not size:
+        raise DataContractError(
+            f"{path}: not a solution: probe {arrays['probe'].shape} and positions {arrays['positions'].shape} are to be (P, N, N) "
+            "and (M, 2)"
+        )
+    if not all(np.isfinite(arrays[name]).all() for name in ("probe", "positions")):
+        raise DataContractError(f"{path}: not a solution: probe or positions are not finite")
     return Solution(stitch.read(path), *(arrays[name] for name in ARRAYS))

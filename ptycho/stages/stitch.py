@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution
-from ptycho.base import archive, atomic, identity, layout, progress
+from ptycho.base import archive, atomic, documents, identity, layout, progress
 from ptycho.base.errors import DataContractError
 from ptycho.base.progress import Progress
 from ptycho.evaluation import frames
@@ -25,6 +25,8 @@ from ptycho.stages import grouped
 KIND = Reconstruction
 FILE = layout.JUDGED
 ARRAYS = ("object", "coverage", "origin_xy")
+FARTHEST = 2**31
+"""Pixels beyond which no origin of an object lies."""
 DESCRIPTION = "_reconstruction"
 """Name of the JSON text beside the arrays."""
 NUMBERS: Mapping[str, type] = {
@@ -158,10 +160,12 @@ def _reconstruction(path: Path, arrays: Mapping[str, np.ndarray]) -> Reconstruct
     numbers: dict[str, Any] = {"kept_fraction": 1.0, "n_patches": 0}
     try:
         if DESCRIPTION in arrays:
-            known = json.loads(str(arrays[DESCRIPTION]))
+            known = documents.parsed(str(arrays[DESCRIPTION]), str(path))
             made_from = {str(name): str(value) for name, value in known.pop("made_from").items()}
             numbers = {name: kind(atomic.with_nan(known.pop(name))) for name, kind in NUMBERS.items()}
         x, y = (int(value) for value in arrays["origin_xy"])
+        if max(abs(x), abs(y)) > FARTHEST:
+            raise ValueError(f"origin_xy = {x}, {y} px is nowhere")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DataContractError(
             f"{path}: its description is damaged: {type(error).__name__}: {error}"

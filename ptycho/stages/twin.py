@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import atomic, layout
+from ptycho.base import atomic, documents, layout
 from ptycho.evaluation import consistency
 from ptycho.evaluation.consistency import TwinCorrelation
 from ptycho.network.bundle import Bundle
@@ -58,4 +57,4 @@ def save(twins: TwinCorrelation, folder: Path, about: Mapping[str, Any]) -> None
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> TwinCorrelation:
     """Read them back."""
-    return TwinCorrelation(**atomic.with_nan(json.loads((folder / FILE).read_text(encoding="utf-8"))))
+    return TwinCorrelation(**atomic.with_nan(documents.read_json(folder / FILE)))

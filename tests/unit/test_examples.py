@@ -167,6 +167,7 @@ def test_every_page_has_its_examples_run():
     ours = {re.sub(r" \[?--out \w+\]?| --out [\w.]+", "", command) for command in IN_ORDER}
     heads = {" ".join(command.split()[:2]) for command in ours}
     assert {" ".join(command.split()[:2]) for command in patterns} - heads <= {
+        "ptycho case-study",  # tests/unit/findings/test_case_study.py
         "ptycho golden",
         "ptycho isolate",  # tests/unit/commands/test_isolate.py: a run of it takes many of the others
         "ptycho replay",

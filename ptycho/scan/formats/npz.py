@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.base import archive, atomic
+from ptycho.base import archive, atomic, documents
 from ptycho.base.errors import DataContractError, ScaleError
 from ptycho.scan import geometry, inspection
 from ptycho.scan.formats import detector
@@ -254,10 +254,7 @@ def look_like_counts(patterns: np.ndarray) -> bool:
 def _read_metadata(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if "_metadata" not in arrays:
         return {}
-    try:
-        metadata = json.loads(str(arrays.pop("_metadata")))
-    except (ValueError, RecursionError) as error:
-        raise DataContractError(f"{path}: _metadata is not valid JSON: {error}") from None
+    metadata = documents.parsed(str(arrays.pop("_metadata")), f"{path}: _metadata")
     if not isinstance(metadata, dict):
         raise DataContractError(f"{path}: _metadata must be a JSON object; got {type(metadata).__name__}")
     if _depth(metadata) > MAX_DEPTH:

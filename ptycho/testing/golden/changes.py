@@ -72,7 +72,18 @@ def since(reference: str, root: Path) -> list[Change]:
     GoldenError
         There is no such commit, or no repository.
     """
-    listing = _git(root, "diff", "--name-only", "--relative", "-z", reference, "--", "*.npz", "*.json")
+    listing = _git(
+        root,
+        "diff",
+        "--name-only",
+        "--relative",
+        "-z",
+        "--end-of-options",
+        reference,
+        "--",
+        "*.npz",
+        "*.json",
+    )
     names = {name.rpartition(".")[0] + ".npz" for name in listing.decode().split("\0") if name}
     result = []
     for name in sorted(names):

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.base import atomic
-from ptycho.base.errors import GoldenError
+from ptycho.base import archive, atomic, documents, machine
+from ptycho.base.errors import DataContractError, GoldenError
 from ptycho.testing.golden import files
 from ptycho.testing.golden.files import Record
 
@@ -64,9 +64,11 @@ def write(
 
 def read(path: Path) -> FailedCheck:
     """Read a comparison that failed; raise GoldenError for what is none."""
+    machine.check_file(path, GoldenError)
     try:
         with zipfile.ZipFile(path) as bundle:
-            about = json.loads(bundle.read(ABOUT))
+            archive.check_size(path, bundle.infolist())
+            about = documents.parsed(bundle.read(ABOUT).decode("utf-8"), str(path), GoldenError)
             arrays = {name: files.arrays_in(bundle.read(name)) for name in (OBTAINED, EXPECTED, WEIGHTS)}
         version = about["format"]
         if version != FORMAT:
@@ -74,6 +76,8 @@ def read(path: Path) -> FailedCheck:
         record, stored = (files.record_of(about[name]) for name in ("record", "told"))
     except OSError as error:
         raise GoldenError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+    except DataContractError as error:
+        raise GoldenError(str(error)) from None
+    except archive.BROKEN as error:
         raise GoldenError(f"{path}: is no bundle of a failed comparison: {error}") from None
     return FailedCheck(arrays[OBTAINED], arrays[EXPECTED], arrays[WEIGHTS], record, stored, about)

@@ -61,7 +61,7 @@ def test_a_reader_who_goes_ends_nothing_with_a_failed_gate(arguments):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_full_disk_under_the_output_is_told_in_a_line():
+def test_a_full_disk_under_the_output_is_told_in_a_line_and_the_exit_code_is_that_of_the_work():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "ptycho", "stages"],
@@ -70,8 +70,10 @@ def test_a_full_disk_under_the_output_is_told_in_a_line():
             text=True,
             timeout=60,
         )
-    assert done.returncode == 2
-    assert done.stderr == "ptycho: cannot write to standard output: No space left on device\n"
+    assert done.returncode == 0
+    assert (
+        done.stderr == "ptycho: cannot write to standard output: No space left on device; the work goes on\n"
+    )
 
 
 def test_it_can_be_called_from_a_thread(capsys):

@@ -230,7 +230,7 @@ def test_what_is_no_file_does_not_hang(place, tmp_path):
     [
         (["--seed", "1.5"], "--seed = 1.5: must be a whole number"),
         (["--batch-size", "2.5"], "--batch-size = 2.5: must be a whole number"),
-        (["--prediction-scale", ""], "inference.prediction_scale = ''"),
+        (["--prediction-scale", ""], "--prediction-scale: is empty"),
         (["--intensity"], "add --data FILE"),
         (["--geometry", "flip_x"], "add --data FILE"),
         (["--set", "training.epochs=99999999999999999999"], "training.epochs"),

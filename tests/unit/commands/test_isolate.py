@@ -202,7 +202,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     assert "holds something else" in capsys.readouterr().err
     (folder / isolate.EXPERIMENTS).write_text("{}")
     assert call(*command) == 2
-    assert "go on with it by --resume" in capsys.readouterr().err
+    assert "add --resume" in capsys.readouterr().err
     assert (folder / "thesis.tex").read_text() == "mine"
 
 

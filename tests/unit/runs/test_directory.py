@@ -74,7 +74,7 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("make", "words"),
         [
-            (lambda folder: None, "not a run directory: run_metadata.json: No such file"),
+            (lambda folder: None, r"not a run directory: .*run_metadata\.json: no such file"),
             (lambda folder: (folder / directory.METADATA).write_text("{"), "not valid JSON"),
             (lambda folder: (folder / directory.METADATA).write_text("{}"), "another version of the program"),
             (

@@ -298,6 +298,32 @@ class TestInterruption:
         with pytest.raises(RunDirectoryError, match="is no checkpoint of a solver, or damaged"):
             engine.solve(scan, self.SETTINGS, key="k", state_dir=tmp_path, resume=True)
 
+    @pytest.mark.finding("COMPILED-UNCHECKED-001")
+    @pytest.mark.parametrize(
+        ("name", "change"),
+        [
+            ("canvas", lambda array: array[:5, :5]),
+            ("canvas", lambda array: array * np.nan),
+            ("canvas", lambda array: array.astype(np.complex128)),
+            ("previous", lambda array: array[1:]),
+            ("probe", lambda array: array[:, 1:]),
+            ("positions", lambda array: array + np.nan),
+            ("positions", lambda array: array[:-1]),
+            ("velocity", lambda array: array[:, :1]),
+            ("_state", lambda text: np.array(str(text).replace('"errors": [', '"errors": [NaN, '))),
+            ("_state", lambda text: np.array(str(text).replace('"since_restart": ', '"since_restart": -'))),
+        ],
+    )
+    def test_one_whose_arrays_are_not_of_this_scan_is_refused(self, scan, tmp_path, name, change):
+        """Compiled loops would write beyond them."""
+        settings = self.SETTINGS.model_copy(update={"passes": 4})
+        engine.solve(scan, settings, key="k", state_dir=tmp_path)
+        with np.load(tmp_path / checkpoint.FILE) as stored:
+            arrays = dict(stored)
+        np.savez(tmp_path / checkpoint.FILE, **{**arrays, name: change(arrays[name])})
+        with pytest.raises(RunDirectoryError, match="is no checkpoint of a solver, or damaged"):
+            engine.solve(scan, settings, key="k", state_dir=tmp_path, resume=True)
+
 
 def test_a_solution_that_is_no_number_stops_at_once(scan, monkeypatch):
     monkeypatch.setattr(steps, "TINY", np.nan)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from ptycho.solve import kernels
+from ptycho.solve import compiling, kernels
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
     """A function without a file has no place to be kept at."""
     made = {}
     exec("def double(x):\n    return 2 * x", made)
-    assert kernels.compiled(made["double"])(21) == 42
+    assert compiling.compiled(made["double"])(21) == 42
 
 
 @pytest.mark.parametrize("poisson", [False, True])

@@ -106,3 +106,36 @@ def test_who_would_leave_the_canvas_is_known():
     moved = some.moved(steps)
     assert moved.at_edge.tolist() == [False, True, False, True, False]
     assert np.isfinite(moved.cut(np.ones((60, 71), np.complex64), np.arange(5))).all()
+
+
+class TestWhatGoesIntoCompiledLoops:
+    @pytest.fixture
+    def where(self):
+        return places.places_of(np.array([[20.0, 20.5], [60.0, 40.25]]), 32)
+
+    @pytest.mark.parametrize(
+        "canvas",
+        [
+            lambda shape: np.ones((4, 4), np.complex64),
+            lambda shape: np.ones((shape[0], shape[1] - 1), np.complex64),
+            lambda shape: np.ones(shape, np.complex128),
+            lambda shape: np.ones(shape[::-1], np.complex64).T,
+        ],
+        ids=["small", "narrow", "double", "columns"],
+    )
+    def test_a_canvas_of_another_shape_or_kind_is_refused(self, where, canvas):
+        patches = np.ones((2, 32, 32), np.complex64)
+        with pytest.raises(CanvasError, match="give the canvas that was made for them"):
+            where.cut(canvas(where.shape), np.arange(2))
+        with pytest.raises(CanvasError, match="give the canvas that was made for them"):
+            where.add(canvas(where.shape), patches, np.arange(2))
+
+    @pytest.mark.parametrize("shape", [(2, 33, 33), (3, 32, 32), (2, 16, 16)])
+    def test_patches_of_another_number_or_size_are_refused(self, where, shape):
+        with pytest.raises(CanvasError, match="cannot be added at 2 places of 32 px a side"):
+            where.add(np.ones(where.shape, np.complex64), np.ones(shape, np.complex64), np.arange(2))
+
+    def test_weights_of_another_shape_are_refused(self, where):
+        canvas, patches = np.ones(where.shape, np.complex64), np.ones((2, 32, 32), np.complex64)
+        with pytest.raises(CanvasError):
+            where.add(canvas, patches, np.arange(2), np.ones((3, 3), np.float32))

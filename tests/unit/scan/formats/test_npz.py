@@ -356,7 +356,7 @@ class TestRefusedContents:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("{not json", "_metadata is not valid JSON"),
+            ("{not json", "_metadata: not valid JSON"),
             ("[1, 2]", "_metadata must be a JSON object; got list"),
             ('{"photon_scale": "many"}', "photon_scale in _metadata must be a number; got 'many'"),
             ('{"photon_scale": null}', "photon_scale in _metadata must be a number; got None"),

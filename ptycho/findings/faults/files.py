@@ -1,0 +1,158 @@
+"""Faults of what touches files of other people, and what is sent to a terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.testing.fault import Fault
+
+
+def _anything_goes(original: Any) -> Any:
+    """Refuse nothing."""
+    return lambda *args, **kwargs: None
+
+
+def _any_folder(original: Any) -> Any:
+    """Take any folder, whatever it holds."""
+    return lambda folder, name, *args, **kwargs: folder / name
+
+
+def _other_pages_deleted(original: Any) -> Any:
+    """Take away every other page in the folder."""
+
+    def write(folder: Path) -> int:
+        count: int = original(folder)
+        ours = {
+            path.name for path in folder.glob("*.md") if path.read_text().startswith(("# Findings", "# A"))
+        }
+        for path in folder.glob("*.md"):
+            if path.name not in ours:
+                path.unlink()
+        return count
+
+    return write
+
+
+def _only_of_now(original: Any) -> Any:
+    """Keep the stages of this run alone."""
+    return lambda earlier, stages: dict(stages)
+
+
+def _anything_half_written(original: Any) -> Any:
+    """Take every hidden file for one that a killed writer left."""
+    return lambda name, of: name.startswith(".")
+
+
+def _readable_by_all(original: Any) -> Any:
+    """Let everybody read what is written."""
+
+    @contextmanager
+    def replacing(path: Path) -> Iterator[Any]:
+        with original(path) as stream:
+            yield stream
+        path.chmod(0o644)
+
+    return replacing
+
+
+def _json_alone(original: Any) -> Any:
+    """Take whatever the library takes."""
+    return lambda text, *args: json.loads(text)
+
+
+def _arrays_alone(original: Any) -> Any:
+    """Read arrays as the library does."""
+
+    def read_arrays(path: Path, keys: Any = None) -> dict[str, np.ndarray]:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if keys is None or name in keys}
+
+    return read_arrays
+
+
+def _unchecked_state(original: Any) -> Any:
+    """Take a checkpoint's arrays as they are."""
+
+    def parsed(self: Any, state: Any, arrays: Any) -> Any:
+        names = ("canvas", "previous", "probe", "positions", "velocity")
+        return {name: arrays[name] for name in names}, list(state["errors"]), int(state["since_restart"])
+
+    return parsed
+
+
+def _shared_folder(original: Any) -> Any:
+    """Keep what is compiled wherever a folder can be had."""
+
+    def private_folder() -> Path | None:
+        from ptycho.base import machine
+
+        cache = machine.user_cache()
+        if cache is None:
+            return None
+        (cache / "kernels").mkdir(parents=True, exist_ok=True)
+        return cache / "kernels"
+
+    return private_folder
+
+
+def _empty_words(original: Any) -> Any:
+    """Hand empty words on."""
+    return lambda arguments: list(arguments)
+
+
+def _as_it_is(original: Any) -> Any:
+    """Send a text as it is."""
+    return lambda text: text
+
+
+def _lost_output_ends_it(original: Any) -> Any:
+    """End the command where nothing can be written."""
+
+    def print_(self: Any, *objects: Any, **how: Any) -> None:
+        super(type(self), self).print(*objects, **how)
+
+    return print_
+
+
+def _option_handed_on(original: Any) -> Any:
+    """Hand whatever is named to git."""
+
+    def since(reference: str, root: Path) -> list[Any]:
+        subprocess.run(["git", "diff", reference], cwd=root, capture_output=True, check=False)
+        return []
+
+    return since
+
+
+FAULTS = (
+    Fault("OUT-OVER-INPUT-001", "anything-goes", "ptycho.runs.claim:file", _anything_goes),
+    Fault("PAGES-OVER-OTHERS-001", "any-folder", "ptycho.runs.claim:record", _any_folder),
+    Fault("PAGES-OVER-OTHERS-001", "others-deleted", "ptycho.findings.pages:write", _other_pages_deleted),
+    Fault("CACHE-UNMARKED-001", "any-folder", "ptycho.artifacts.store:Store.check", _anything_goes),
+    Fault("NAME-LEADS-OUTSIDE-001", "any-name", "ptycho.settings.config:check_name", _anything_goes),
+    Fault("RECORD-SHRINKS-001", "only-of-now", "ptycho.runs.directory:grown", _only_of_now),
+    Fault("FIRST-WRITE-001", "record-last", "ptycho.runs.directory:Writer.open_record", _anything_goes),
+    Fault("KILLED-WRITER-001", "left-for-ever", "ptycho.runs.claim:sweep", _anything_goes),
+    Fault("KILLED-WRITER-001", "all-hidden", "ptycho.base.atomic:half_written", _anything_half_written),
+    Fault("UMASK-001", "readable-by-all", "ptycho.base.atomic:replacing", _readable_by_all),
+    Fault("FOREIGN-DOCUMENT-001", "json-alone", "ptycho.base.documents:parsed", _json_alone),
+    Fault("FOREIGN-ARRAYS-001", "arrays-alone", "ptycho.base.archive:read_arrays", _arrays_alone),
+    Fault("COMPILED-UNCHECKED-001", "unchecked", "ptycho.solve.engine:Solver.parsed", _unchecked_state),
+    Fault("KERNEL-CACHE-001", "shared", "ptycho.solve.compiling:private_folder", _shared_folder),
+    Fault("EMPTY-WORD-001", "handed-on", "ptycho.commands.options:spelled_out", _empty_words),
+    Fault("TERMINAL-ESCAPES-001", "as-it-is", "ptycho.commands.terminal:plain", _as_it_is),
+    Fault("OUTPUT-LOST-001", "ends-it", "ptycho.commands.terminal:Patient.print", _lost_output_ends_it),
+    Fault(
+        "OPTION-FOR-ANOTHER-PROGRAM-001",
+        "handed-on",
+        "ptycho.testing.golden.changes:since",
+        _option_handed_on,
+    ),
+)

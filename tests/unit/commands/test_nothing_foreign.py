@@ -1,0 +1,275 @@
+"""However a command is called and whatever it is given, it ends with a code and a line of ours."""
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import oracles
+import pytest
+from command import call
+
+import ptycho
+from ptycho.artifacts.stage import Table
+from ptycho.commands import terminal
+from ptycho.diagnose.case import Case
+from ptycho.runs import directory
+from ptycho.scan.formats import npz
+
+ESCAPES = "\x1b[2J\x1b[HPASS \x07\x9b31m"
+
+
+@pytest.fixture(autouse=True)
+def at_desk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capsys, *command):
+    """What is said where a command is refused: one line."""
+    assert call(*command) == 2
+    words = capsys.readouterr().err.splitlines()
+    assert len(words) == 1, words
+    return words[0]
+
+
+@pytest.mark.finding("FOREIGN-DOCUMENT-001")
+@pytest.mark.parametrize(
+    "record",
+    [
+        "null",
+        "5",
+        "[]",
+        '{"stages": [], "config": {}}',
+        '{"stages": {"scan": null}, "config": {}}',
+        '{"stages": {"scan": {"digest": 5, "how": "x", "telemetry": {}}}, "config": {}}',
+        '{"stages": {}, "config": {}, "request": 7}',
+        '{"stages": {}, "config": {"name": "\\ud800"}}',
+        "[" * 50_000,
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [("diagnose", "params", "run"), ("run", "gs1_ideal", "--swap", "split=run")],
+    ids=["diagnose", "swap"],
+)
+def test_a_record_that_is_none(record, command, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / directory.METADATA).write_text(record)
+    assert "run" in refused(capsys, *command, "--cache", "none")
+
+
+@pytest.mark.parametrize("name", ["record", "bundle", "replay", "cache entry"])
+def test_a_pipe_in_the_place_of_a_file_does_not_hang(name, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run" / directory.METADATA)
+    os.mkfifo(tmp_path / "pipe")
+    commands = {
+        "record": ("diagnose", "params", "run"),
+        "bundle": ("infer", "pipe", "--data", "pipe", "--out", "object.npz"),
+        "replay": ("replay", "pipe"),
+        "cache entry": ("replay", "/dev/zero"),
+    }
+    assert "it is a pipe or a device" in refused(capsys, *commands[name])
+
+
+@pytest.mark.parametrize("damage", ["bomb", "lzma", "no member", "text", "nested"])
+def test_a_failure_to_replay_that_is_damaged(damage, tmp_path, capsys):
+    path = tmp_path / "failure.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA if damage == "lzma" else zipfile.ZIP_DEFLATED) as bundle:
+        if damage == "bomb":
+            with bundle.open("obtained.npz", "w") as member:
+                for _ in range(1100):
+                    member.write(bytes(2**20))
+        if damage != "no member":
+            bundle.writestr("about.json", "[" * 10_000 if damage == "nested" else os.urandom(50) * 100)
+    if damage == "lzma":
+        whole = bytearray(path.read_bytes())
+        whole[60:90] = bytes(30)
+        path.write_bytes(whole)
+    assert "failure.zip" in refused(capsys, "replay", "failure.zip")
+
+
+@pytest.mark.finding("FOREIGN-ARRAYS-001")
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }",
+        "{'descr': ('<f4',), 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': [('a',)], 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': '<f4', 'fortran_order': 1, 'shape': (3,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1e999,), }",
+        "{'descr': 5, 'fortran_order': False, 'shape': (3,), }",
+        "{1: 2}",
+        "[" * 5000,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (True, None), }",
+    ],
+)
+def test_an_array_with_a_header_that_nobody_wrote(header, tmp_path, capsys):
+    text = header.encode() + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(12)
+    npz.write_npz(tmp_path / "scan.npz", oracles.make_scan(count=8, N=32, seed=1))
+    with zipfile.ZipFile(tmp_path / "scan.npz") as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w") as changed:
+        for name, value in {**members, "xcoords.npy": content}.items():
+            changed.writestr(name, value)
+    assert "scan.npz" in refused(capsys, "run", "--data", "scan.npz", "--cache", "none")
+
+
+@pytest.mark.finding("FOREIGN-ARRAYS-001")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"positions": np.zeros((8, 3))},
+        {"probe": np.ones((1, 32, 31), np.complex64)},
+        {"probe": np.full((1, 32, 32), np.nan, np.complex64)},
+        {"positions": np.full((8, 2), np.inf)},
+        {"origin_xy": np.array([10**18, 0])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_solution_that_is_none(change, tmp_path, capsys):
+    npz.write_npz(tmp_path / "scan.npz", oracles.make_scan(count=8, N=32, seed=1))
+    arrays = {
+        "object": np.ones((40, 40), np.complex64),
+        "coverage": np.ones((40, 40), np.float32),
+        "origin_xy": np.array([0, 0]),
+        "_reconstruction": np.array('{"made_from": {}, "kept_fraction": 1, "n_patches": 8}'),
+        "probe": np.ones((1, 32, 32), np.complex64),
+        "positions": np.zeros((8, 2)),
+        "errors": np.ones(2),
+    }
+    np.savez(tmp_path / "solution.npz", **{**arrays, **change})
+    words = refused(capsys, "run", "--data", "scan.npz", "--probe-from", "solution.npz", "--cache", "none")
+    assert "solution.npz" in words
+
+
+@pytest.mark.finding("EMPTY-WORD-001")
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("run", "gs1_ideal", "--until", ""), "--until"),
+        (("run", "gs1_ideal", "--out", ""), "--out"),
+        (("run", "gs1_ideal", "--until="), "--until"),
+        (("run", "--data", ""), "--data"),
+        (("run", ""), "run"),
+    ],
+)
+def test_an_unset_variable_is_named(words, name, tmp_path, capsys):
+    assert f"{name}: is empty; is a variable of the shell not set?" in refused(capsys, *words)
+    assert os.listdir(tmp_path) == []
+
+
+class TestTheTerminal:
+    @pytest.mark.finding("TERMINAL-ESCAPES-001")
+    def test_what_steers_it_is_shown_and_not_sent(self, capsys):
+        terminal.say(ESCAPES)
+        terminal.complain(ESCAPES)
+        terminal.grid((ESCAPES, "b"), [(ESCAPES, "c")])
+        terminal.table(Table("t", (ESCAPES, "b"), ((ESCAPES, 1.0),), headline=True))
+        with terminal.Bars() as listen:
+            from ptycho.base.progress import Progress
+
+            listen(Progress("train", 1, 2, ESCAPES, milestone=True))
+        both = capsys.readouterr()
+        assert "\\x1b[2J" in both.out
+        for text in (both.out, both.err):
+            assert not {letter for letter in text if not letter.isprintable()} - {"\n"}
+
+    @pytest.mark.finding("TERMINAL-ESCAPES-001")
+    def test_nor_is_it_from_a_name_of_a_file(self, tmp_path, capsys):
+        assert call("run", "--data", f"{ESCAPES}.npz", "--cache", "none") == 2
+        assert "\x1b" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["[bold]a", "[/red]", "a:smile:b", "$a$", "$x", "a_{b}^c"])
+    def test_a_name_that_looks_like_markup_is_shown_as_it_is(self, name, capsys):
+        terminal.say(name)
+        terminal.complain(name)
+        terminal.grid((name, "b"), [(name, "c")])
+        terminal.table(Table("t", (name, "b"), ((name, 1.0),), headline=True))
+        both = capsys.readouterr()
+        assert both.out.count(name) == 5
+        assert both.err.count(name) == 1
+
+    def test_dollars_are_no_mathematics_in_a_picture(self, tiny_config):
+        assert Case("a$b$", tiny_config(), {}).label == r"a\$b\$"
+
+    @pytest.mark.finding("OUTPUT-LOST-001")
+    def test_a_full_disk_under_the_output_is_told_once_and_costs_nothing(self, monkeypatch, capsys):
+        with open("/dev/full", "w", buffering=1) as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert call("scenarios") == 0
+        assert "No space left on device; the work goes on" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["stdout", "stderr"])
+    def test_where_nothing_can_be_written_the_work_goes_on(self, name, tmp_path):
+        """A full disk under either output: the run is finished, and its exit code is its own."""
+        options = ["--set", "simulation.base_total_images=64", "--until", "split", "--cache", "none"]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "ptycho", "run", "gs1_ideal", *options, "--out", "run"],
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, name: full},
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 0
+        assert json.loads((tmp_path / "run" / directory.METADATA).read_text())["finished"]
+
+    def test_closed_outputs_change_nothing(self, tmp_path):
+        command = f"{sys.executable} -m ptycho scenarios >&- 2>&-"
+        assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("after", [0.3, 0.8])
+def test_an_interruption_is_quiet_from_the_start_and_twice(after, tmp_path):
+    command = [sys.executable, "-m", "ptycho", "run", "gs1_ideal", "--out", "run", "--cache", "none"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        words = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in words
+    assert words.splitlines()[-1].startswith("ptycho: interrupted")
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone} && rmdir {gone} && {sys.executable} -m ptycho scenarios"
+    environment = {**os.environ, "PYTHONPATH": str(Path(ptycho.__file__).parents[1])}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "the folder that you are in cannot be used" in done.stderr
+
+
+def test_a_user_without_a_home_is_served_without_a_cache(monkeypatch, capsys):
+    """As in a container that is run by a number that nobody has given a name."""
+    for name in ("HOME", "XDG_CACHE_HOME", "PTYCHO_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    options = ["--set", "simulation.base_total_images=64", "--until", "split"]
+    assert call("run", "gs1_ideal", *options, "--out", "run") == 0
+    assert "you have no home folder" in capsys.readouterr().err
+    assert call("cache", "info") == 2
+    assert "name one by --cache" in capsys.readouterr().err
+
+
+@pytest.mark.finding("OPTION-FOR-ANOTHER-PROGRAM-001")
+def test_an_option_is_not_handed_on_to_another_program(tmp_path, capsys):
+    subprocess.run(["git", "init", "-q"], check=True)
+    before = sorted(os.listdir(tmp_path))
+    assert call("golden", "diff", "--against=--output=stolen") == 2
+    assert sorted(os.listdir(tmp_path)) == before
