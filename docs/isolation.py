@@ -34,13 +34,15 @@ def say(text: str) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the answered cases with what is said of them."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [{**row, **exam.judged(row)} for row in rows if "refused" not in row]
+    return [{**row, **exam.judged(row), "raw": row} for row in rows if "refused" not in row]
 
 
 def outcome(row: dict[str, Any]) -> str:
     """Return what was named of a case, in a word."""
     named, planted = set(row["named"]), set(row["truth"])
-    if named == planted:
+    if row["unsure"]:
+        return "nobody knows"
+    if row["set"]:
         return "exactly"
     if not named:
         return "nothing"
@@ -49,7 +51,7 @@ def outcome(row: dict[str, Any]) -> str:
 
 def confusion(rows: list[dict[str, Any]]) -> None:
     """Write the confusion table."""
-    words = ("exactly", "more", "a part", "another", "nothing")
+    words = ("exactly", "more", "a part", "another", "nothing", "nobody knows")
     say(
         f"| planted | cases | effect seen | right stage | {' | '.join(words)} | effect below the noise: nothing named |"
     )
@@ -77,7 +79,9 @@ def work(rows: list[dict[str, Any]]) -> None:
     for name in exam.BASELINES:
         theirs = [row["baselines"][name] for row in both]
         sums = [sum(each[what] for each in theirs) for what in ("executions", "trainings")]
-        exact = sum(set(row["baselines"][name]["named"]) == set(row["truth"]) for row in both)
+        exact = sum(
+            exam.judged({**row["raw"], "named": row["baselines"][name]["named"]})["set"] for row in both
+        )
         say(f"| {name} | {sums[0]} | {sums[1]} | {exact} of {len(both)} |")
     seconds = [row["seconds"] for row in rows]
     say(f"\nSeconds to the verdict: median {statistics.median(seconds):.0f}, at most {max(seconds):.0f}.")

@@ -13,7 +13,7 @@ import json
 import os
 import random
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,8 @@ class Answer:
     visible: float
     """Chance of the planted change under the exam's own seeds; 0 where a run ends in an error."""
     truth: dict
+    each: dict = field(default_factory=dict)
+    """Chance of each of two planted changes alone, by its name."""
     named: list = field(default_factory=list)
     stages: dict = field(default_factory=dict)
     verdict: str = ""
@@ -313,7 +315,8 @@ def sides(case: Case, seed_step: int = 0, planted_alone: bool = False) -> tuple[
         fault = room.named(case.planted[0], faults.FAULTS)
         code = (Replaced(fault.target, fault.id, lambda: room.injected(fault)),)
     if case.kind == "data":
-        scan = pipeline.run_pipeline(good, execution(), until="scan").artifacts["scan"]
+        # One scan whatever the seeds are: a user has one, too.
+        scan = pipeline.run_pipeline(config(()), execution(), until="scan").artifacts["scan"]
         given_good, given_bad = {"scan": scan}, {"scan": DAMAGES[case.planted[0]](scan)}
     return Side("good", good, given_good), Side("bad", bad, given_bad, code)
 
@@ -374,7 +377,10 @@ def answer(case: Case, baselines: bool = False) -> Answer:
     named = [each.difference.name for each in verdict.causes] + [each.name for each in verdict.judges]
     stages = {each.difference.name: each.stage for each in verdict.causes}
     stages |= {each.name: each.rows[0] for each in verdict.judges}
-    result = Answer(asdict(case), chance(case), expected(case), named, stages, verdict.sentence)
+    result = Answer(asdict(case), chance(case), expected(case))
+    result.named, result.stages, result.verdict = named, stages, verdict.sentence
+    if case.kind == "double":
+        result.each = {_path(each): chance(replace(case, planted=(each,))) for each in case.planted}
     result.experiments, result.seconds = laboratory.experiments, seconds
     result.executions, result.trainings = searched
     result.all_executions, result.all_trainings = worked(laboratory.keys - known)
@@ -517,10 +523,18 @@ def take(seed: int = 1, seconds: float = 840.0, kinds: tuple[str, ...] = ()) -> 
 
 
 def judged(row: dict) -> dict:
-    """Say of a result whether its effect was seen, and whether set and stage are right."""
+    """Say of a result whether its effect was seen, and whether set and stage are right.
+
+    The right set is what must be repaired: of two planted changes those that show by the exam's own seeds.
+    """
     visible = row["visible"] < VISIBLE
     hidden = row["visible"] > HIDDEN
-    right_set = set(row["named"]) == set(row["truth"])
+    each = row.get("each") or {name: row["visible"] for name in row["truth"]}
+    needed = {name for name, value in each.items() if value < VISIBLE}
+    unsure = any(VISIBLE <= value <= HIDDEN for value in each.values())
+    # Of two that show only together either is a repair; where nobody knows whether one shows, nobody judges the set.
+    either = len(row["named"]) == 1 and set(row["named"]) <= set(row["truth"])
+    right_set = set(row["named"]) == needed if needed else either
     right_stage = bool(row["named"]) and all(
         row["stages"].get(name) in rows for name, rows in row["truth"].items() if name in row["named"]
     )
@@ -529,6 +543,7 @@ def judged(row: dict) -> dict:
         "visible": visible,
         "hidden": hidden,
         "set": right_set,
+        "unsure": unsure,
         "stage": right_stage,
         "silent": not row["named"],
     }

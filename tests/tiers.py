@@ -17,6 +17,7 @@ HOW_TO_RUN = {
     "bench": "pytest -m bench",
     "slow": "pytest -m slow",
     "isolate": "pytest -m isolate",
+    "fuzz": "pytest -m fuzz",
 }
 """Every tier beside `fast`, by its marker, and the command that runs it."""
 TOGETHER = (

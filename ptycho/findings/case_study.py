@@ -271,7 +271,8 @@ def _numbers(folder: Path, command: str) -> dict[str, Any]:
         return {"passed": about["passed"], "failed": failed, **numbers}
     if command.split()[1:2] == ["diagnose"]:
         files = sorted(folder.glob("*.json"))
-        return {"answers": {path.stem: _parts(path, ("answer", "numbers")) for path in files}}
+        kept = ("answer", "numbers") if len(files) == 1 else ("answer",)
+        return {"answers": {path.stem: _parts(path, kept) for path in files}}
     if (folder / ISOLATION).is_file():
         return {"isolation": _parts(folder / ISOLATION, KEPT)}
     return {}

@@ -51,6 +51,7 @@ def page(results: Mapping[str, Any]) -> str:
         twins=case_study.TWINS,
         raster=RASTER,
         criteria=case_study.CRITERIA,
+        loss=_share_of(results, "training.loss"),
         nonfinite=sum(entry["nonfinite_px"] for entry in runs),
         verdict=lambda entry: "passes" if entry["passed"] else "fails",
         answer=lambda name, question: results[name]["answers"][question]["answer"],
@@ -58,11 +59,20 @@ def page(results: Mapping[str, Any]) -> str:
     )
 
 
+def _share_of(results: Mapping[str, Any], name: str) -> float:
+    """Return the share of the gap that causes of a name make alone at gridsize 1; nothing where none is one."""
+    causes = results["isolate_gs1_ideal"]["isolation"]["causes"]
+    return float(sum(each["alone"] for each in causes if each["name"].startswith(name)))
+
+
 def _number(value: Any) -> str:
     """Write a number for people, with four digits."""
     if isinstance(value, float) and not math.isfinite(value):
         return "n/a"
-    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    # Minus nothing is nothing.
+    return (
+        f"{value + 0:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    )
 
 
 def _percent(value: float) -> str:

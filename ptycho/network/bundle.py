@@ -115,7 +115,7 @@ def load_bundle(path: Path | str) -> Bundle:
     arrays, text = _read(path)
     try:
         check_digests(path, arrays, text["sha256"])
-        return Bundle(
+        result = Bundle(
             N=int(text["N"]),
             gridsize=int(text["gridsize"]),
             model=ModelConfig.model_validate(text["model"]),
@@ -132,8 +132,23 @@ def load_bundle(path: Path | str) -> Bundle:
             history=tuple(text["history"]),
             stopped=str(text["stopped"]),
         )
+        check_sizes(result)
+        return result
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ScaleError, BundleError) as error:
         raise BundleError(f"{path}: its description is incomplete or contradictory: {error}") from None
+
+
+def check_sizes(bundle: Bundle) -> None:
+    """Raise ValueError for a bundle whose parts cannot belong together: before a network is built, which may take gigabytes."""
+    widest = max((size for weight in bundle.weights.values() for size in weight.shape), default=0)
+    model = bundle.model
+    if model.filters * 2 ** (model.levels - 1) > widest and widest:
+        raise ValueError(
+            f"{model.filters} filters at {model.levels} levels, and weights of at most {widest} channels"
+        )
+    for row in bundle.history:
+        if not all(name.isidentifier() for name in row):
+            raise ValueError("odd names in the history")
 
 
 def read_about(path: Path | str) -> dict[str, Any]:

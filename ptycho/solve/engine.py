@@ -349,6 +349,8 @@ class Solver:
                 raise ValueError(f"{name} is of another shape or dtype")
             if not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} is not finite")
+        if not self.places.holds(arrays["positions"]):
+            raise ValueError("positions lie beyond the canvas")
         errors, steps = [float(error) for error in state["errors"]], int(state["since_restart"])
         if not (np.isfinite(errors).all() and 0 <= steps <= len(errors) <= self.config.passes):
             raise ValueError("passes that there cannot be")

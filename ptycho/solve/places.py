@@ -133,6 +133,11 @@ class Places:
         positions = np.clip(self.positions + steps, *self._bounds)
         return Places(positions, self.size, self.origin_xy, self.shape)
 
+    def holds(self, positions: np.ndarray) -> bool:
+        """Whether patches at positions (M, 2) px lie on the canvas, all of them."""
+        lowest, highest = self._bounds
+        return bool(((positions >= lowest) & (positions <= highest)).all())
+
     @property
     def at_edge(self) -> np.ndarray:
         """Which positions (M,) bool lie at the edge of what the canvas holds, and may have wanted to move on."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "pytest -m bench": ["-m", "bench"],
     "pytest -m slow": ["-m", "slow"],
     "pytest -m isolate": ["-m", "isolate"],
+    "pytest -m fuzz": ["-m", "fuzz"],
 }
 COLLECT = """
 import json, sys
@@ -86,8 +87,9 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
         "pytest -m bench": 14,
         "pytest -m slow": 98,
         "pytest -m isolate": 6,
+        "pytest -m fuzz": 1,
     }
-    for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow", "isolate")]:
+    for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow", "isolate", "fuzz")]:
         assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}
     assert functions(collected["pytest tests/scenarios"]) == set(SCENARIOS)
     assert len({tiers.unit_of_work(nodeid) for nodeid, _ in collected["pytest -m gpu"]}) == 1
@@ -101,13 +103,13 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
 @pytest.mark.parametrize(
     ("arguments", "expression", "left_out"),
     [
-        ([], "", {"scenario", "gpu", "soak", "bench", "slow", "isolate"}),
-        (["tests/scenarios"], "", {"gpu", "soak", "bench", "slow", "isolate"}),
-        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench", "slow", "isolate"}),
-        (["tests/scenarios"], "gpu", {"soak", "bench", "slow", "isolate"}),
-        ([], "not gpu", {"scenario", "gpu", "soak", "bench", "slow", "isolate"}),
-        ([], "soak and not gpu", {"scenario", "gpu", "bench", "slow", "isolate"}),
-        ([], "slow or not slow", {"scenario", "gpu", "soak", "bench", "isolate"}),
+        ([], "", {"scenario", "gpu", "soak", "bench", "slow", "isolate", "fuzz"}),
+        (["tests/scenarios"], "", {"gpu", "soak", "bench", "slow", "isolate", "fuzz"}),
+        (["tests/scenarios/test_scenarios.py"], "", {"gpu", "soak", "bench", "slow", "isolate", "fuzz"}),
+        (["tests/scenarios"], "gpu", {"soak", "bench", "slow", "isolate", "fuzz"}),
+        ([], "not gpu", {"scenario", "gpu", "soak", "bench", "slow", "isolate", "fuzz"}),
+        ([], "soak and not gpu", {"scenario", "gpu", "bench", "slow", "isolate", "fuzz"}),
+        ([], "slow or not slow", {"scenario", "gpu", "soak", "bench", "isolate", "fuzz"}),
     ],
 )
 def test_the_header_names_what_is_left_out_and_how_to_get_it(arguments, expression, left_out):

@@ -194,7 +194,11 @@ def arrays_in(content: bytes) -> dict[str, np.ndarray]:
     Arrays are of any shape.
     """
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        arrays = {name: stored[name] for name in stored.files}
+    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if odd:  # numpy hands out a member without an array's signature as bytes
+        raise ValueError(f"{odd[0]} is no array")
+    return arrays
 
 
 def read_record(path: Path) -> Record:

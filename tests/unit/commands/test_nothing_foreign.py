@@ -10,6 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import hostile
 import numpy as np
 import oracles
 import pytest
@@ -273,3 +274,51 @@ def test_an_option_is_not_handed_on_to_another_program(tmp_path, capsys):
     before = sorted(os.listdir(tmp_path))
     assert call("golden", "diff", "--against=--output=stolen") == 2
     assert sorted(os.listdir(tmp_path)) == before
+
+
+class TestTheFuzzTier:
+    """Whether the oracle of `pytest -m fuzz` notices what it is there for."""
+
+    def outcome(self, **what):
+        case = hostile.Case(0, ["run"])
+        usual = {"code": 0, "words": "", "errors": ""}
+        return hostile.broken(case, **{**usual, **what})
+
+    @pytest.mark.parametrize(
+        ("what", "says"),
+        [
+            ({"code": 3}, "exit code 3"),
+            ({"code": -11}, "exit code -11"),
+            ({"words": "Traceback (most recent call last):"}, "a traceback, or a bug"),
+            ({"words": "\x1b[2J"}, "sent to the terminal"),
+            ({"errors": "Killed"}, "a line that is not ours"),
+            ({"code": 2}, "refused without a word"),
+        ],
+    )
+    def test_an_ending_that_is_not_ours_is_noticed(self, what, says):
+        assert [says in line for line in self.outcome(**what)] == [True]
+
+    def test_one_that_is_ours_is_not(self):
+        assert self.outcome(code=2, errors="ptycho: no such file\n", words="ptycho: no such file\n") == []
+
+    @pytest.mark.parametrize(
+        ("words", "after", "says"),
+        [
+            (["run", "--out", "out"], {"a": "1"}, "b was taken away"),
+            (["run", "--out", "out"], {"a": "1", "b": "3"}, "b was changed"),
+            (["run", "--out", "b"], {"a": "1", "b": "3"}, "b was changed"),
+            (["run"], {"a": "1", "b": "2", "out/.x.npz.0123abcd": "4"}, "left half-written"),
+        ],
+    )
+    def test_a_file_that_is_lost_is_noticed(self, words, after, says):
+        assert [
+            says in line for line in hostile.lost(hostile.Case(0, words), {"a": "1", "b": "2"}, after)
+        ] == [True]
+
+    def test_one_that_may_be_replaced_is_not(self):
+        case = hostile.Case(0, ["simulate", "--out", "b", "--overwrite"])
+        assert hostile.lost(case, {"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}) == []
+
+    def test_a_case_is_the_same_wherever_it_is_drawn(self):
+        assert [hostile.case_of(number) for number in range(50)] == [hostile.case_of(n) for n in range(50)]
+        assert len({tuple(hostile.case_of(number).words) for number in range(200)}) > 100

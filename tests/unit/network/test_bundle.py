@@ -23,7 +23,7 @@ def make(**changed):
         "N": 32,
         "gridsize": 2,
         "model": ModelConfig(filters=4, levels=2, share_weights=True),
-        "weights": {"a/kernel": rng.normal(size=(3, 5)).astype(np.float32), "b": np.arange(4.0)},
+        "weights": {"a/kernel": rng.normal(size=(3, 8)).astype(np.float32), "b": np.arange(4.0)},
         "probe": (rng.normal(size=(2, 32, 32)) + 1j).astype(np.complex64),
         "scales": Scales(0.5, 300.0, "recorded", 1e6, 2.0),
         "trained_photon_scale": 290.5,
@@ -123,6 +123,12 @@ def test_a_changed_description_does_not_match_its_checksum(change, file, tmp_pat
         (lambda text: {**text, "scales": [1]}, "incomplete or contradictory"),
         (lambda text: {**text, "model": {"filters": "many"}}, "incomplete or contradictory"),
         (lambda text: {**text, "sha256": {}}, "arrays missing or added"),
+        # What a network of this size would take is known before it is built.
+        (
+            lambda text: {**text, "model": {**text["model"], "filters": 1024}},
+            "1024 filters at 2 levels, and weights of at most 8",
+        ),
+        (lambda text: {**text, "history": [{"a b\x1b[2J": 1}]}, "odd names in the history"),
     ],
 )
 def test_a_sealed_description_that_makes_no_sense(change, words, file, tmp_path):

@@ -309,6 +309,7 @@ class TestInterruption:
             ("probe", lambda array: array[:, 1:]),
             ("positions", lambda array: array + np.nan),
             ("positions", lambda array: array[:-1]),
+            ("positions", lambda array: array * 1e30),
             ("velocity", lambda array: array[:, :1]),
             ("_state", lambda text: np.array(str(text).replace('"errors": [', '"errors": [NaN, '))),
             ("_state", lambda text: np.array(str(text).replace('"since_restart": ', '"since_restart": -'))),

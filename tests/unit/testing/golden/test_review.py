@@ -216,4 +216,4 @@ def test_a_failure_is_replayed_without_the_test(project, capsys, tmp_path):
     assert "test_it.py::test_one" in text
     assert "data:image/png" in (tmp_path / "page.html").read_text()
     assert call("replay", str(tmp_path / "nosuch.zip")) == 2
-    assert "cannot be read" in said(capsys)
+    assert "no such file" in said(capsys)
