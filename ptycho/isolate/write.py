@@ -144,7 +144,9 @@ def draw(verdict: Verdict, laboratory: Laboratory) -> Figure:
     axes = figure.subplots(1, len(sides) + 1)
     row = blind.object_row(laboratory.comparison.last)
     for axis, (name, taken) in zip(axes, sides.items(), strict=False):
-        axis.set(xticks=[], yticks=[], title=f"{name}: {laboratory.outcome(taken).sentence}"[:44])
+        outcome = laboratory.outcome(taken)
+        words = f"fails {len(outcome.failed)} gates" if len(outcome.failed) > 1 else outcome.sentence[:30]
+        axis.set(xticks=[], yticks=[], title=f"{name}: {words}")
         if laboratory.outcome(taken).error:
             continue
         result = laboratory.run(taken).artifacts[row]

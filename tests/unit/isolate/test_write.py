@@ -40,7 +40,7 @@ def test_objects_are_drawn_side_by_side_with_the_shares_of_the_causes(laboratory
     room = laboratory(*sides(model__momentum=0.7))
     figure = write.draw(isolation.isolate(room, reach=False), room)
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-    assert titles[:3] == ["GOOD: passes", "BAD: fails error, scale", "BAD repaired: passes"]
+    assert titles[:3] == ["GOOD: passes", "BAD: fails 2 gates", "BAD repaired: passes"]
     bars = figure.axes[3].patches if figure.axes[3].get_title() == "causes" else figure.axes[-1].patches
     assert len([bar for bar in bars if bar.get_width() != 0]) >= 1
 
