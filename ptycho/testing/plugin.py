@@ -248,6 +248,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         killers = ", ".join(test.rpartition("/")[2] for test in trial.killed_by[:2]) or "NOTHING"
         more = f" and {len(trial.killed_by) - 2} more" if len(trial.killed_by) > 2 else ""
         terminalreporter.write_line(f"{trial.fault}  <-  {killers}{more}")
+    again = [trial.fault or trial.finding for trial in (*proof.clean, *proof.faulty) if trial.again]
+    if again:
+        terminalreporter.write_line(f"processes that died and were started once more: {', '.join(again)}")
     terminalreporter.section(f"{len(_proven(proof))} findings proven, {len(proof.complaints)} complaints")
     for complaint in proof.complaints:
         terminalreporter.write_line(str(complaint), red=True)
@@ -289,8 +292,8 @@ def _prove(session: pytest.Session) -> Any:
     preload(config)
     with tempfile.TemporaryDirectory(prefix="ptycho-proof-") as shared:
         config.stash[prover.SHARED] = Path(shared)
-        clean = tuple(prover.in_parallel(starts(False), at_once))
-    faulty = tuple(prover.in_parallel(starts(True), at_once))
+        clean = tuple(prover.trials_of(starts(False), at_once))
+    faulty = tuple(prover.trials_of(starts(True), at_once))
     ids = {name: [item.nodeid for item in items] for name, items in tests.items()}
     proof = prover.Proof(clean, faulty, prover.complaints_of(demanded, ids, clean, faulty))
     if config.option.prove_json:

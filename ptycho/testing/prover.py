@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """The tests of a finding under one of its faults (or none)."""
+    """The tests of a finding under one of its faults (or none).
+
+    Attributes
+    ----------
+    died : bool
+        The process ended without a result: it crashed, or ran into its limit.
+    again : bool
+        An earlier process for the same died.
+    """
 
     finding: str
     fault: str
     outcomes: tuple[Outcome, ...]
     seconds: float = 0.0
+    died: bool = False
+    again: bool = False
 
     @property
     def killed_by(self) -> tuple[str, ...]:
@@ -139,13 +149,14 @@ def run_in_child(
             text = stream.read()
         os.unlink(path)
         result = json.loads(text) if text else ""
+        died = False
         if isinstance(result, list):
             outcomes = tuple(Outcome(**values) for values in result)
         else:
-            code = os.waitstatus_to_exitcode(status)
+            died, code = True, os.waitstatus_to_exitcode(status)
             why = f"the process ended with {code} ({result or f'a limit of {limit_s:g} s, or a crash'})"
             outcomes = tuple(Outcome(item.nodeid, "accident", why) for item in items)
-        return Trial(finding, name, outcomes, time.monotonic() - began)
+        return Trial(finding, name, outcomes, time.monotonic() - began, died)
 
     return look
 
@@ -188,7 +199,26 @@ def _be_the_child(
         os._exit(code)
 
 
-def in_parallel(starts: Iterable[Callable[[], Callable[[], Trial | None]]], jobs: int) -> list[Trial]:
+Start = Callable[[], Callable[[], Trial | None]]
+"""What starts a child, and returns what looks whether it has ended."""
+
+
+def trials_of(starts: Iterable[Start], jobs: int) -> list[Trial]:
+    """Run children, `jobs` at once, and return their trials in order.
+
+    One that died is started once more, alone: a machine that is short of memory, or a lock that was held in the moment of
+    the fork, says nothing of the tests. What is wrong with the tests comes again.
+    """
+    todo = list(starts)
+    trials = in_parallel(todo, jobs)
+    for number, trial in enumerate(trials):
+        if trial.died:
+            (second,) = in_parallel(todo[number : number + 1], 1)
+            trials[number] = replace(second, again=True)
+    return trials
+
+
+def in_parallel(starts: Iterable[Start], jobs: int) -> list[Trial]:
     """Start children, as soon as one of `jobs` ends the next, and return their trials in order."""
     waiting = list(enumerate(starts))
     running: dict[int, Callable[[], Trial | None]] = {}
@@ -231,12 +261,11 @@ def _complaints_of_one(name: str, tests: Sequence[str], trials: Sequence[Trial])
         yield Complaint("no fault", name)
         return
     for trial in trials:
-        if not any(outcome.reached for outcome in trial.outcomes):
-            yield Complaint("not reached", name, trial.fault)
-        elif not trial.killed_by:
+        if not trial.killed_by:
+            met = any(outcome.reached for outcome in trial.outcomes)
             accidents = sorted({o.why for o in trial.outcomes if o.status == "accident"})
             yield Complaint(
-                "survives",
+                "survives" if met else "not reached",
                 name,
                 trial.fault,
                 reason=f"accidents: {'; '.join(accidents)}" if accidents else "",

@@ -177,6 +177,32 @@ def _registered():
     return any(point.value == "ptycho.testing.plugin" for point in entry_points(group="pytest11"))
 
 
+DIES_ONCE = """
+import os
+import pathlib
+from ptycho.testing.fault import Fault
+
+def dies_once(original):
+    def broken(x):
+        mark = pathlib.Path("died")
+        if not mark.exists():
+            mark.touch()
+            os._exit(7)
+        return 2 * x + 1
+    return broken
+
+FAULTS = (Fault("KILLED", "wrong", "product:double", dies_once),)
+"""
+
+
+def test_a_process_that_dies_says_nothing_of_the_tests_and_is_started_once_more(tmp_path):
+    tests = TESTS[: TESTS.index('@pytest.mark.finding("BLIND")')]
+    code, text, proof = prove(project(tmp_path, tests, ["KILLED"], DIES_ONCE))
+    assert code == 0
+    assert [one["again"] for one in proof["faulty"]] == [True]
+    assert "processes that died and were started once more: KILLED:wrong" in text
+
+
 SLOW = """
 import time
 import product
@@ -234,7 +260,7 @@ def test_everything_that_fools_a_prover_is_told_apart(proof):
         "ACCIDENT:imports: survives",
     ]
     assert "TypeError" in complaints(proof, "ACCIDENT")[0]
-    assert "is never reached" in complaints(proof, "CRASH")[0]
+    assert re.search("is never reached.*accidents: the process ended with 7", complaints(proof, "CRASH")[0])
     assert trial(proof, "CRASH:ends")["outcomes"][0]["why"].startswith("the process ended with 7")
     assert complaints(proof, "NOTEST") == ["NOTEST: has no test", "NOTEST: has no fault"]
     assert complaints(proof, "SKIPPED") == ["SKIPPED: has no test", "SKIPPED: has no fault"]
