@@ -9,6 +9,8 @@ damaged in a way that knows their structure: bytes, headers, JSON values, arrays
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -112,6 +114,16 @@ _OPTIONS = (
     "--against --budget --all --good-set --bad-set --bad-rev --bad-python --fault --prediction-scale --help --no-such "
 )
 OPTIONS = _OPTIONS.split()
+WARM = (
+    f"{SOLVE} out",
+    f"{SOLVE} run --resume",
+    "diagnose compare run",
+    "diagnose geometry scan.npz",
+    "findings show",
+    "golden",
+    "replay failure.zip",
+)
+"""Commands that are given once before the first case."""
 STOPS_EARLY = ("run", "train")
 
 
@@ -236,6 +248,8 @@ def run(case: Case, source: Path) -> Outcome:
             whole = mutations.ALL[case.how](random.Random(case.number), path.read_bytes())
             path.unlink()
             path.write_bytes(whole)
+        if "solve" in case.words[:1]:
+            shutil.copytree(source.parent / "cache", Path(name) / "cache", copy_function=os.link)
         before = _contents(folder)
         began = time.perf_counter()
         pid = os.fork()
@@ -381,6 +395,32 @@ def imported() -> None:
     import ptycho.testing.golden.replay  # noqa: F401
 
 
+def warmed(source: Path) -> None:
+    """Do in this process once what every child would do again: load compiled loops, fonts, the ledger.
+
+    Each command is one that starts no thread that a fork could lose.
+    """
+    from command import call
+
+    here, home = Path.cwd(), dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="ptycho-fuzz-warm-") as name, open(os.devnull, "w") as nowhere:
+        desk = Path(name) / "desk"
+        shutil.copytree(source, desk, ignore=shutil.ignore_patterns("pipe"))
+        os.chdir(desk)
+        os.environ |= {"HOME": str(source.parent), "PTYCHO_CACHE_DIR": str(source.parent / "cache")}
+        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            for words in WARM:
+                call(*words.split())
+                # Of the solver nothing may come from a cache: it is to read what a case damaged.
+                for name in ("choose", "solve", "evaluate_solution", "picture"):
+                    for entry in (source.parent / "cache" / "entries").glob(f"{name}-*"):
+                        shutil.rmtree(entry)
+        os.chdir(here)
+    os.environ.clear()
+    os.environ.update(home)
+    gc.freeze()
+
+
 def take(first: int, count: int, seconds: float = 1e9, verbose: bool = False) -> list[dict]:
     """Run cases from a number on, for so long; return those that broke something, and write them down with how many ran."""
     imported()
@@ -390,6 +430,7 @@ def take(first: int, count: int, seconds: float = 1e9, verbose: bool = False) ->
         source = Path(name) / "files"
         source.mkdir()
         prepare(source)
+        warmed(source)
         done = 0
         for number in range(first, first + count):
             if time.perf_counter() - began > seconds:

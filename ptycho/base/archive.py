@@ -6,8 +6,9 @@ import lzma
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
             wanted = [key for key in (members if keys is None else keys) if key in members]
             check_size(path, [members[key] for key in wanted])
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in wanted}
+            return arrays_of(archive, wanted)
     except DataContractError:
         raise
     except (SyntaxError, tokenize.TokenError):
@@ -62,11 +63,15 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
                 f"{path}: holds a pickled (object) array, which may run code; store plain arrays and JSON text"
             ) from None
         raise DataContractError(f"{path}: an array is damaged: {error}") from None
-    for key, array in arrays.items():
-        if not isinstance(
-            array, np.ndarray
-        ):  # numpy hands out a member without an array's signature as bytes
-            raise DataContractError(f"{path}: an array is damaged: {key} is no array")
+
+
+def arrays_of(stored: Mapping[str, Any], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return some arrays, of any shape, of an archive that numpy has open; raise ValueError for a member that is no array."""
+    arrays = {name: stored[name] for name in names}
+    # Numpy hands out a member without an array's signature as bytes.
+    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if odd:
+        raise ValueError(f"{odd[0]} is no array")
     return arrays
 
 

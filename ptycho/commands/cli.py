@@ -93,7 +93,9 @@ def _code_of(arguments: list[str] | None) -> int:
         # Whoever read our output has gone; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in NO_ROOM or error.filename is not None:
+        if error.filename is not None:
+            return _unusable(error)
+        if error.errno not in NO_ROOM:
             return _bug(error)
         terminal.complain(f"cannot write to standard output: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,6 +112,19 @@ def _check_place() -> None:
         raise ConfigError(
             f"the folder that you are in cannot be used ({error.strerror}); change into another"
         ) from None
+
+
+def _unusable(error: OSError) -> int:
+    """Tell which path cannot be used and why, wherever that was met; return the exit code.
+
+    A name that is too long, a folder without rights, a disk that has gone are the path's.
+    """
+    from ptycho.commands import terminal
+
+    if os.environ.get("PTYCHO_TRACEBACK"):
+        raise error
+    terminal.complain(f"{error.filename}: {error.strerror}; check the path, and the rights to it")
+    return 2
 
 
 def _bug(error: Exception) -> int:

@@ -35,6 +35,10 @@ class Terminated(KeyboardInterrupt):
     """Somebody asked the process to end, politely (SIGTERM)."""
 
 
+NARROWEST = 20
+"""Columns. A terminal that is narrower breaks the lines by itself."""
+
+
 class Patient(Console):
     """A console whose reader may go, whose disk may fill: what it prints after that goes nowhere, and the work goes on.
 
@@ -79,12 +83,18 @@ def plain(text: str) -> str:
 
 def out() -> Console:
     """Where results go."""
-    return Patient(emoji=False)
+    return wide_enough(Patient(emoji=False))
 
 
 def complaints() -> Console:
     """Where everything else goes."""
-    return Patient(stderr=True, soft_wrap=True, emoji=False)
+    return wide_enough(Patient(stderr=True, soft_wrap=True, emoji=False))
+
+
+def wide_enough(console: Console) -> Console:
+    """Have a console print for at least 20 columns: in one or two, tables and help take minutes or never end."""
+    console.width = max(console.width, NARROWEST)
+    return console
 
 
 def say(message: str, style: str = "") -> None:

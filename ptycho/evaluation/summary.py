@@ -106,8 +106,7 @@ def evaluate(
         return common
     pair = frames.compare_frames(reconstruction, truth, threshold, config.border_px)
     shift = frames.find_shift(pair)
-    # Very large shifts are no registration but a failure of it: the direct numbers tell the story then.
-    registered = frames.apply_shift(pair, shift) if max(map(abs, shift)) < min(pair.mask.shape) / 4 else pair
+    registered = moved(pair, shift)
     return replace(
         common,
         direct={
@@ -118,6 +117,18 @@ def evaluate(
         },
         registered={**metrics.all_metrics(registered), "shift_x_px": shift[0], "shift_y_px": shift[1]},
     )
+
+
+def moved(pair: frames.Comparison, shift: tuple[float, float]) -> frames.Comparison:
+    """Move the prediction of a comparison by (dx, dy) px where that is a registration.
+
+    A shift by a quarter of the picture is none but a failure of it, and so is one that leaves no pixel to compare: the numbers
+    as they are tell the story then.
+    """
+    if max(map(abs, shift)) >= min(pair.mask.shape) / 4:
+        return pair
+    registered = frames.apply_shift(pair, shift)
+    return registered if registered.mask.any() else pair
 
 
 def between(reconstruction: Reconstruction, scan: RawData, probe: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.evaluation import frames
 from ptycho.testing.fault import Fault
 
 
@@ -77,6 +78,32 @@ def _arrays_alone(original: Any) -> Any:
     return read_arrays
 
 
+def _members_as_they_are(original: Any) -> Any:
+    """Take whatever numpy hands out for an array."""
+    return lambda stored, names: {name: stored[name] for name in names}
+
+
+def _called_a_bug(original: Any) -> Any:
+    """Take a path that cannot be used for a bug of ours."""
+
+    def unusable(error: OSError) -> int:
+        from ptycho.commands import terminal
+
+        return terminal.complain_of_a_bug(error)
+
+    return unusable
+
+
+def _moved_to_nothing(original: Any) -> Any:
+    """Move by anything under a quarter of the picture, whatever is left of it."""
+
+    def moved(pair: Any, shift: tuple[float, float]) -> Any:
+        small = max(map(abs, shift)) < min(pair.mask.shape) / 4
+        return frames.apply_shift(pair, shift) if small else pair
+
+    return moved
+
+
 def _unchecked_state(original: Any) -> Any:
     """Take a checkpoint's arrays as they are."""
 
@@ -108,8 +135,8 @@ def _empty_words(original: Any) -> Any:
 
 
 def _as_it_is(original: Any) -> Any:
-    """Send a text as it is."""
-    return lambda text: text
+    """Leave a text, or a console, as it is."""
+    return lambda thing: thing
 
 
 def _lost_output_ends_it(original: Any) -> Any:
@@ -144,10 +171,14 @@ FAULTS = (
     Fault("UMASK-001", "readable-by-all", "ptycho.base.atomic:replacing", _readable_by_all),
     Fault("FOREIGN-DOCUMENT-001", "json-alone", "ptycho.base.documents:parsed", _json_alone),
     Fault("FOREIGN-ARRAYS-001", "arrays-alone", "ptycho.base.archive:read_arrays", _arrays_alone),
+    Fault("FOREIGN-ARRAYS-001", "no-array", "ptycho.base.archive:arrays_of", _members_as_they_are),
+    Fault("UNUSABLE-PATH-001", "a-bug", "ptycho.commands.cli:_unusable", _called_a_bug),
+    Fault("MOVED-AWAY-001", "to-nothing", "ptycho.evaluation.summary:moved", _moved_to_nothing),
     Fault("COMPILED-UNCHECKED-001", "unchecked", "ptycho.solve.engine:Solver.parsed", _unchecked_state),
     Fault("KERNEL-CACHE-001", "shared", "ptycho.solve.compiling:private_folder", _shared_folder),
     Fault("EMPTY-WORD-001", "handed-on", "ptycho.commands.options:spelled_out", _empty_words),
     Fault("TERMINAL-ESCAPES-001", "as-it-is", "ptycho.commands.terminal:plain", _as_it_is),
+    Fault("NARROW-TERMINAL-001", "as-narrow-as-it-is", "ptycho.commands.terminal:wide_enough", _as_it_is),
     Fault("OUTPUT-LOST-001", "ends-it", "ptycho.commands.terminal:Patient.print", _lost_output_ends_it),
     Fault(
         "OPTION-FOR-ANOTHER-PROGRAM-001",

@@ -22,6 +22,7 @@ from ptycho.commands import terminal
 from ptycho.diagnose.case import Case
 from ptycho.runs import directory
 from ptycho.scan.formats import npz
+from ptycho.testing.golden import files
 
 ESCAPES = "\x1b[2J\x1b[HPASS \x07\x9b31m"
 
@@ -125,6 +126,33 @@ def test_an_array_with_a_header_that_nobody_wrote(header, tmp_path, capsys):
 
 
 @pytest.mark.finding("FOREIGN-ARRAYS-001")
+def test_a_member_that_is_no_array(tmp_path, capsys):
+    np.savez(tmp_path / "arrays.npz", values=np.arange(5.0))
+    with zipfile.ZipFile(tmp_path / "arrays.npz", "a") as archive:
+        archive.writestr("bad_pixels.npy", b"a note")
+    npz.write_npz(tmp_path / "scan.npz", oracles.make_scan(count=8, N=32, seed=1))
+    words = refused(capsys, "run", "--data", "scan.npz", "--mask", "arrays.npz", "--cache", "none")
+    assert "bad_pixels is no array" in words
+    with pytest.raises(ValueError, match="bad_pixels is no array"):
+        files.arrays_in((tmp_path / "arrays.npz").read_bytes())
+
+
+@pytest.mark.finding("UNUSABLE-PATH-001")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("diagnose", "params", "9" * 400),
+        ("diagnose", "params", f"{'a' * 300}/run"),
+        ("diagnose", "compare", "gs1_ideal", "x" * 300),
+    ],
+    ids=["name", "folder", "second"],
+)
+def test_a_path_that_no_system_takes_is_told(command, capsys):
+    words = refused(capsys, *command)
+    assert "File name too long; check the path" in words
+
+
+@pytest.mark.finding("FOREIGN-ARRAYS-001")
 @pytest.mark.parametrize(
     "change",
     [
@@ -188,6 +216,15 @@ class TestTheTerminal:
     def test_nor_is_it_from_a_name_of_a_file(self, tmp_path, capsys):
         assert call("run", "--data", f"{ESCAPES}.npz", "--cache", "none") == 2
         assert "\x1b" not in capsys.readouterr().err
+
+    @pytest.mark.finding("NARROW-TERMINAL-001")
+    @pytest.mark.parametrize("command", ["evaluate", "case-study", "diagnose"])
+    def test_one_of_one_column_gets_its_help(self, command, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", "1")
+        # The help itself would not end otherwise.
+        assert (terminal.out().width, terminal.complaints().width) == (20, 20)
+        assert call(command, "--help") == 0
+        assert "Usage" in capsys.readouterr().out
 
     @pytest.mark.parametrize("name", ["[bold]a", "[/red]", "a:smile:b", "$a$", "$x", "a_{b}^c"])
     def test_a_name_that_looks_like_markup_is_shown_as_it_is(self, name, capsys):

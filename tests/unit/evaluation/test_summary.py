@@ -205,3 +205,14 @@ def test_a_shift_of_a_quarter_of_the_picture_is_no_registration(
     result = summary.evaluate(found, truth, scan, PROBE, EvaluationConfig(border_px=0))
     assert (result.registered["pearson"] == pytest.approx(result.direct["pearson"])) != moved
     assert (result.registered["shift_x_px"], result.registered["shift_y_px"]) == (1.0, -shift)
+
+
+@pytest.mark.finding("MOVED-AWAY-001")
+def test_a_shift_that_leaves_nothing_to_compare_is_no_registration():
+    """Two pixels count, side by side: moved up by one, neither lies on a pixel that counts."""
+    values = np.random.default_rng(4).uniform(1, 2, (2, 12, 12)).astype(np.complex64)
+    mask = np.zeros((12, 12), bool)
+    mask[6, 6:8] = True
+    pair = frames.Comparison(*values, mask, (0, 0))
+    np.testing.assert_array_equal(summary.moved(pair, (0.0, 1.0)).mask, mask)
+    assert summary.moved(pair, (1.0, 0.0)).mask.sum() == 1
