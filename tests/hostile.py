@@ -250,25 +250,41 @@ def run(case: Case, source: Path) -> Outcome:
             path.write_bytes(whole)
         if "solve" in case.words[:1]:
             shutil.copytree(source.parent / "cache", Path(name) / "cache", copy_function=os.link)
-        before = _contents(folder)
-        began = time.perf_counter()
-        pid = os.fork()
-        if pid == 0:
-            _child(case, folder, Path(name))
-        code, megabytes = _wait(pid, began)
-        seconds = time.perf_counter() - began
-        words = "".join(
-            (Path(name) / stream).read_bytes().decode("utf-8", "backslashreplace")
-            for stream in ("out", "err")
-        )
-        errors = (Path(name) / "err").read_bytes().decode("utf-8", "backslashreplace")
-        result = [*broken(case, code, words, errors), *lost(case, before, _contents(folder))]
-        if seconds > SECONDS:
-            result.append(f"took {seconds:.0f} s")
-        return Outcome(code, round(seconds, 2), megabytes, result, words[-1500:])
+        before = contents(folder)
+        ending = called(case.words, folder, Path(name), SURROUNDINGS.get(case.surroundings))
+        result = [*broken(ending, case.surroundings == "narrow"), *lost(case, before, contents(folder))]
+        if ending.seconds > SECONDS:
+            result.append(f"took {ending.seconds:.0f} s")
+        return Outcome(ending.code, ending.seconds, ending.megabytes, result, ending.words[-1500:])
 
 
-def _child(case: Case, folder: Path, outside: Path) -> None:
+@dataclass(frozen=True)
+class Ending:
+    """How a call ended: exit code (less than 0: by a signal), and what it wrote, all and to standard error."""
+
+    code: int
+    seconds: float
+    megabytes: float
+    words: str
+    errors: str
+
+
+def called(
+    words: list[str], folder: Path, outside: Path, change: Callable[[], object] | None = None
+) -> Ending:
+    """Call a command in a forked child that is in a folder, with its cache and its outputs outside; `change` is done first."""
+    began = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        _child(words, folder, outside, change)
+    code, megabytes = _wait(pid, began)
+    out, err = (
+        (outside / stream).read_bytes().decode("utf-8", "backslashreplace") for stream in ("out", "err")
+    )
+    return Ending(code, round(time.perf_counter() - began, 2), megabytes, out + err, err)
+
+
+def _child(words: list[str], folder: Path, outside: Path, change: Callable[[], object] | None) -> None:
     """Call the command, with outputs in files; never return."""
     code = 99
     try:
@@ -286,11 +302,11 @@ def _child(case: Case, folder: Path, outside: Path) -> None:
         }
         resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        if case.surroundings:
-            SURROUNDINGS[case.surroundings]()
         from ptycho.commands import cli
 
-        cli.main(case.words)
+        if change is not None:
+            change()
+        cli.main(words)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 98
     except BaseException:  # noqa: BLE001
@@ -321,26 +337,29 @@ def _wait(pid: int, began: float) -> tuple[int, float]:
         time.sleep(0.002)
 
 
-def broken(case: Case, code: int, words: str, errors: str) -> list[str]:
-    """Return what an ending broke of the promise: code, no traceback, nothing that steers a terminal, lines of ours."""
-    result = []
-    if code not in CODES:
-        result.append(f"exit code {code}")
+def broken(ending: Ending, in_pieces: bool = False) -> list[str]:
+    """Return what an ending broke of the promise: code, no traceback, nothing that steers a terminal, lines of ours.
+
+    `in_pieces`: the terminal is so narrow that lines are broken.
+    """
+    result, words = [], ending.words
+    if ending.code not in CODES:
+        result.append(f"exit code {ending.code}")
     if "Traceback" in words or "bug of ptycho" in words:
         result.append("a traceback, or a bug")
     steering = sorted({repr(letter) for letter in words if not letter.isprintable() and letter != "\n"})
     if steering:
         result.append(f"sent to the terminal: {', '.join(steering)}")
-    complaints = [line for line in errors.splitlines() if line.strip()]
+    complaints = [line for line in ending.errors.splitlines() if line.strip()]
     odd = [line for line in complaints if not line.startswith("ptycho: ")]
-    if odd and case.surroundings != "narrow":
+    if odd and not in_pieces:
         result.append(f"a line that is not ours: {odd[0][:120]}")
-    if code == 2 and not complaints:
+    if ending.code == 2 and not complaints:
         result.append("refused without a word")
     return result
 
 
-def _contents(folder: Path) -> dict[str, str]:
+def contents(folder: Path) -> dict[str, str]:
     """Return {path: hash} of the files of a folder."""
     result = {}
     for path in sorted(folder.rglob("*")):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import secrets
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,10 +24,13 @@ RANDOM_LETTERS = 8
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name when the block ends without an error.
 
+    What writers of `path` left that were killed is taken away first.
+
     Raises RunDirectoryError where the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_file(path)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(RANDOM_LETTERS // 2)}")
         # By the system, not by tempfile: the file has the rights that the user's umask leaves.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -36,6 +40,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         ) from None
     try:
         with os.fdopen(handle, "wb") as stream:
+            _held(stream)
             yield stream
         temporary.replace(path)
     except OSError as error:
@@ -44,6 +49,28 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _held(stream: BinaryIO) -> bool:
+    """Take an open file for this process alone until it is closed, or the process ends; return whether that could be done."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system holds nothing
+        return False
+    return True
+
+
+def sweep_file(path: Path) -> None:
+    """Take away temporary files of `path` whose writer was killed: nobody holds them."""
+    try:
+        left = [each for each in path.parent.iterdir() if half_written(each.name, (path.name,))]
+    except OSError:
+        return
+    for each in left:
+        if each.is_file() and not each.is_symlink():
+            with suppress(OSError), each.open("rb") as stream:
+                if _held(stream):
+                    each.unlink()
 
 
 def half_written(name: str, of: Container[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,10 +81,15 @@ ReadingOptions = Annotated[Reading, Parameter(name="*", negative=())]
 def spelled_out(arguments: Sequence[str]) -> list[str]:
     """Return the words of a command line with `all` behind options of :data:`KEEPING` that name nothing.
 
-    Raises ConfigError for an empty word: no option has an empty value, and an unset variable leaves one.
+    Raises ConfigError for an empty word: no option has an empty value, and an unset variable leaves one. Also for one that no
+    system could hand over.
     """
     result: list[str] = []
     for number, word in enumerate(arguments):
+        try:
+            os.fsencode(word)
+        except UnicodeEncodeError:
+            raise ConfigError(f"{word!a}: holds half a letter (a lone surrogate); write it anew") from None
         if not word or re.fullmatch(r"--[a-z-]+=", word):
             name = word.rstrip("=") or (arguments[number - 1] if number else "the command")
             raise ConfigError(f"{name}: is empty; is a variable of the shell not set? leave the option out")

@@ -38,17 +38,21 @@ def picture(result: Diagnosis) -> bytes:
 
 
 def files(folder: Path, diagnoses: Sequence[Diagnosis], sides: Sequence[str]) -> Path:
-    """Write `NAME.json`, `NAME.md`, `NAME.png` of each and the page of all; return the page's path."""
+    """Write the page of all, then `NAME.json`, `NAME.md`, `NAME.png` of each; return the page's path.
+
+    The page is what the folder is known by: whatever is left of a diagnosis that was killed can be replaced.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    chapters = []
-    for result in diagnoses:
-        png = picture(result)
+    pictures = [picture(result) for result in diagnoses]
+    chapters = [
+        (result, base64.b64encode(png).decode()) for result, png in zip(diagnoses, pictures, strict=True)
+    ]
+    page = report.page("ptycho.diagnose", "page.html", sides=list(sides), chapters=chapters)
+    atomic.write_text(folder / PAGE, page)
+    for result, png in zip(diagnoses, pictures, strict=True):
         atomic.write_json(folder / f"{result.name}.json", result.to_dict())
         atomic.write_text(folder / f"{result.name}.md", result.to_markdown())
         if png:
             with atomic.replacing(folder / f"{result.name}.png") as stream:
                 stream.write(png)
-        chapters.append((result, base64.b64encode(png).decode()))
-    page = report.page("ptycho.diagnose", "page.html", sides=list(sides), chapters=chapters)
-    atomic.write_text(folder / PAGE, page)
     return folder / PAGE

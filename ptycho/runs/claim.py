@@ -192,7 +192,8 @@ def record(folder: Path, name: str, what: str, again: bool, option: str = "--res
     try:
         if _exists(folder) and not folder.is_dir():
             raise RunDirectoryError(f"--out {folder}: is a file; name a folder")
-        if _exists(folder) and any(folder.iterdir()):
+        # The record is written first; who was killed meanwhile left a part of it, and nothing else.
+        if _exists(folder) and not all(atomic.half_written(each.name, (name,)) for each in folder.iterdir()):
             if not path.is_file():
                 raise RunDirectoryError(f"--out {folder}: holds something else; name another folder")
             if not again:

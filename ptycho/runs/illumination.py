@@ -114,7 +114,12 @@ def with_solution(scan: RawData, solution: Solution, source: str) -> RawData:
     """Return the scan with the probe and at the positions of its solution; raise DataContractError for another scan's."""
     made_from = solution.reconstruction.made_from
     count, size = solution.positions.shape[0], solution.probe.shape[-1]
-    rows = selection.frames(made_from.get(solve.ROWS, selection.ALL))
+    try:
+        rows = selection.frames(made_from.get(solve.ROWS, selection.ALL))
+    except (ValueError, AttributeError):
+        raise DataContractError(
+            f"{source}: does not say of which frames it is ({solve.ROWS} = {made_from[solve.ROWS]!r}); solve the scan again"
+        ) from None
     known = range(len(scan)) if rows is None else rows
     if (count, size) != (len(known), scan.N) or max(known) >= len(scan):
         raise DataContractError(

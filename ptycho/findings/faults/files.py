@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.base import atomic
 from ptycho.evaluation import frames
 from ptycho.testing.fault import Fault
 
@@ -49,6 +50,20 @@ def _only_of_now(original: Any) -> Any:
 def _anything_half_written(original: Any) -> Any:
     """Take every hidden file for one that a killed writer left."""
     return lambda name, of: name.startswith(".")
+
+
+def _page_last(original: Any) -> Any:
+    """Write the answers of a diagnosis before what its folder is known by."""
+
+    def files(folder: Path, diagnoses: Any, sides: Any) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for result in diagnoses:
+            atomic.write_json(folder / f"{result.name}.json", result.to_dict())
+            atomic.write_text(folder / f"{result.name}.md", result.to_markdown())
+        page: Path = original(folder, diagnoses, sides)
+        return page
+
+    return files
 
 
 def _readable_by_all(original: Any) -> Any:
@@ -166,7 +181,9 @@ FAULTS = (
     Fault("NAME-LEADS-OUTSIDE-001", "any-name", "ptycho.settings.config:check_name", _anything_goes),
     Fault("RECORD-SHRINKS-001", "only-of-now", "ptycho.runs.directory:grown", _only_of_now),
     Fault("FIRST-WRITE-001", "record-last", "ptycho.runs.directory:Writer.open_record", _anything_goes),
+    Fault("FIRST-WRITE-001", "page-last", "ptycho.diagnose.write:files", _page_last),
     Fault("KILLED-WRITER-001", "left-for-ever", "ptycho.runs.claim:sweep", _anything_goes),
+    Fault("KILLED-WRITER-001", "of-a-file", "ptycho.base.atomic:sweep_file", _anything_goes),
     Fault("KILLED-WRITER-001", "all-hidden", "ptycho.base.atomic:half_written", _anything_half_written),
     Fault("UMASK-001", "readable-by-all", "ptycho.base.atomic:replacing", _readable_by_all),
     Fault("FOREIGN-DOCUMENT-001", "json-alone", "ptycho.base.documents:parsed", _json_alone),

@@ -10,6 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import disk
 import hostile
 import numpy as np
 import oracles
@@ -161,6 +162,8 @@ def test_a_path_that_no_system_takes_is_told(command, capsys):
         {"probe": np.full((1, 32, 32), np.nan, np.complex64)},
         {"positions": np.full((8, 2), np.inf)},
         {"origin_xy": np.array([10**18, 0])},
+        {"_reconstruction": np.array('{"made_from": {"rows": "x"}, "kept_fraction": 1, "n_patches": 8}')},
+        {"_reconstruction": np.array('{"made_from": {"rows": 5}, "kept_fraction": 1, "n_patches": 8}')},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -178,6 +181,10 @@ def test_a_solution_that_is_none(change, tmp_path, capsys):
     np.savez(tmp_path / "solution.npz", **{**arrays, **change})
     words = refused(capsys, "run", "--data", "scan.npz", "--probe-from", "solution.npz", "--cache", "none")
     assert "solution.npz" in words
+
+
+def test_a_word_with_half_a_letter_is_named(capsys):
+    assert "holds half a letter" in refused(capsys, "diagnose", "params", "gs1_ideal", "--out", "\ud800")
 
 
 @pytest.mark.finding("EMPTY-WORD-001")
@@ -265,18 +272,23 @@ class TestTheTerminal:
         assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("after", [0.3, 0.8])
+@pytest.mark.parametrize("after", [0.05, 0.5])
 def test_an_interruption_is_quiet_from_the_start_and_twice(after, tmp_path):
-    command = [sys.executable, "-m", "ptycho", "run", "gs1_ideal", "--out", "run", "--cache", "none"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """From the first module of ours on: what comes before it is Python's own start."""
+    words = ["-X", "importtime", "-m", "ptycho", "run", "gs1_ideal", "--out", "run", "--cache", "none"]
+    with subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not process.stderr.readline().endswith("| ptycho\n"):
+            pass
         time.sleep(after)
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        words = process.communicate()[1]
+        told = process.communicate()[1]
     assert process.returncode == 130
-    assert "Traceback" not in words
-    assert words.splitlines()[-1].startswith("ptycho: interrupted")
+    assert "Traceback" not in told
+    assert told.splitlines()[-1].startswith("ptycho: interrupted")
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):
@@ -317,9 +329,8 @@ class TestTheFuzzTier:
     """Whether the oracle of `pytest -m fuzz` notices what it is there for."""
 
     def outcome(self, **what):
-        case = hostile.Case(0, ["run"])
-        usual = {"code": 0, "words": "", "errors": ""}
-        return hostile.broken(case, **{**usual, **what})
+        usual = {"code": 0, "seconds": 1.0, "megabytes": 1.0, "words": "", "errors": ""}
+        return hostile.broken(hostile.Ending(**{**usual, **what}))
 
     @pytest.mark.parametrize(
         ("what", "says"),
@@ -359,3 +370,17 @@ class TestTheFuzzTier:
     def test_a_case_is_the_same_wherever_it_is_drawn(self):
         assert [hostile.case_of(number) for number in range(50)] == [hostile.case_of(n) for n in range(50)]
         assert len({tuple(hostile.case_of(number).words) for number in range(200)}) > 100
+
+    @pytest.mark.parametrize(
+        ("obtained", "says"),
+        [
+            ({"a.npz": {"x": np.arange(3)}}, "b.json is missing"),
+            ({"a.npz": {"x": np.arange(3)}, "b.json": None, "c": None}, "c is too much"),
+            ({"a.npz": {"x": np.array([0, 1, 3])}, "b.json": None}, "a.npz: x differs"),
+            ({"a.npz": {"y": np.arange(3)}, "b.json": None}, "a.npz holds ['y'] and not ['x']"),
+        ],
+    )
+    def test_another_result_after_a_disturbance_is_noticed(self, obtained, says):
+        expected = {"a.npz": {"x": np.arange(3)}, "b.json": None}
+        assert disk.differences(expected, obtained) == [says]
+        assert disk.differences(expected, expected) == []

@@ -260,6 +260,18 @@ class TestARunDirectory:
         hidden = sorted(path for path in run.iterdir() if path.name.startswith("."))
         assert hidden == sorted(kept)
 
+    @pytest.mark.finding("KILLED-WRITER-001")
+    def test_so_is_that_of_a_file_and_one_that_is_being_written_is_not(self, tmp_path):
+        (tmp_path / ".out.npz.0123abcd").write_text("half")
+        kept = [tmp_path / ".out.npz", tmp_path / ".notes.0123abcd", tmp_path / ".out.npz.0123abcd9"]
+        for path in kept:
+            path.write_text("mine")
+        with atomic.replacing(tmp_path / "out.npz"):
+            (going,) = set(tmp_path.iterdir()) - {*kept, tmp_path / ".out.npz.0123abcd"}
+            assert not (tmp_path / ".out.npz.0123abcd").exists()
+            atomic.write_text(tmp_path / "out.npz", "whole")
+            assert sorted(tmp_path.iterdir()) == sorted([*kept, going, tmp_path / "out.npz"])
+
     @pytest.mark.parametrize("kind", ["folder", "link"])
     def test_a_lock_that_is_none_is_named(self, kind, tmp_path):
         run = tmp_path / "run"
@@ -273,6 +285,26 @@ class TestARunDirectory:
         with pytest.raises(RunDirectoryError, match=r"its \.lock "):
             directory.execute(config, run, Execution(), until="split")
         assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+@pytest.mark.finding("FIRST-WRITE-001")
+def test_a_diagnosis_that_ends_halfway_can_be_replaced(tmp_path, monkeypatch, capsys):
+    npz.write_npz(tmp_path / "scan.npz", oracles.make_scan(count=8, N=32, seed=1))
+    command = ("diagnose", "probe", "scan.npz", "--out", "out", "--cache", "none")
+    usual = atomic.write_text
+
+    def full(path, text):
+        if path.suffix == ".md":
+            raise RunDirectoryError("no space left on device")
+        usual(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write_text", full)
+        assert call(*command) == 2
+    left = os.listdir(tmp_path / "out")
+    capsys.readouterr()
+    assert (call(*command, "--overwrite"), capsys.readouterr().err) == (0, "")
+    assert set(left) < set(os.listdir(tmp_path / "out"))
 
 
 @pytest.mark.finding("UMASK-001")
