@@ -10,6 +10,7 @@ again; the same command, told to go on, must end with the same bits as one that 
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import mmap
 import os
@@ -204,7 +205,7 @@ def bench(frameworks: bool = False) -> Iterator[Bench]:
     """Make the valid files; import what commands need, so that a child need not."""
     hostile.imported()
     if frameworks:
-        import keras  # noqa: F401
+        importlib.import_module("keras")
     with tempfile.TemporaryDirectory(prefix="ptycho-disk-files-") as name:
         source = Path(name) / "files"
         source.mkdir()

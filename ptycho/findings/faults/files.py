@@ -100,13 +100,7 @@ def _members_as_they_are(original: Any) -> Any:
 
 def _called_a_bug(original: Any) -> Any:
     """Take a path that cannot be used for a bug of ours."""
-
-    def unusable(error: OSError) -> int:
-        from ptycho.commands import terminal
-
-        return terminal.complain_of_a_bug(error)
-
-    return unusable
+    return lambda error: 3
 
 
 def _moved_to_nothing(original: Any) -> Any:
