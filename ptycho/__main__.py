@@ -6,6 +6,9 @@ import os
 import signal
 import sys
 
+INTERRUPTED = 130
+"""The exit code."""
+
 
 def main() -> None:
     """Run the command line; who interrupts it while it is imported, or twice, gets one line and 130."""
@@ -21,7 +24,13 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("ptycho: interrupted\n")
         sys.stderr.flush()
-        os._exit(130)
+        os._exit(INTERRUPTED)
+    except SystemExit as end:
+        # What has been interrupted within exec() of a text, as each dataclass is made, Python ends by a signal at its exit,
+        # whatever the exit code. All outputs are flushed by now.
+        if end.code == INTERRUPTED:
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

@@ -291,6 +291,24 @@ def test_an_interruption_is_quiet_from_the_start_and_twice(after, tmp_path):
     assert told.splitlines()[-1].startswith("ptycho: interrupted")
 
 
+def test_one_within_a_text_that_is_executed_ends_with_130_too():
+    """Python remembers it, and would end itself by a signal: modules and dataclasses are such texts."""
+    script = (
+        "import sys\n"
+        "from ptycho import __main__\n"
+        "from ptycho.commands import cli\n"
+        "def stopped():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+        "cli.main = stopped\n"
+        "__main__.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_folder_that_is_gone_is_named(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
