@@ -94,7 +94,7 @@ def _code_of(arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is not None:
-            return _unusable(error)
+            return unusable(error)
         if error.errno not in NO_ROOM:
             return _bug(error)
         terminal.complain(f"cannot write to standard output: {error.strerror}")
@@ -114,7 +114,7 @@ def _check_place() -> None:
         ) from None
 
 
-def _unusable(error: OSError) -> int:
+def unusable(error: OSError) -> int:
     """Tell which path cannot be used and why, wherever that was met; return the exit code.
 
     A name that is too long, a folder without rights, a disk that has gone are the path's.

@@ -183,7 +183,7 @@ FAULTS = (
     Fault("FOREIGN-DOCUMENT-001", "json-alone", "ptycho.base.documents:parsed", _json_alone),
     Fault("FOREIGN-ARRAYS-001", "arrays-alone", "ptycho.base.archive:read_arrays", _arrays_alone),
     Fault("FOREIGN-ARRAYS-001", "no-array", "ptycho.base.archive:arrays_of", _members_as_they_are),
-    Fault("UNUSABLE-PATH-001", "a-bug", "ptycho.commands.cli:_unusable", _called_a_bug),
+    Fault("UNUSABLE-PATH-001", "a-bug", "ptycho.commands.cli:unusable", _called_a_bug),
     Fault("MOVED-AWAY-001", "to-nothing", "ptycho.evaluation.summary:moved", _moved_to_nothing),
     Fault("COMPILED-UNCHECKED-001", "unchecked", "ptycho.solve.engine:Solver.parsed", _unchecked_state),
     Fault("KERNEL-CACHE-001", "shared", "ptycho.solve.compiling:private_folder", _shared_folder),
