@@ -1,6 +1,7 @@
 """A disk that fills, or a process that is killed, at a chosen operation on files; and what must hold after it.
 
     python tests/disk.py COMMAND HOW FIRST [STEP [COUNT]]     # solve, run, simulate or diagnose; full or killed
+    python tests/disk.py some HOW                             # a few of each
 
 What counts as an operation: a file that is opened for writing, a write to it, a folder that is made, a name that is given, changed
 or taken away. From the chosen one on the disk is full until the process ends, or at it the process is killed. Then there is space
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import math
 import mmap
 import os
 import shutil
@@ -38,6 +40,13 @@ COMMANDS = {
 }
 GOING_ON = {"solve": "--resume", "run": "--resume", "simulate": "--overwrite", "diagnose": "--overwrite"}
 HOW = ("full", "killed")
+SOME = {
+    "solve": range(7, 517, 86),
+    "run": range(300, 1468, 600),
+    "simulate": range(92, 165, 25),
+    "diagnose": range(106, 119, 5),
+}
+"""Operations for the gate: begun, in the middle and at the end of what each command writes."""
 CHANGES = {"os.mkdir", "os.rename", "os.link"}
 TAKES_AWAY = {"os.remove", "os.rmdir"}
 
@@ -214,37 +223,41 @@ def bench(frameworks: bool = False) -> Iterator[Bench]:
         yield Bench(source)
 
 
-def take(
-    name: str, how: str, points: Iterable[int] | None = None, seconds: float = 1e9
+def disturb(
+    each: Bench, name: str, how: str, points: Iterable[int], until: float = math.inf
 ) -> list[dict[str, Any]]:
-    """Disturb a command at some operations, for so long, and write down what came of it; return where the promise is broken.
+    """Disturb a command at some operations, up to a time, and write down what came of it; return where the promise is broken."""
+    whole, _, _ = each.undisturbed(name)
+    wrong = []
+    for at in map(int, points):
+        if at > whole or time.perf_counter() > until:
+            break
+        line = {"command": name, "how": how, "at": at, "of": whole, "broken": each.broken(name, at, how)}
+        with (hostile.folder() / "disk.jsonl").open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+        wrong += [line] if line["broken"] else []
+    return wrong
 
-    Without `points` those that are not written down yet, in an order that is drawn once.
-    """
-    began, wrong = time.perf_counter(), []
+
+def take(name: str, how: str, seconds: float) -> list[dict[str, Any]]:
+    """Disturb a command for so long at operations that are not written down yet, in an order that is drawn once."""
+    until = time.perf_counter() + seconds
     file = hostile.folder() / "disk.jsonl"
     written = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
     with bench(frameworks=name == "run") as each:
         whole, _, _ = each.undisturbed(name)
-        if points is None:
-            done = {
-                line["at"]
-                for line in written
-                if (line["command"], line["how"], line["of"]) == (name, how, whole)
-            }
-            points = [at for at in np.random.default_rng(0).permutation(whole) + 1 if at not in done]
-        for at in map(int, points):
-            if at > whole or time.perf_counter() - began > seconds:
-                break
-            line = {"command": name, "how": how, "at": at, "of": whole, "broken": each.broken(name, at, how)}
-            with file.open("a") as stream:
-                stream.write(json.dumps(line) + "\n")
-            wrong += [line] if line["broken"] else []
-    return wrong
+        done = {
+            line["at"] for line in written if (line["command"], line["how"], line["of"]) == (name, how, whole)
+        }
+        points = [at for at in np.random.default_rng(0).permutation(whole) + 1 if at not in done]
+        return disturb(each, name, how, points, until)
 
 
 if __name__ == "__main__":
     command, kind, *numbers = sys.argv[1:]
     first, step, count = [*map(int, numbers), *(1, 1, 10**6)[len(numbers) :]]
-    for line in take(command, kind, range(first, first + step * count, step)):
-        print(line)
+    chosen = SOME if command == "some" else {command: range(first, first + step * count, step)}
+    with bench(frameworks="run" in chosen) as each:
+        for one, points in chosen.items():
+            for line in disturb(each, one, kind, points):
+                print(line)
