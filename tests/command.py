@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,12 @@ QUICK = (
 def without_xdist() -> dict[str, str]:
     """Return the environment of a test's own pytest run: it is no worker of the one that runs the test."""
     return {name: value for name, value in os.environ.items() if "XDIST" not in name}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return {path: hash} of all files below a folder: two folders that differ are told by short texts."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def call(*arguments: str) -> int:

@@ -161,6 +161,16 @@ def run_in_child(
     return look
 
 
+def word_briefly() -> None:
+    """Let pytest word a failed comparison in a few lines, as it does for a person.
+
+    Where CI or BUILD_NUMBER is set it words every difference in full, which takes minutes for files of some 100 kB. A proof
+    needs to know that a test failed, and its first line.
+    """
+    for name in ("CI", "BUILD_NUMBER"):
+        os.environ.pop(name, None)
+
+
 def _be_the_child(
     session: pytest.Session,
     items: Sequence[pytest.Item],
@@ -175,6 +185,7 @@ def _be_the_child(
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
+        word_briefly()
         manager = session.config.pluginmanager
         for name in ("terminalreporter", "junitxml"):
             plugin = manager.get_plugin(name)

@@ -256,6 +256,11 @@ def _stale_scale(original: Any) -> Any:
     return run
 
 
+def _in_full(original: Any) -> Any:
+    """Let pytest word failures as it likes."""
+    return lambda: None
+
+
 FAULTS = (
     Fault("CONFIG-001", "generator-lives-on", "ptycho.scan.simulate:observe", _one_generator),
     Fault(
@@ -332,5 +337,6 @@ FAULTS = (
     ),
     Fault("TF-REPEATED-MODEL-OOM-001", "models-kept", "ptycho.network.training:Trainer.build", _models_kept),
     Fault("TRAINED-NOTHING-001", "nothing-moves", "ptycho.network.training:Trainer.step", _nothing_moves),
+    Fault("WORDY-FAILURE-001", "in-full", "ptycho.testing.prover:word_briefly", _in_full),
     Fault("SIM-LINES-CONFIG-001", "stale-scale", "ptycho.stages.infer:run", _stale_scale),
 )

@@ -8,7 +8,7 @@ import stat
 import numpy as np
 import oracles
 import pytest
-from command import call
+from command import call, contents
 
 from ptycho.artifacts.stage import Execution
 from ptycho.artifacts.store import MARK
@@ -22,11 +22,6 @@ from ptycho.settings import scenarios
 @pytest.fixture(autouse=True)
 def at_desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def contents(folder):
-    """{path: bytes} of everything below a folder."""
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def refused(capsys, *command):

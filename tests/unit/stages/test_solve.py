@@ -6,7 +6,7 @@ import json
 import numpy as np
 import oracles
 import pytest
-from command import call
+from command import call, contents
 
 from ptycho.artifacts.stage import Execution, Inputs
 from ptycho.artifacts.store import Store
@@ -45,12 +45,12 @@ def test_a_run_is_not_gone_on_with_on_another_scan(options, words, tmp_path, mon
     name = ["--set", "name=one", "--passes", "3", "--cache", "cache", "--no-halves"]
     assert call("solve", *options, *name, "--out", "first") == 0
     assert call("solve", "--data", "scan.npz", *name, "--out", "s") == 0
-    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    before = contents(tmp_path / "s")
     capsys.readouterr()
     assert call("solve", *options, *name, "--out", "s", "--resume") == 2
     said = capsys.readouterr().err.replace(f"{tmp_path}/", "")
     assert f"holds a run of another request ({words}" in said
-    assert {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+    assert contents(tmp_path / "s") == before
     assert call("solve", "--data", "scan.npz", *name, "--out", "s", "--resume") == 0
 
 

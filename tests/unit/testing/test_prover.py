@@ -203,6 +203,40 @@ def test_a_process_that_dies_says_nothing_of_the_tests_and_is_started_once_more(
     assert "processes that died and were started once more: KILLED:wrong" in text
 
 
+DIFFERS = """
+import random
+import product
+import pytest
+
+FILES = [{str(n): random.Random(10 * n + k).randbytes(200_000) for n in range(4)} for k in range(2)]
+
+
+@pytest.mark.finding("KILLED")
+def test_nothing_changes():
+    assert product.double(1) == 2 or FILES[0] == FILES[1]
+"""
+
+
+def test_a_failure_that_would_take_minutes_to_word_is_proven(tmp_path, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    fault = [line for line in FAULTS.splitlines() if '"KILLED"' in line]
+    text = FAULTS[: FAULTS.index("FAULTS = (")] + "\n".join(["FAULTS = (", *fault, ")"])
+    code, told, proof = prove(project(tmp_path, DIFFERS, ["KILLED"], text), "--prove-limit", "20")
+    assert code == 0, told
+    assert [one["died"] for one in proof["faulty"]] == [False]
+
+
+@pytest.mark.finding("WORDY-FAILURE-001")
+def test_a_failed_comparison_takes_a_few_lines_in_a_proof(pytester, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("BUILD_NUMBER", "1")
+    prover.word_briefly()
+    pytester.makepyfile("def test_it():\n    assert list(range(500)) == list(range(1, 501))\n")
+    done = pytester.runpytest_inprocess("-p", "no:xdist")
+    done.assert_outcomes(failed=1)
+    assert len(done.outlines) < 60
+
+
 SLOW = """
 import time
 import product

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from command import contents
 
 from ptycho.base.errors import GoldenError
 from ptycho.testing.golden import replay
@@ -26,10 +27,6 @@ def at_home(monkeypatch):
 def run(pytester, *options, scale="3.5", more="", text=TEST):
     pytester.makepyfile(test_it=text.format(scale=scale, more=more))
     return pytester.runpytest_inprocess("-p", "no:xdist", *options)
-
-
-def content(pytester):
-    return {path.name: path.read_bytes() for path in sorted((pytester.path / FOLDER).iterdir())}
 
 
 def record(pytester):
@@ -118,11 +115,11 @@ def test_it_is_written_anew_as_users_of_pytest_regressions_expect(pytester, opti
 
 def test_writing_anew_what_did_not_change_changes_no_byte(pytester):
     run(pytester)
-    before = content(pytester)
+    before = contents(pytester.path / FOLDER)
     run(pytester, "--regen-all").assert_outcomes(passed=1)
     run(pytester, "--force-regen").assert_outcomes(passed=1)
     run(pytester, "--regen-all", scale="3.5 + 1e-15").assert_outcomes(passed=1)
-    assert content(pytester) == before
+    assert contents(pytester.path / FOLDER) == before
 
 
 @pytest.mark.parametrize("option", ["--force-regen", "--regen-all", "--golden-propose", "--calibrate", ""])
