@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep_file(path)
+        sweep(path.parent, (path.name,))
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(RANDOM_LETTERS // 2)}")
         # By the system, not by tempfile: the file has the rights that the user's umask leaves.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
@@ -60,17 +60,17 @@ def _held(stream: BinaryIO) -> bool:
     return True
 
 
-def sweep_file(path: Path) -> None:
-    """Take away temporary files of `path` whose writer was killed: nobody holds them."""
+def sweep(folder: Path, names: Container[str]) -> None:
+    """Take away temporary files of some names whose writer was killed: nobody holds them."""
     try:
-        left = [each for each in path.parent.iterdir() if half_written(each.name, (path.name,))]
+        left = [path for path in folder.iterdir() if half_written(path.name, names)]
     except OSError:
         return
-    for each in left:
-        if each.is_file() and not each.is_symlink():
-            with suppress(OSError), each.open("rb") as stream:
+    for path in left:
+        if path.is_file() and not path.is_symlink():
+            with suppress(OSError), path.open("rb") as stream:
                 if _held(stream):
-                    each.unlink()
+                    path.unlink()
 
 
 def half_written(name: str, of: Container[str]) -> bool:

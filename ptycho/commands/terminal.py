@@ -237,14 +237,14 @@ def show(result: PipelineResult) -> None:
 
 def table(numbers: rows.Table) -> None:
     """Print some numbers, verdicts in their colours."""
-    from ptycho.report import write as report
+    from ptycho.base import page
 
     result = Table()
     for column in numbers.columns:
         result.add_column(Text(plain(str(column))))
     for row in numbers.rows:
         style = next((STYLES[cell] for cell in row if cell in STYLES), "")
-        result.add_row(*(Text(plain(report.number(cell))) for cell in row), style=style)
+        result.add_row(*(Text(plain(page.number(cell))) for cell in row), style=style)
     out().print(result)
 
 

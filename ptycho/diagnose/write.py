@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptycho.base import atomic
+from ptycho.base import atomic, page
 from ptycho.base.errors import PtychoError
 from ptycho.diagnose.case import Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
@@ -47,8 +47,8 @@ def files(folder: Path, diagnoses: Sequence[Diagnosis], sides: Sequence[str]) ->
     chapters = [
         (result, base64.b64encode(png).decode()) for result, png in zip(diagnoses, pictures, strict=True)
     ]
-    page = report.page("ptycho.diagnose", "page.html", sides=list(sides), chapters=chapters)
-    atomic.write_text(folder / PAGE, page)
+    text = page.html("diagnose/page.html", sides=list(sides), chapters=chapters)
+    atomic.write_text(folder / PAGE, text)
     for result, png in zip(diagnoses, pictures, strict=True):
         atomic.write_json(folder / f"{result.name}.json", result.to_dict())
         atomic.write_text(folder / f"{result.name}.md", result.to_markdown())

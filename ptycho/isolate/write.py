@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptycho.artifacts.stage import Table
-from ptycho.base import atomic
+from ptycho.base import atomic, page
 from ptycho.isolate import blind
 from ptycho.isolate.laboratory import NOTHING, Laboratory
 from ptycho.isolate.verdict import Verdict
@@ -33,8 +33,8 @@ def files(folder: Path, verdict: Verdict, laboratory: Laboratory) -> Path:
         with atomic.replacing(folder / PICTURE) as stream:
             stream.write(png)
     encoded = base64.b64encode(png).decode()
-    page = report.page("ptycho.isolate", "page.html", verdict=verdict, tables=tables(verdict), png=encoded)
-    atomic.write_text(folder / PAGE, page)
+    text = page.html("isolate/page.html", verdict=verdict, tables=tables(verdict), png=encoded)
+    atomic.write_text(folder / PAGE, text)
     return folder / PAGE
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import jinja2
 
 from ptycho.artifacts.stage import Picture, Stage, Table
 from ptycho.artifacts.store import Store
-from ptycho.base import atomic, identity, layout, provenance
+from ptycho.base import atomic, identity, layout, page, provenance
 from ptycho.report import picture as pictures
 from ptycho.settings.request import Request
 from ptycho.stages import pipeline
@@ -102,9 +97,8 @@ def render_html(result: PipelineResult, figures: list[WrittenFigure], request: R
         for name in reversed(list(result.records))
         for table in pipeline.stage_named(name).tables(result.artifacts[name])
     ]
-    return page(
-        "ptycho.report",
-        "template.html",
+    return page.html(
+        "report/page.html",
         name=result.config.name,
         description=result.config.description,
         verdict=verdict(result),
@@ -134,20 +128,5 @@ def verdict(result: PipelineResult) -> str:
 def markdown(table: Table) -> str:
     """Return a table as Markdown, its title above it."""
     lines = [" | ".join(map(str, table.columns)), " | ".join("---" for _ in table.columns)]
-    lines += [" | ".join(number(cell) for cell in row) for row in table.rows]
+    lines += [" | ".join(page.number(cell) for cell in row) for row in table.rows]
     return f"**{table.title}**\n\n" + "\n".join(f"| {line} |" for line in lines)
-
-
-def page(package: str, template: str, **values: Any) -> str:
-    """Return a page of HTML from a template in a package's folder; what is filled in is text and no markup."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = number
-    source = (resources.files(package) / template).read_text(encoding="utf-8")
-    return environment.from_string(source).render(**values)
-
-
-def number(value: Any) -> str:
-    """Write a value for people."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "n/a"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -48,8 +48,7 @@ def sweep(place: Path) -> None:
     for path in place.iterdir():
         if path.name.startswith(EXPORT) and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif atomic.half_written(path.name, layout.FILES) and path.is_file() and not path.is_symlink():
-            path.unlink(missing_ok=True)
+    atomic.sweep(place, layout.FILES)
 
 
 def check(place: Path, metadata: str, check_run: Callable[[], None], resume: bool) -> list[Path]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from ptycho.base import atomic
+from ptycho.base import atomic, page
 from ptycho.testing import evidence
 
 PAGE, NO_FINDING = "report.html", "no finding"
@@ -23,15 +20,14 @@ def write(root: Path) -> Path:
     for test in sorted(tests, key=lambda t: (t["outcome"] != "failed", [f["id"] for f in t["findings"]])):
         stage = test["findings"][0]["stage"] if test["findings"] else NO_FINDING
         by_stage.setdefault(f"stage {stage}" if test["findings"] else stage, []).append(test)
-    source = (resources.files("ptycho.testing") / "gallery.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     failed = sum(test["outcome"] == "failed" for test in tests)
-    page = environment.from_string(source).render(
+    text = page.html(
+        "testing/gallery.html",
         total=len(tests),
         failed=failed,
         stages=sorted(by_stage.items(), key=lambda part: (part[0] == NO_FINDING, part[0])),
     )
-    atomic.write_text(root / PAGE, page)
+    atomic.write_text(root / PAGE, text)
     return root / PAGE
 
 

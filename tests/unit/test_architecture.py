@@ -236,6 +236,14 @@ def test_only_the_network_names_a_deep_learning_framework(path):
     assert not named
 
 
+def test_pages_are_made_in_one_room():
+    """What is filled into HTML is escaped there, whoever fills it in. A page of Markdown is no HTML."""
+    makers = {
+        name for name, path in MODULES.items() for target, _ in imports_of(path) if target.startswith("jinja2")
+    }
+    assert makers == {"ptycho.base.page", "ptycho.findings.story", "ptycho.findings.faults.files"}
+
+
 @every_module
 def test_nothing_is_printed(path):
     calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]

@@ -167,8 +167,22 @@ def _option_handed_on(original: Any) -> Any:
     return since
 
 
+def _values_as_markup(original: Any) -> Any:
+    """Fill values in as they are."""
+
+    def html(template: str, **values: Any) -> str:
+        import jinja2
+
+        environment = jinja2.Environment(loader=jinja2.PackageLoader("ptycho", ""))
+        environment.filters["number"] = str
+        return environment.get_template(template).render(**values)
+
+    return html
+
+
 FAULTS = (
     Fault("OUT-OVER-INPUT-001", "anything-goes", "ptycho.runs.claim:file", _anything_goes),
+    Fault("PAGE-MARKUP-001", "as-it-is", "ptycho.base.page:html", _values_as_markup),
     Fault("PAGES-OVER-OTHERS-001", "any-folder", "ptycho.runs.claim:record", _any_folder),
     Fault("PAGES-OVER-OTHERS-001", "others-deleted", "ptycho.findings.pages:write", _other_pages_deleted),
     Fault("CACHE-UNMARKED-001", "any-folder", "ptycho.artifacts.store:Store.check", _anything_goes),
@@ -177,7 +191,7 @@ FAULTS = (
     Fault("FIRST-WRITE-001", "record-last", "ptycho.runs.directory:Writer.open_record", _anything_goes),
     Fault("FIRST-WRITE-001", "page-last", "ptycho.diagnose.write:files", _page_last),
     Fault("KILLED-WRITER-001", "left-for-ever", "ptycho.runs.claim:sweep", _anything_goes),
-    Fault("KILLED-WRITER-001", "of-a-file", "ptycho.base.atomic:sweep_file", _anything_goes),
+    Fault("KILLED-WRITER-001", "of-a-file", "ptycho.base.atomic:sweep", _anything_goes),
     Fault("KILLED-WRITER-001", "all-hidden", "ptycho.base.atomic:half_written", _anything_half_written),
     Fault("UMASK-001", "readable-by-all", "ptycho.base.atomic:replacing", _readable_by_all),
     Fault("FOREIGN-DOCUMENT-001", "json-alone", "ptycho.base.documents:parsed", _json_alone),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from ptycho.base import atomic
+from ptycho.base import atomic, page
 from ptycho.testing import pictures
 from ptycho.testing.evidence import Compared
 from ptycho.testing.golden import changes as room
@@ -23,13 +21,11 @@ REMEDY = 'ptycho golden accept NAME ... --reason "why"'
 
 def write(place: Path, changes: Iterable[Change], title: str, remedy: str = REMEDY) -> Path:
     """Write the page of changes and return it."""
-    source = (resources.files("ptycho.testing.golden") / "review.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     goldens = [_golden(change) for change in changes]
-    page = environment.from_string(source).render(
-        title=title, goldens=goldens, remedy=remedy if goldens else ""
+    text = page.html(
+        "testing/golden/review.html", title=title, goldens=goldens, remedy=remedy if goldens else ""
     )
-    atomic.write_text(place, page)
+    atomic.write_text(place, text)
     return place
 
 
