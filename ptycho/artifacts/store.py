@@ -92,7 +92,10 @@ class Store:
     def put(
         self, stage: Stage, key: str, artifact: Any, sidecar: Mapping[str, Any], about: Mapping[str, Any]
     ) -> None:
-        """Store an artifact; `sidecar` holds its digest, telemetry, notes and verdict, `about` how it was made."""
+        """Store an artifact whose key is locked; `sidecar` holds its digest, telemetry, notes and verdict.
+
+        `about` says how it was made.
+        """
         if not self._ours():
             return
         staging = self.folder / "staging" / f"{key}.{uuid.uuid4().hex}"
@@ -144,13 +147,15 @@ class Store:
     def clear(self) -> int:
         """Throw everything away; return the number of entries. Raises no error for what another process removes.
 
+        What another process is storing meanwhile stays.
+
         Raises RunDirectoryError for a folder that is no cache, and touches nothing there.
         """
         self.check()
         entries = self._entries()
         for folder in entries:
             self._discard(folder)
-        shutil.rmtree(self.folder / "staging", ignore_errors=True)
+        self._sweep()
         self._remove_free_locks()
         return len(entries)
 

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,13 +72,16 @@ def _figure(folder: Path, picture: Picture, result: PipelineResult, cache: Store
 
 def _drawn(picture: Picture, result: PipelineResult, cache: Store | None) -> bytes:
     """Take a picture from the cache or draw it; matplotlib is imported only to draw."""
+    if cache is None:
+        return pictures.draw(picture, result)
     row = Stage("picture", pictures)
     key = pictures.key(picture, result)
-    entry = cache.find(row, key) if cache is not None else None
-    if entry is not None:
-        return bytes(entry.load(row, {}))
-    png = pictures.draw(picture, result)
-    if cache is not None:
+    with cache.lock(key, waiting=lambda: logger.info("another process draws %s", picture.name)):
+        entry = cache.find(row, key)
+        if entry is not None:
+            with suppress(OSError):  # the cache may have been cleared since it was found
+                return bytes(entry.load(row, {}))
+        png = pictures.draw(picture, result)
         known = {"digest": identity.digest(png), "telemetry": row.telemetry(png), "notes": (), "passed": None}
         cache.put(row, key, png, known, {})
     return png

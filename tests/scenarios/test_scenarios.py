@@ -1,6 +1,7 @@
 """Every scenario end to end: reduced profiles on the CPU, many seeds in the soak."""
 
 import pytest
+import seeds
 
 # (Pearson, SSIM) on the stable profiles, with the measured probe of run1084 and with the built-in one.
 UNTRAINED = {  # physics alone: one epoch at a learning rate of 1e-9
@@ -85,3 +86,9 @@ def test_low_dose_stays_finite(name, outcome):
 @pytest.mark.parametrize("name", ["gs1_ideal", "gs1_custom", "gs2_ideal", "gs2_custom"])
 def test_no_seed_goes_nan(name, seed, outcome):
     outcome(name, "stable", f"seed={seed}")
+
+
+@pytest.mark.soak
+def test_no_seed_of_any_dose_goes_nan():
+    """A slice of a quarter of an hour: it goes on where the last one ended, and adds up in .fuzz."""
+    assert seeds.take(780) == []

@@ -239,7 +239,10 @@ def test_only_the_network_names_a_deep_learning_framework(path):
 def test_pages_are_made_in_one_room():
     """What is filled into HTML is escaped there, whoever fills it in. A page of Markdown is no HTML."""
     makers = {
-        name for name, path in MODULES.items() for target, _ in imports_of(path) if target.startswith("jinja2")
+        name
+        for name, path in MODULES.items()
+        for target, _ in imports_of(path)
+        if target.startswith("jinja2")
     }
     assert makers == {"ptycho.base.page", "ptycho.findings.story", "ptycho.findings.faults.files"}
 

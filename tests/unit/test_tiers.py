@@ -83,11 +83,11 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
     assert {name: len(tests) for name, tests in collected.items() if name != "pytest"} == {
         "pytest -m gpu": 6,
         "pytest tests/scenarios": 16,
-        "pytest -m soak": 105,
+        "pytest -m soak": 106,
         "pytest -m bench": 14,
         "pytest -m slow": 102,
         "pytest -m isolate": 6,
-        "pytest -m fuzz": 9,
+        "pytest -m fuzz": 11,
     }
     for command, tier in [(tier, tier) for tier in ("gpu", "soak", "bench", "slow", "isolate", "fuzz")]:
         assert {tiers.tier_of(markers) for _, markers in collected[f"pytest -m {command}"]} == {tier}

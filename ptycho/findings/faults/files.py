@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,12 +181,24 @@ def _values_as_markup(original: Any) -> Any:
     return html
 
 
+def _staging_too(original: Any) -> Any:
+    """Throw away what others are writing."""
+
+    def clear(self: Any) -> int:
+        count: int = original(self)
+        shutil.rmtree(self.folder / "staging", ignore_errors=True)
+        return count
+
+    return clear
+
+
 FAULTS = (
     Fault("OUT-OVER-INPUT-001", "anything-goes", "ptycho.runs.claim:file", _anything_goes),
     Fault("PAGE-MARKUP-001", "as-it-is", "ptycho.base.page:html", _values_as_markup),
     Fault("PAGES-OVER-OTHERS-001", "any-folder", "ptycho.runs.claim:record", _any_folder),
     Fault("PAGES-OVER-OTHERS-001", "others-deleted", "ptycho.findings.pages:write", _other_pages_deleted),
     Fault("CACHE-UNMARKED-001", "any-folder", "ptycho.artifacts.store:Store.check", _anything_goes),
+    Fault("CLEARED-MEANWHILE-001", "staging-too", "ptycho.artifacts.store:Store.clear", _staging_too),
     Fault("NAME-LEADS-OUTSIDE-001", "any-name", "ptycho.settings.config:check_name", _anything_goes),
     Fault("RECORD-SHRINKS-001", "only-of-now", "ptycho.runs.directory:grown", _only_of_now),
     Fault("FIRST-WRITE-001", "record-last", "ptycho.runs.directory:Writer.open_record", _anything_goes),

@@ -248,6 +248,23 @@ class TestTrouble:
             put(store, KEY[::-1])
         assert [path.name for path in (store.folder / "staging").iterdir()] == ["living.0"]
 
+    @pytest.mark.finding("CLEARED-MEANWHILE-001")
+    def test_clearing_takes_away_what_dead_writers_left_and_costs_a_living_one_nothing(self, store, caplog):
+        put(store, KEY[::-1])
+        (store.folder / "staging" / "dead.0").mkdir()
+
+        def cleared(value, folder, about):
+            Store(store.folder).clear()
+            save(value, folder, about)
+
+        stage = row()
+        stage.home.save = cleared
+        with store.lock(KEY, lambda: None):
+            put(store, stage=stage)
+        assert caplog.text == ""
+        assert found(store) is not None
+        assert list((store.folder / "staging").iterdir()) == []
+
 
 PROCESS = textwrap.dedent(
     """

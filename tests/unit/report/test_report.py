@@ -75,6 +75,21 @@ def test_a_picture_of_the_same_artifacts_is_drawn_once(finished, tmp_path, monke
     assert {figure.name for figure in anew if figure.error} == PICTURES
 
 
+def test_a_picture_that_has_gone_from_the_cache_since_it_was_found_is_drawn(finished, tmp_path, monkeypatch):
+    store = Store(tmp_path / "cache")
+    report.write_report(tmp_path, finished.result, store)
+    find = Store.find
+
+    def found_and_cleared(self, stage, key):
+        entry = find(self, stage, key)
+        self.clear()
+        return entry
+
+    monkeypatch.setattr(Store, "find", found_and_cleared)
+    written = report.write_report(tmp_path, finished.result, store)
+    assert [figure.error for figure in written] == [None] * len(written)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_one_pixel_that_is_no_number_is_missing_from_the_picture_and_no_other(finished, value):
     """The phases of all other pixels are there."""
