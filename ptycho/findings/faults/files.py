@@ -192,6 +192,28 @@ def _staging_too(original: Any) -> Any:
     return clear
 
 
+def _loads_first(original: Any) -> Any:
+    """Load the command line before an interruption is caught."""
+
+    def main() -> None:
+        from ptycho.commands import cli
+
+        cli.main()
+
+    return main
+
+
+def _home_is_there(original: Any) -> Any:
+    """Ask for the user's folder as if everybody had one."""
+
+    def user_cache() -> Path | None:
+        import platformdirs
+
+        return platformdirs.user_cache_path("ptycho")
+
+    return user_cache
+
+
 FAULTS = (
     Fault("OUT-OVER-INPUT-001", "anything-goes", "ptycho.runs.claim:file", _anything_goes),
     Fault("PAGE-MARKUP-001", "as-it-is", "ptycho.base.page:html", _values_as_markup),
@@ -199,6 +221,8 @@ FAULTS = (
     Fault("PAGES-OVER-OTHERS-001", "others-deleted", "ptycho.findings.pages:write", _other_pages_deleted),
     Fault("CACHE-UNMARKED-001", "any-folder", "ptycho.artifacts.store:Store.check", _anything_goes),
     Fault("CLEARED-MEANWHILE-001", "staging-too", "ptycho.artifacts.store:Store.clear", _staging_too),
+    Fault("EARLY-INTERRUPT-001", "loads-first", "ptycho.__main__:main", _loads_first),
+    Fault("NO-HOME-001", "home-is-there", "ptycho.base.machine:user_cache", _home_is_there),
     Fault("NAME-LEADS-OUTSIDE-001", "any-name", "ptycho.settings.config:check_name", _anything_goes),
     Fault("RECORD-SHRINKS-001", "only-of-now", "ptycho.runs.directory:grown", _only_of_now),
     Fault("FIRST-WRITE-001", "record-last", "ptycho.runs.directory:Writer.open_record", _anything_goes),

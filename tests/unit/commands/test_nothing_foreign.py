@@ -17,7 +17,8 @@ import oracles
 import pytest
 from command import call
 
-import ptycho
+import ptycho.commands
+from ptycho import __main__
 from ptycho.artifacts.stage import Table
 from ptycho.commands import terminal
 from ptycho.diagnose.case import Case
@@ -291,6 +292,34 @@ def test_an_interruption_is_quiet_from_the_start_and_twice(after, tmp_path):
     assert told.splitlines()[-1].startswith("ptycho: interrupted")
 
 
+@pytest.mark.finding("EARLY-INTERRUPT-001")
+def test_one_while_the_command_is_being_loaded_is_told_in_a_line(monkeypatch, capsys):
+    class Ended(Exception):
+        pass
+
+    def end(code):
+        raise Ended(code)
+
+    class Interrupted:
+        """The first module that the command needs, while it is read."""
+
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "ptycho.commands.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "ptycho.commands.cli")
+    monkeypatch.delattr(ptycho.commands, "cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    # Where the interruption itself comes through, Python's own traceback follows.
+    with pytest.raises((Ended, KeyboardInterrupt)) as stop:
+        __main__.main()
+    assert stop.value.args == (130,)
+    assert capsys.readouterr().err == "ptycho: interrupted\n"
+
+
 def test_one_within_a_text_that_is_executed_ends_with_130_too():
     """Python remembers it, and would end itself by a signal: modules and dataclasses are such texts."""
     script = (
@@ -319,6 +348,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path):
     assert "the folder that you are in cannot be used" in done.stderr
 
 
+@pytest.mark.finding("NO-HOME-001")
 def test_a_user_without_a_home_is_served_without_a_cache(monkeypatch, capsys):
     """As in a container that is run by a number that nobody has given a name."""
     for name in ("HOME", "XDG_CACHE_HOME", "PTYCHO_CACHE_DIR"):
