@@ -19,7 +19,7 @@ from ptycho.base.progress import Progress
 from ptycho.physics import probes
 from ptycho.scan import inspection
 from ptycho.settings import selection
-from ptycho.settings.request import SOLVE, SOLVING, Request
+from ptycho.settings.request import DATA, SOLVE, SOLVING, Request
 from ptycho.solve import choose
 from ptycho.stages import pipeline, solve
 
@@ -46,7 +46,7 @@ def solves_first(request: Request) -> bool:
     if request.reading.probe_from == SOLVE:
         return True
     trains = "train" in {stage.name for stage in pipeline.needed_stages({}, request.until, request.also)}
-    return request.reading.probe_from is None and trains
+    return request.reading.probe_from in (None, DATA) and trains
 
 
 def solved_first(

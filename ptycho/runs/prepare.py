@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
 from ptycho.settings import request as requests
-from ptycho.settings.request import FILE, SOLVE, SOLVING, Reading, Request
+from ptycho.settings.request import DATA, FILE, SOLVE, SOLVING, Reading, Request
 
 if TYPE_CHECKING:
+    from ptycho.scan.formats.registry import How
     from ptycho.scan.raw import RawData
     from ptycho.settings.config import Config
 
@@ -63,11 +64,12 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
     from ptycho.runs import illumination
     from ptycho.scan import geometry
-    from ptycho.scan.formats import npz
+    from ptycho.scan.formats import registry
     from ptycho.stages import solutions
 
-    mask = None if reading.mask is None else Path(reading.mask)
-    scan = npz.read_npz(data, intensity=reading.intensity, mask=mask)
+    scan = registry.read(data, how_of(reading))
+    if reading.probe_from == DATA or registry.lacks_probe(scan):
+        scan = with_first_probe(scan)
     for text in reading.geometry:
         scan = asked_for(scan) if text == AUTO else geometry.correct(scan, text)
     if reading.solution is None:
@@ -75,6 +77,36 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     return illumination.with_solution(
         scan, solutions.read(Path(reading.solution)), f"--probe-from {reading.solution}"
     )
+
+
+def how_of(reading: Reading) -> How:
+    """Return what a request says of the scan's file, for its reader."""
+    from ptycho.scan.formats.registry import How
+
+    return How(
+        reading.intensity,
+        None if reading.mask is None else Path(reading.mask),
+        reading.key,
+        reading.positions_unit,
+        reading.pair,
+        reading.pixels,
+        reading.energy,
+        reading.distance,
+        reading.detector_pixel,
+        reading.probe_from == DATA,
+    )
+
+
+def with_first_probe(scan: RawData) -> RawData:
+    """Return the scan under a first probe, made from the mean pattern, with a line on how it was found.
+
+    Raises DataContractError where none can be found.
+    """
+    from ptycho.scan import inspection
+    from ptycho.solve import first_probe
+
+    first = first_probe.find(inspection.inspect(scan).scan)
+    return inspection.with_line(scan.derived(probe=first.probe), first.sentence)
 
 
 def asked_for(scan: RawData) -> RawData:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ptycho.base.errors import ConfigError
 
-SOLVE, FILE = "solve", "file"
-"""In place of the file of a solution: solve the scan first; or take what the scan's own file says."""
+SOLVE, FILE, DATA = "solve", "file", "data"
+"""In place of the file of a solution: solve the scan first; the scan's own; a first one, made from the patterns."""
 SOLVING = ("run", "train")
 """Commands that solve a measured scan before they train."""
 FIRST_PART_OF = {"train": "run"}
@@ -33,8 +33,25 @@ class Reading:
     keep_pixels: str = ""
     """Pixels to keep although they are bad: all, or pixels like 12x40,13x40 (row x column)."""
     probe_from: str | None = None
-    """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `file`: the scan's own. `solve` (in
-    run and train): solve it first. [default in run and train: solve it first where that predicts left-out patterns better]"""
+    """A `reconstruction.npz` of `ptycho solve`: its probe and positions stand for the scan's. `file`: the scan's own. `data`: a
+    first one, made from the mean pattern. `solve` (in run and train): solve it first. [default in run and train: solve it first
+    where that predicts left-out patterns better]"""
+
+    key: tuple[str, ...] = ()
+    """Where an HDF5 file has what: patterns=/entry/data/data (or amplitudes=), x=, y= (or positions=), mask=, probe=, energy=,
+    distance=, detector_pixel=. May be repeated."""
+    positions_unit: str | None = None
+    """What positions of `--key` are counted in, where the file does not say so: um, m, mm."""
+    pair: Literal["leading"] | None = None
+    """Where an HDF5 file has other numbers of patterns and positions: take the first of both."""
+    pixels: int | None = None
+    """Side of the patterns cut out of an HDF5 file's frames: 32, 64, 128 or 256. [default: what holds 99.5 % of the light]"""
+    energy: str | None = None
+    """Photon energy, where the file lacks it: 8.8keV."""
+    distance: str | None = None
+    """From the sample to the detector, where the file lacks it: 1.92m."""
+    detector_pixel: str | None = None
+    """Side of a detector pixel, where the file lacks it: 75um."""
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -45,7 +62,7 @@ class Reading:
     @property
     def solution(self) -> str | None:
         """The file of the solution that probe and positions are taken from, where there is one."""
-        return None if self.probe_from in (None, SOLVE, FILE) else self.probe_from
+        return None if self.probe_from in (None, SOLVE, FILE, DATA) else self.probe_from
 
 
 @dataclass(frozen=True)
@@ -139,10 +156,10 @@ class Request:
             mine, theirs = getattr(self, name), kept.get(name) or {}
             if (mine.sha256 if mine else None) != theirs.get("sha256"):
                 return f"{name} was {theirs.get('path', 'not given')} and is now {mine or 'not given'}"
-        mine, theirs = asdict(self.reading), kept.get("reading") or {}
+        mine, theirs = asdict(self.reading), asdict(reading_of(kept.get("reading") or {}))
         for name, value in mine.items():
-            if name != "probe_from" and value != _plain(theirs.get(name), value):
-                return f"{name} was {_shown(theirs.get(name))} and is now {_shown(value)}"
+            if name != "probe_from" and value != theirs[name]:
+                return f"{name} was {_shown(theirs[name])} and is now {_shown(value)}"
         theirs = str(kept.get("command", ""))
         if FIRST_PART_OF.get(self.command, self.command) != FIRST_PART_OF.get(theirs, theirs):
             return f"command was {theirs or 'none'} and is now {self.command or 'none'}"
@@ -158,8 +175,12 @@ class Request:
 def reading_of(kept: Mapping[str, Any]) -> Reading:
     """Return the reading that a run's record keeps; what that run did not know is as it was before there was it."""
     known = {part.name for part in fields(Reading)}
-    values = {name: value for name, value in kept.items() if name in known}
-    return Reading(**{**values, "geometry": tuple(values.get("geometry", ()))})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in kept.items()
+        if name in known
+    }
+    return Reading(**values)
 
 
 def source_file(path: Path | None) -> SourceFile | None:
@@ -174,13 +195,9 @@ def check_alone(asked: Request) -> None:
     """Raise ConfigError where a reading was asked for and no file is read."""
     if asked.data is None and asked.reading != Reading():
         raise ConfigError(
-            "--intensity, --geometry, --mask, --keep-frames, --keep-pixels and --probe-from say how a scan's file is to be "
-            "read; add --data FILE"
+            "--intensity, --geometry, --mask, --keep-frames, --keep-pixels, --probe-from, --key, --energy and the like say how "
+            "a scan's file is to be read; add --data FILE"
         )
-
-
-def _plain(theirs: Any, mine: Any) -> Any:
-    return tuple(theirs) if isinstance(mine, tuple) and isinstance(theirs, list) else theirs
 
 
 def _shown(value: Any) -> str:

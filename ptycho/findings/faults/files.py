@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -196,9 +197,7 @@ def _loads_first(original: Any) -> Any:
     """Load the command line before an interruption is caught."""
 
     def main() -> None:
-        from ptycho.commands import cli
-
-        cli.main()
+        importlib.import_module("ptycho.commands.cli").main()
 
     return main
 

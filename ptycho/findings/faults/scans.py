@@ -199,7 +199,32 @@ def _another_seed(original: Any) -> Any:
     return lambda size, seed: original(size, seed + 1)
 
 
+def _of_sample(original: Any) -> Any:
+    """Take translations of the sample for positions of the beam."""
+    return lambda translations: translations
+
+
+def _of_the_source(original: Any) -> Any:
+    """Take the energy of the source, whatever the file calls itself."""
+
+    def wavelength(tree: Any) -> Any:
+        from ptycho.base import units
+        from ptycho.scan.formats import cxi
+
+        return units.wavelength_of(tree.number(f"{cxi.SOURCE}/energy", "J", "J"))
+
+    return wavelength
+
+
+def _anywhere(original: Any) -> Any:
+    """Follow a link wherever it leads."""
+    return lambda self, key, name: None
+
+
 FAULTS = (
+    Fault("CXI-TRANSLATION-001", "of-sample", "ptycho.scan.formats.cxi:of_beam", _of_sample),
+    Fault("RING-ENERGY-001", "of-the-source", "ptycho.scan.formats.cxi:wavelength", _of_the_source),
+    Fault("LINK-OUTSIDE-001", "anywhere", "ptycho.scan.formats.hdf5:Tree.check_inside", _anywhere),
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.scan.simulate:observe", _amplitude_noise),
     Fault("NOISE-BY-ROUNDING-001", "single", "ptycho.scan.simulate:observe", _single_rates),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.scan.simulate:observe", _unscaled),

@@ -19,13 +19,14 @@ import numpy as np
 from ptycho.base import archive, atomic, documents
 from ptycho.base.errors import DataContractError, ScaleError
 from ptycho.scan import geometry, inspection
-from ptycho.scan.formats import detector
+from ptycho.scan.formats import detector, source
 from ptycho.scan.raw import RawData
 
 logger = logging.getLogger(__name__)
 
 REQUIRED = ("xcoords", "ycoords", "diff3d", "probeGuess")
 OPTIONAL = ("scan_index", "xcoords_start", "ycoords_start", "objectGuess", "bad_pixels", "_metadata")
+PROBE = "probeGuess"
 ALIASES = {"diffraction": "diff3d"}
 
 CLEARLY = 0.8
@@ -34,7 +35,9 @@ MAX_DEPTH = 50
 """Metadata that nest deeper are refused: everything that walks through them would have to care."""
 
 
-def read_npz(path: Path | str, *, intensity: bool = False, mask: Path | None = None) -> RawData:
+def read_npz(
+    path: Path | str, *, intensity: bool = False, mask: Path | None = None, first_probe: bool = False
+) -> RawData:
     """Read a scan.
 
     Parameters
@@ -44,6 +47,8 @@ def read_npz(path: Path | str, *, intensity: bool = False, mask: Path | None = N
         The file holds intensities (counts); take their square roots.
     mask : path, optional
         Another NPZ file, with the `bad_pixels` of the detector.
+    first_probe : bool
+        A file without `probeGuess` gets a first probe, see :func:`ptycho.scan.formats.source.first_probe`.
 
     Raises
     ------
@@ -59,11 +64,12 @@ def read_npz(path: Path | str, *, intensity: bool = False, mask: Path | None = N
             )
         if alias in arrays:
             arrays[name] = arrays.pop(alias)
-    missing = [key for key in REQUIRED if key not in arrays]
+    missing = [key for key in REQUIRED if key not in arrays and not (first_probe and key == PROBE)]
     if missing:
+        remedy = "; --probe-from data makes one from the patterns" if missing == [PROBE] else ""
         raise DataContractError(
             f"{path}: required key{'s' * (len(missing) > 1)} {', '.join(missing)} missing; "
-            f"found {', '.join(sorted(arrays)) or 'none of the known keys'}"
+            f"found {', '.join(sorted(arrays)) or 'none of the known keys'}{remedy}"
         )
     metadata = _read_metadata(path, arrays)
     try:
@@ -135,7 +141,7 @@ def scan_of(
 
     `arrays` are those of the file, by its keys and of any shape; `mask` is another file, with bad pixels.
     """
-    for name in REQUIRED + tuple(key for key in OPTIONAL if key in arrays and key != "_metadata"):
+    for name in (key for key in REQUIRED + OPTIONAL if key in arrays and key != "_metadata"):
         if arrays[name].dtype.kind not in "iufc" + "b" * (name in ("scan_index", "bad_pixels")):
             raise DataContractError(f"{name} must be numeric; got dtype {arrays[name].dtype}")
         if name not in ("probeGuess", "objectGuess") and arrays[name].dtype.kind == "c":
@@ -170,7 +176,7 @@ def scan_of(
         xcoords=arrays["xcoords"][rows],
         ycoords=arrays["ycoords"][rows],
         diff3d=read.amplitudes,
-        probe=arrays["probeGuess"],
+        probe=arrays[PROBE] if PROBE in arrays else _first_probe(read.amplitudes, arrays, rows),
         scan_index=arrays["scan_index"][rows] if "scan_index" in arrays else None,  # type: ignore[arg-type]
         xcoords_start=arrays["xcoords_start"][rows] if "xcoords_start" in arrays else None,  # type: ignore[arg-type]
         ycoords_start=arrays["ycoords_start"][rows] if "ycoords_start" in arrays else None,  # type: ignore[arg-type]
@@ -180,6 +186,15 @@ def scan_of(
         bad_pixels=read.bad,
     )
     return scan if patterns.shape[0] != patterns.shape[1] else turned(scan, patterns, intensity)
+
+
+def _first_probe(amplitudes: np.ndarray, arrays: dict[str, np.ndarray], rows: slice) -> np.ndarray:
+    positions = np.stack([arrays["xcoords"][rows], arrays["ycoords"][rows]], axis=1).astype(np.float64)
+    if not np.isfinite(positions).all():
+        raise DataContractError(
+            "xcoords or ycoords hold values that are no numbers; leave those patterns out"
+        )
+    return source.first_probe(np.mean(amplitudes.astype(np.float64) ** 2, axis=0), positions, 2.0)
 
 
 def turned(scan: RawData, cube: np.ndarray, intensity: bool) -> RawData:

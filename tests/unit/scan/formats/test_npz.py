@@ -496,3 +496,26 @@ class TestReadProbe:
         with pytest.raises(DataContractError, match=words) as caught:
             probes.read_probe(path, N)
         assert str(path) in str(caught.value)
+
+
+class TestWithoutAProbe:
+    @pytest.fixture
+    def path(self, tmp_path):
+        npz.write_npz(tmp_path / "scan.npz", oracles.make_scan(count=40, N=32, seed=2))
+        with np.load(tmp_path / "scan.npz") as stored:
+            np.savez(
+                tmp_path / "none.npz", **{key: stored[key] for key in stored.files if key != "probeGuess"}
+            )
+        return tmp_path / "none.npz"
+
+    def test_it_is_refused_with_the_option_that_makes_one(self, path):
+        with pytest.raises(
+            DataContractError,
+            match=r"probeGuess missing; found .*; --probe-from data makes one from the patterns",
+        ):
+            npz.read_npz(path)
+
+    def test_a_first_one_has_the_light_of_the_mean_pattern(self, path):
+        scan = npz.read_npz(path, first_probe=True)
+        light = (scan.diff3d.astype(float) ** 2).sum(axis=(1, 2)).mean()
+        assert (np.abs(scan.probe) ** 2).sum() == pytest.approx(light, rel=1e-4)

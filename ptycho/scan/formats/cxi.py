@@ -1,0 +1,109 @@
+"""CXI files (Maia, Nature Methods 9, 854 (2012); cxidb.org), and NXptycho, which is laid out alike with units of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptycho.base import units
+from ptycho.base.errors import DataContractError
+from ptycho.scan.formats import frames
+from ptycho.scan.formats.hdf5 import Tree
+from ptycho.scan.formats.source import Source
+from ptycho.scan.optics import Optics
+
+ENTRY = "/entry_1"
+DETECTOR, SOURCE, BEAM = (f"{ENTRY}/instrument_1/{name}" for name in ("detector_1", "source_1", "beam_1"))
+DATA = (f"{ENTRY}/data_1/data", f"{DETECTOR}/data")
+TRANSLATION = (
+    f"{ENTRY}/data_1/translation",
+    f"{ENTRY}/sample_1/geometry_1/translation",
+    f"{DETECTOR}/translation",
+)
+PROBE = (f"{SOURCE}/illumination", f"{DETECTOR}/illumination")
+DEFINITION = f"{ENTRY}/definition"
+
+
+def fits(tree: Tree) -> bool:
+    """Whether a file is laid out like this."""
+    return tree.first(*DATA) is not None and tree.first(*TRANSLATION) is not None
+
+
+def read(tree: Tree) -> Source:
+    """Return what a file holds.
+
+    Translations are those of the sample: the beam moves against them. They are projected on the detector's axes
+    (`basis_vectors`; by default the rows run against y and the columns against x, as the format says).
+
+    Raises DataContractError, naming file and path, for what is not as the format says.
+    """
+    patterns, moved = str(tree.first(*DATA)), str(tree.first(*TRANSLATION))
+    values = np.asarray(tree.array(moved), np.float64)
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        raise DataContractError(f"{tree.path}: {moved} must have shape (M, 3); got {values.shape}")
+    axes, by = _axes(tree)
+    positions = of_beam(values[:, :2] * tree.factor(moved, "m", "m")) @ axes[:2]
+    mask = tree.first(f"{DETECTOR}/mask")
+    probe = tree.first(*PROBE)
+    lines = [f"patterns are counts from {patterns}", f"positions are {moved}, negated, {by}"]
+    if mask is not None:
+        lines.append(f"bad pixels are those of {mask} that are not 0")
+    return Source(
+        patterns=frames.stack(tree, patterns),
+        positions_m=np.stack([positions[:, 1], positions[:, 0]], axis=1),
+        optics=_optics(tree),
+        bad=None if mask is None else frames.bad_pixels(tree, mask),
+        probe=None if probe is None else frames.probe(tree, probe),
+        lines=tuple(lines),
+    )
+
+
+def of_beam(translations: np.ndarray) -> np.ndarray:
+    """Return where the beam is on a sample that was moved by translations (M, 2)."""
+    return -translations
+
+
+def _axes(tree: Tree) -> tuple[np.ndarray, str]:
+    """Return the unit vectors (3, 2) along which rows and columns of the detector are counted, and where they are from."""
+    key = f"{DETECTOR}/basis_vectors"
+    if tree.first(key) is None:
+        return np.array(
+            [[0.0, -1], [-1, 0], [0, 0]]
+        ), "along the detector axes that the format says (rows -y, columns -x)"
+    vectors = np.asarray(tree.array(key), np.float64)
+    vectors = vectors.T if vectors.shape == (2, 3) else vectors
+    lengths = np.linalg.norm(vectors, axis=0) if vectors.shape == (3, 2) else np.zeros(2)
+    if not (lengths > 0).all():
+        raise DataContractError(
+            f"{tree.path}: {key} must be two vectors (3, 2) of some length; got {vectors.tolist()}"
+        )
+    return vectors / lengths, f"along {key}"
+
+
+def _optics(tree: Tree) -> Optics:
+    sides = [
+        tree.number(key, "m", "m") for name in "xy" if (key := tree.first(f"{DETECTOR}/{name}_pixel_size"))
+    ]
+    if len(sides) == 2 and abs(sides[0] - sides[1]) > 1e-3 * sides[0]:
+        raise DataContractError(
+            f"{tree.path}: detector pixels are {sides[0]:g} m x {sides[1]:g} m; only square ones can be worked with"
+        )
+    distance = tree.first(f"{DETECTOR}/distance")
+    return Optics(
+        wavelength(tree),
+        None if distance is None else abs(tree.number(distance, "m", "m")) or None,
+        sides[0] if sides else None,
+    )
+
+
+def wavelength(tree: Tree) -> float | None:
+    """Return the wavelength, m: in CXI of the source, in NXptycho of the beam, since there the source is the ring.
+
+    Raises DataContractError for what is no wavelength or energy.
+    """
+    length = tree.first(f"{SOURCE}/wavelength", f"{BEAM}/wavelength", f"{BEAM}/incident_wavelength")
+    if length is not None:
+        return tree.number(length, "m", "m")
+    nexus = tree.first(DEFINITION) is not None and "ptycho" in str(tree.array(DEFINITION)).lower()
+    places = (f"{BEAM}/energy", f"{BEAM}/incident_beam_energy", f"{BEAM}/incident_energy")
+    energy = tree.first(*places) if nexus else tree.first(f"{SOURCE}/energy", *places)
+    return None if energy is None else units.wavelength_of(tree.number(energy, "J", "J"))

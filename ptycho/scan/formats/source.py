@@ -1,0 +1,267 @@
+"""What a file of a beamline holds, and the scan that is made of it: cut about the beam's centre, in pixels of the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import fft, ndimage, spatial
+
+from ptycho.base import machine
+from ptycho.base.errors import DataContractError
+from ptycho.scan import inspection
+from ptycho.scan import optics as physical
+from ptycho.scan.formats import detector
+from ptycho.scan.optics import Optics
+from ptycho.scan.raw import RawData
+
+SIDES = (32, 64, 128, 256)
+"""Sides of a pattern that the program works with, px."""
+LIGHT = 0.995
+"""Share of the light that the pixels which are kept hold, where no side is asked for."""
+SAMPLE = 64
+"""Patterns from which the beam's centre is found."""
+CHUNK = 64
+FIRST_PROBE = "first_probe"
+"""Under this name a scan's metadata say that its probe is a first one, made from the mean pattern."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file holds; patterns are read when they are asked for.
+
+    Attributes
+    ----------
+    patterns : array-like (M, h, w), real
+        Counts (intensities), as the file has them: anything that can be sliced.
+    positions_m : (M, 2) float64
+        Where the beam's centre is on the sample, [x, y] along the detector's columns and rows, m.
+    optics : Optics
+    bad : (h, w) bool or None
+        Detector pixels that are not to be believed.
+    probe : (P, N, N) complex64 or None
+    amplitudes : bool
+        The patterns are amplitudes, and no counts.
+    lines : tuple of str
+        Where everything was taken from, and which signs were applied, for people.
+    """
+
+    patterns: Any
+    positions_m: np.ndarray
+    optics: Optics
+    bad: np.ndarray | None = None
+    probe: np.ndarray | None = None
+    amplitudes: bool = False
+    lines: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a detector that is kept: N x N pixels about a centre (row, column); what lies outside is masked."""
+
+    N: int
+    centre: tuple[int, int]
+
+    def cut(self, stack: np.ndarray, fill: float = 0) -> np.ndarray:
+        """Return frames (..., h, w) cut to (..., N, N), with `fill` where the detector has no pixel."""
+        rows, columns = (
+            np.arange(middle - self.N // 2, middle - self.N // 2 + self.N) for middle in self.centre
+        )
+        h, w = stack.shape[-2:]
+        inside = ((rows >= 0) & (rows < h))[:, None] & ((columns >= 0) & (columns < w))
+        part = stack[..., rows.clip(0, h - 1)[:, None], columns.clip(0, w - 1)]
+        return np.where(inside, part, np.asarray(fill, stack.dtype))
+
+
+def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
+    """Return the scan of a source, with a first probe where it has none; see :func:`first_probe`.
+
+    Parameters
+    ----------
+    source : Source
+    supplied : Optics
+        What a person says; it counts more than what the file says.
+    N : int, optional
+        Side of the patterns, px. By default that of the probe, or the smallest that holds 99.5 % of the light.
+
+    Raises
+    ------
+    DataContractError
+        Wavelength, distance or pixel are not known; or patterns, positions or probe are not of one scan.
+    """
+    count, shape = len(source.patterns), source.patterns.shape[1:]
+    if len(source.positions_m) != count:
+        raise DataContractError(
+            f"{count} patterns but {len(source.positions_m)} positions; add --pair leading to take the first of both, or "
+            "give those that belong together"
+        )
+    optics = supplied.supplied(source.optics)
+    if optics.missing:
+        raise DataContractError(
+            f"the file does not say how large a pixel of the object is; add {', '.join(optics.missing)}"
+        )
+    if not np.isfinite(source.positions_m).all():
+        raise DataContractError("positions hold values that are no numbers; leave those patterns out")
+    if source.bad is not None and source.bad.shape != shape:
+        raise DataContractError(
+            f"the mask is {source.bad.shape} and the frames are {shape}; give one of that detector"
+        )
+    bad, lost = _bad(source)
+    mean = _mean(source.patterns, bad)
+    mean = mean**2 if source.amplitudes else mean
+    light = without_hot_pixels(mean)
+    of_probe = None if source.probe is None or source.probe.shape[-1] not in SIDES else source.probe.shape[-1]
+    window = window_of(light, N or of_probe)
+    read = detector.read(_cut(source.patterns, window), not source.amplitudes, window.cut(bad, True))
+    pixel_m = float(optics.object_pixel_m(window.N) or 0)
+    positions = source.positions_m / pixel_m
+    positions = positions - positions.min(axis=0) + window.N // 2
+    metadata: dict[str, Any] = {physical.KEY: optics.to_dict()}
+    if source.probe is None:
+        probe = first_probe(window.cut(mean), positions, 2.0)
+        metadata[FIRST_PROBE] = True
+    else:
+        probe = window.cut(source.probe) if source.probe.shape[-1] > window.N else source.probe
+    lines = (*source.lines, *lost, *_told(window, light, optics), *read.lines)
+    return RawData(
+        xcoords=positions[:, 0],
+        ycoords=positions[:, 1],
+        diff3d=read.amplitudes,
+        probe=probe,
+        metadata={**metadata, inspection.READ: list(lines)},
+        bad_pixels=read.bad,
+    )
+
+
+def window_of(mean: np.ndarray, N: int | None = None) -> Window:
+    """Return the part of a detector that is kept, by its mean pattern (h, w) of intensity.
+
+    The centre is where the light's weight is, found again within the window until it stays. Raises DataContractError for a
+    detector without light, or for a side that the program does not work with.
+    """
+    if N is not None and N not in SIDES:
+        raise DataContractError(f"--pixels {N}: must be one of {', '.join(map(str, SIDES))}")
+    total = float(mean.sum())
+    if not total > 0:
+        raise DataContractError("the patterns hold no light; give another file or mask")
+    centre = _centre(mean)
+    if N is not None:
+        return Window(N, _settled(mean, Window(N, centre)))
+    largest = next((side for side in SIDES if side >= max(mean.shape)), SIDES[-1])
+    for side in (side for side in SIDES if side < largest):
+        window = Window(side, _settled(mean, Window(side, centre)))
+        if window.cut(mean).sum() >= LIGHT * total:
+            return window
+    return Window(largest, _settled(mean, Window(largest, centre)))
+
+
+def without_hot_pixels(mean: np.ndarray) -> np.ndarray:
+    """Return a mean pattern (h, w) in which single pixels do not stand out; as it is, where that leaves nothing."""
+    smooth = ndimage.median_filter(mean, 3)
+    return np.asarray(smooth if smooth.any() else mean)
+
+
+def first_probe(mean: np.ndarray, positions: np.ndarray, spread: float) -> np.ndarray:
+    """Return a probe (1, N, N) complex64 whose far field has the mean pattern's amplitude, and that is defocused.
+
+    Parameters
+    ----------
+    mean : (N, N) float
+        Of the intensities, zero frequency at [N/2, N/2].
+    positions : (M, 2) float, px
+    spread : float
+        Radius of the light on the sample, in distances of neighbouring positions; less than 0: over the focus, not under it.
+
+    A quadratic phase of pi c q^2 / N moves the light of the frequency q by c q px (stationary phase; Goodman, Introduction to
+    Fourier Optics, 4th ed., section 5.1): c is what makes that radius of the mean pattern's.
+    """
+    N = mean.shape[-1]
+    q = np.arange(N) - N // 2
+    squared = q[:, None] ** 2 + q[None, :] ** 2
+    width = float(np.sqrt((mean * squared).sum() / mean.sum()))
+    apart = (
+        float(np.median(spatial.cKDTree(positions).query(positions, k=2)[0][:, 1]))
+        if len(positions) > 1
+        else 0.0
+    )
+    curvature = spread * apart / max(width, 1.0)
+    far = np.sqrt(mean) * np.exp(1j * np.pi * curvature * squared / N)
+    # The transform of the forward model (orthonormal), undone.
+    probe = fft.fftshift(fft.ifft2(fft.ifftshift(far), norm="ortho"))
+    return np.asarray(probe, np.complex64)[None]
+
+
+def _sample(patterns: Any) -> list[np.ndarray]:
+    """Return some patterns (h, w), spread over the whole scan."""
+    rows = np.unique(np.linspace(0, len(patterns) - 1, min(SAMPLE, len(patterns))).astype(int))
+    return [np.asarray(patterns[int(row)]) for row in rows]
+
+
+def _bad(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the pixels (h, w) bool that are not to be believed, and what is to be said.
+
+    In counts without a sign the largest number that there is, in every frame, stands for no value (Dectris detectors).
+    """
+    bad = np.zeros(source.patterns.shape[1:], bool) if source.bad is None else source.bad
+    if source.patterns.dtype.kind != "u":
+        return bad, ()
+    most = np.iinfo(source.patterns.dtype).max
+    lost = np.logical_and.reduce([frame == most for frame in _sample(source.patterns)])
+    line = (
+        (f"{int(lost.sum())} pixels hold {most}, which stands for no value, and are masked",)
+        if lost.any()
+        else ()
+    )
+    return bad | lost, line
+
+
+def _mean(patterns: Any, bad: np.ndarray) -> np.ndarray:
+    """Return the mean (h, w) of a sample of patterns, 0 where there is no value."""
+    total, frames = np.zeros(bad.shape), _sample(patterns)
+    most = np.iinfo(patterns.dtype).max if patterns.dtype.kind == "u" else np.inf
+    for frame in frames:
+        values = frame.astype(np.float64)
+        total += np.where((values < most) & ~bad, np.maximum(values, 0), 0)
+    return total / len(frames)
+
+
+def _cut(patterns: Any, window: Window) -> np.ndarray:
+    """Return all patterns, cut: (M, N, N); never more than a part of the whole frames in memory."""
+    machine.check_memory(
+        8.0 * len(patterns) * window.N**2, "the patterns", "take a part of the scan", DataContractError
+    )
+    starts = range(0, len(patterns), CHUNK)
+    return np.concatenate([window.cut(np.asarray(patterns[start : start + CHUNK])) for start in starts])
+
+
+def _centre(mean: np.ndarray) -> tuple[int, int]:
+    """Return the pixel (row, column) of the light's weight."""
+    total = mean.sum()
+    row = (mean.sum(axis=1) * np.arange(mean.shape[0])).sum() / total
+    column = (mean.sum(axis=0) * np.arange(mean.shape[1])).sum() / total
+    return round(float(row)), round(float(column))
+
+
+def _settled(mean: np.ndarray, window: Window) -> tuple[int, int]:
+    """Return the light's weight within a window that is centred on it."""
+    for _ in range(10):
+        part = window.cut(mean)
+        if not part.sum() > 0:
+            break
+        moved = tuple(
+            middle + place - window.N // 2 for middle, place in zip(window.centre, _centre(part), strict=True)
+        )
+        if moved == window.centre:
+            break
+        window = Window(window.N, moved)  # type: ignore[arg-type]
+    return window.centre
+
+
+def _told(window: Window, mean: np.ndarray, optics: Optics) -> tuple[str, ...]:
+    """Say what was cut, and how large a pixel is."""
+    h, w = mean.shape
+    row, column = window.centre
+    share = float(window.cut(mean).sum() / mean.sum())
+    cut = f"{window.N} x {window.N} of {h} x {w} detector pixels about row {row}, column {column} ({share:.1%} of the light)"
+    return cut, ", ".join(f"{name} {value}" for name, value in physical.lines(optics, window.N))

@@ -1,0 +1,88 @@
+"""What makes metres of pixels: the wavelength, where the detector stands, and how large its pixels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from ptycho.base import units
+from ptycho.base.errors import DataContractError
+
+KEY = "optics"
+"""Under this name a scan's metadata hold it."""
+NEAR = 1.0
+"""A beam of a Fresnel number above this is seen in the near field."""
+
+
+@dataclass(frozen=True)
+class Optics:
+    """Wavelength, distance from the sample to the detector, side of a detector pixel, all in m; None where not known."""
+
+    wavelength_m: float | None = None
+    distance_m: float | None = None
+    detector_pixel_m: float | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is not known, by the options that supply it."""
+        names = ("--energy", "--distance", "--detector-pixel")
+        values = (self.wavelength_m, self.distance_m, self.detector_pixel_m)
+        return tuple(name for name, value in zip(names, values, strict=True) if value is None)
+
+    def object_pixel_m(self, N: int) -> float | None:
+        """Return the side of an object pixel, m, for patterns of N x N px; None where something is not known.
+
+        Far field (Goodman, Introduction to Fourier Optics, 4th ed., section 4.3): wavelength x distance / width of the detector.
+        """
+        if self.wavelength_m is None or self.distance_m is None or self.detector_pixel_m is None:
+            return None
+        return self.wavelength_m * self.distance_m / (N * self.detector_pixel_m)
+
+    def fresnel_number(self, width_m: float) -> float | None:
+        """Return width^2 / (wavelength x distance) of a beam of some width, m (Goodman, section 4.2)."""
+        if self.wavelength_m is None or self.distance_m is None:
+            return None
+        return width_m**2 / (self.wavelength_m * self.distance_m)
+
+    def supplied(self, other: Optics) -> Optics:
+        """Return this with what it lacks taken from another."""
+        mine = asdict(self)
+        return replace(other, **{name: value for name, value in mine.items() if value is not None})
+
+    def to_dict(self) -> dict[str, float]:
+        """Return what is known, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def of_metadata(metadata: Mapping[str, Any]) -> Optics:
+    """Return what a scan's metadata hold.
+
+    Raises DataContractError for something that is no number above 0.
+    """
+    stored = metadata.get(KEY, {})
+    names = [part.name for part in fields(Optics)]
+    if not isinstance(stored, Mapping) or set(stored) - set(names):
+        raise DataContractError(f"{KEY} in the metadata must hold some of {', '.join(names)}; got {stored!r}")
+    for name, value in stored.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            raise DataContractError(
+                f"{KEY}.{name} in the metadata must be a number of metres above 0; got {value!r}"
+            )
+    return Optics(**{name: float(value) for name, value in stored.items()})
+
+
+def lines(optics: Optics, N: int) -> tuple[tuple[str, str], ...]:
+    """Return (what, value) for people: what is known, and the object's pixel."""
+    rows = []
+    if optics.wavelength_m is not None:
+        photon = units.written(units.energy_of(optics.wavelength_m), "eV")
+        rows.append(("wavelength", f"{units.written(optics.wavelength_m, 'm')} (a photon of {photon})"))
+    if optics.distance_m is not None:
+        rows.append(("distance of the detector", units.written(optics.distance_m, "m")))
+    if optics.detector_pixel_m is not None:
+        rows.append(("detector pixel", units.written(optics.detector_pixel_m, "m")))
+    pixel = optics.object_pixel_m(N)
+    if pixel is not None:
+        rows.append(("object pixel", units.written(pixel, "m")))
+    return tuple(rows)
