@@ -61,6 +61,12 @@ READERS = {
         "diagnose geometry scan.npz",
         "run --data scan.npz --mask scan.npz --until split --out out",
     ),
+    "scan.cxi": (
+        "run --data scan.cxi --until split --out out",
+        "run --data scan.cxi --key patterns=/entry_1/data_1/data --key positions=/entry_1/data_1/translation "
+        "--positions-unit m --energy 9keV --distance 2m --detector-pixel 75um --until split --out out",
+        "run --data scan.cxi --pair leading --pixels 32 --probe-from file --until split --out out",
+    ),
     "solution.npz": (
         "run --data scan.npz --probe-from solution.npz --until split --out out",
         f"{SOLVE} out --start solution.npz",
@@ -112,6 +118,7 @@ _OPTIONS = (
     "--out --data --profile --set --seed --until --swap --resume --overwrite --cache --probe-from --mask --geometry --keep- "
     "frames --keep-pixels --intensity --split --bundle --modes --passes --engine --start --batch-size --fresh --json "
     "--against --budget --all --good-set --bad-set --bad-rev --bad-python --fault --prediction-scale --help --no-such "
+    "--key --positions-unit --pair --pixels --energy --distance --detector-pixel "
 )
 OPTIONS = _OPTIONS.split()
 WARM = (
@@ -119,6 +126,7 @@ WARM = (
     f"{SOLVE} run --resume",
     "diagnose compare run",
     "diagnose geometry scan.npz",
+    "run --data scan.cxi --until split --out cxi",
     "findings show",
     "golden",
     "replay failure.zip",
@@ -201,6 +209,7 @@ def prepare(folder: Path) -> None:
 
 def _make(folder: Path) -> None:
     """Make a scan, a network and a solution of it, a run, a scenario, a failure, and things that are none of these."""
+    import beamline
     import oracles
     from command import call
 
@@ -208,7 +217,10 @@ def _make(folder: Path) -> None:
     from ptycho.testing.golden import files, replay
 
     os.chdir(folder)
-    npz.write_npz(Path("scan.npz"), oracles.make_scan(count=60, N=32, shape=(70, 80), seed=4))
+    scan = oracles.make_scan(count=60, N=32, shape=(70, 80), seed=4)
+    npz.write_npz(Path("scan.npz"), scan)
+    bright = scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
+    beamline.write_cxi(Path("scan.cxi"), beamline.measured(bright, (40, 50), (3, 6)), probe=scan.probe[0])
     sets = [part for text in TINY[2:] if "simulation" not in text for part in ("--set", text)]
     call("train", "--data", "scan.npz", "--probe-from", "file", *sets, "--out", "trained", "--cache", "none")
     shutil.move("trained/bundle.npz", "bundle.npz")
@@ -401,6 +413,7 @@ def imported() -> None:
     """Import whatever a command imports, so that a child need not; nothing of it is used here."""
     import matplotlib.figure  # noqa: F401
     import numba  # noqa: F401
+    import pint  # noqa: F401
     import scipy.ndimage  # noqa: F401
 
     import ptycho.commands.cli
@@ -409,6 +422,7 @@ def imported() -> None:
     import ptycho.isolate.isolation
     import ptycho.report.write
     import ptycho.runs.directory
+    import ptycho.scan.formats.registry
     import ptycho.solve.engine
     import ptycho.solve.kernels
     import ptycho.testing.golden.replay  # noqa: F401

@@ -8,8 +8,11 @@ import random
 import zipfile
 from collections.abc import Callable
 
+import h5py
 import numpy as np
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+MARKS = (b"TREE", b"SNOD", b"HEAP", b"OHDR", HDF5, b"GCOL", b"data", b"energy")
 VALUES = (None, True, False, 0, -1, 5, 2**70, 1e308, "", "x", "\x1b[2J", [], {}, [[]], {"a": 1}, "9" * 300)
 """In the place of any value of a document."""
 
@@ -58,6 +61,8 @@ def _other_value(rng: random.Random, value: object) -> object:
 
 
 def _in_archive(rng: random.Random, whole: bytes, change: Callable[[random.Random, bytes], bytes]) -> bytes:
+    if whole[:8] == HDF5:
+        return _in_tree(rng, whole) if change is _other_array else _near_signature(rng, whole)
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
@@ -69,6 +74,67 @@ def _in_archive(rng: random.Random, whole: bytes, change: Callable[[random.Rando
     inner = members[name][:2] == b"PK"
     members[name] = _in_archive(rng, members[name], change) if inner else change(rng, members[name])
     return packed(members, rng)
+
+
+def _near_signature(rng: random.Random, whole: bytes) -> bytes:
+    """Bytes changed just behind a mark of HDF5's own structures: trees, heaps, symbols, headers of objects."""
+    places = [place for mark in MARKS for place in _all_places(whole, mark)]
+    if not places:
+        return _flipped(rng, whole)
+    changed = bytearray(whole)
+    for _ in range(rng.choice((1, 2, 8))):
+        at = rng.choice(places) + rng.randrange(64)
+        if at < len(changed):
+            changed[at] = rng.choice((0, 1, 0xFF, rng.randrange(256)))
+    return bytes(changed)
+
+
+def _all_places(whole: bytes, mark: bytes) -> list[int]:
+    places, at = [], whole.find(mark)
+    while at >= 0:
+        places.append(at)
+        at = whole.find(mark, at + 1)
+    return places
+
+
+def _in_tree(rng: random.Random, whole: bytes) -> bytes:
+    """Something else in the place of a dataset of an HDF5 file."""
+    stream = io.BytesIO(whole)
+    with h5py.File(stream, "r+") as file:
+        keys: list[str] = []
+        file.visititems(lambda key, thing: keys.append(key) if isinstance(thing, h5py.Dataset) else None)
+        key, other = rng.choice(keys), rng.choice(keys)
+        dataset = file[key]
+        attributes = {
+            "units": lambda: rng.choice(("um", "furlong", "1 m", "", "m" * 500, 3.0, np.zeros(3), b"\xff"))
+        }
+        changes: dict[str, Callable[[], object]] = {
+            "array": lambda: _changed(rng, np.asarray(dataset[()])),
+            "none": lambda: None,
+            "group": lambda: h5py.SoftLink("/"),
+            "itself": lambda: h5py.SoftLink(f"/{key}"),
+            "another": lambda: h5py.SoftLink(f"/{other}"),
+            "outside": lambda: h5py.ExternalLink(
+                rng.choice(("/etc/passwd", "../scan.npz", "scan.npz", "no.h5", "pipe")), "/x"
+            ),
+            "compound": lambda: np.zeros(3, [("r", "f4"), ("i", "f4")]),
+            "text": lambda: "x" * 100,
+            "texts": lambda: ["a", "\x1b[2J"],
+            "empty": lambda: h5py.Empty("f4"),
+        }
+        kind = rng.choice((*changes, "array", "array", "units", "huge"))
+        if kind == "units":
+            dataset.attrs["units"] = attributes["units"]()
+        else:
+            shape = rng.choice(((10**9, 64, 64), (60, 10**5, 10**5), (10**18,)))
+            thing = None if kind == "huge" else changes[kind]()
+            del file[key]
+            if kind == "huge":
+                file.create_dataset(key, shape, "f4", chunks=tuple(min(side, 64) for side in shape))
+            elif thing is not None:
+                wide = isinstance(thing, np.ndarray) and thing.dtype.kind == "U"  # which HDF5 does not have
+                file[key] = thing.astype("S") if wide else thing
+    return stream.getvalue()
 
 
 def packed(members: dict[str, bytes], rng: random.Random) -> bytes:
@@ -99,6 +165,10 @@ def _other_array(rng: random.Random, content: bytes) -> bytes:
         array = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError):
         return _flipped(rng, content)
+    return _stored(_changed(rng, array))
+
+
+def _changed(rng: random.Random, array: np.ndarray) -> np.ndarray:
     changes: list[Callable[[], np.ndarray]] = [
         lambda: array[:0] if array.ndim else array.reshape(1),
         lambda: array[:-1] if array.ndim else array,
@@ -112,9 +182,9 @@ def _other_array(rng: random.Random, content: bytes) -> bytes:
     ]
     try:
         with np.errstate(all="ignore"):
-            return _stored(rng.choice(changes)())
+            return rng.choice(changes)()
     except (TypeError, ValueError):
-        return _stored(np.zeros(3))
+        return np.zeros(3)
 
 
 def _stored(array: np.ndarray) -> bytes:

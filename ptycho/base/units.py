@@ -41,7 +41,7 @@ def read(text: str, unit: str, what: str, example: str) -> float:
     if parts is None:
         raise ConfigError(wanted)
     try:
-        value = float(pint.UnitRegistry().Quantity(float(parts[1]), parts[2]).to(unit).magnitude)
+        value = float(pint.get_application_registry().Quantity(float(parts[1]), parts[2]).to(unit).magnitude)
     except (pint.PintError, AttributeError, ArithmeticError):
         raise ConfigError(wanted) from None
     if not (math.isfinite(value) and value > 0):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,7 +224,28 @@ def _anywhere(original: Any) -> Any:
     return lambda self, key, name: None
 
 
+def _unguarded(original: Any) -> Any:
+    """Hand on whatever the library raises while a file is read."""
+
+    @contextmanager
+    def opened(path: Path) -> Iterator[Any]:
+        import h5py
+
+        from ptycho.base.errors import DataContractError
+        from ptycho.scan.formats import hdf5
+
+        try:
+            file = h5py.File(path, "r")
+        except OSError:
+            raise DataContractError(f"{path}: not a complete HDF5 file") from None
+        with file:
+            yield hdf5.Tree(path, file)
+
+    return opened
+
+
 FAULTS = (
+    Fault("FOREIGN-TREE-001", "unguarded", "ptycho.scan.formats.hdf5:opened", _unguarded),
     Fault("CXI-TRANSLATION-001", "of-sample", "ptycho.scan.formats.cxi:of_beam", _of_sample),
     Fault("RING-ENERGY-001", "of-the-source", "ptycho.scan.formats.cxi:wavelength", _of_the_source),
     Fault("LINK-OUTSIDE-001", "anywhere", "ptycho.scan.formats.hdf5:Tree.check_inside", _anywhere),

@@ -37,7 +37,7 @@ def read(tree: Tree) -> Source:
     Raises DataContractError, naming file and path, for what is not as the format says.
     """
     patterns, moved = str(tree.first(*DATA)), str(tree.first(*TRANSLATION))
-    values = np.asarray(tree.array(moved), np.float64)
+    values = tree.reals(moved)
     if values.ndim != 2 or values.shape[1] not in (2, 3):
         raise DataContractError(f"{tree.path}: {moved} must have shape (M, 3); got {values.shape}")
     axes, by = _axes(tree)
@@ -69,7 +69,7 @@ def _axes(tree: Tree) -> tuple[np.ndarray, str]:
         return np.array(
             [[0.0, -1], [-1, 0], [0, 0]]
         ), "along the detector axes that the format says (rows -y, columns -x)"
-    vectors = np.asarray(tree.array(key), np.float64)
+    vectors = tree.reals(key)
     vectors = vectors.T if vectors.shape == (2, 3) else vectors
     lengths = np.linalg.norm(vectors, axis=0) if vectors.shape == (3, 2) else np.zeros(2)
     if not (lengths > 0).all():
@@ -90,7 +90,7 @@ def _optics(tree: Tree) -> Optics:
     distance = tree.first(f"{DETECTOR}/distance")
     return Optics(
         wavelength(tree),
-        None if distance is None else abs(tree.number(distance, "m", "m")) or None,
+        None if distance is None else tree.number(distance, "m", "m"),
         sides[0] if sides else None,
     )
 

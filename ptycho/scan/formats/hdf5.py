@@ -38,7 +38,7 @@ MOST = 10_000
 def opened(path: Path) -> Iterator[Tree]:
     """Open a file for reading.
 
-    Raises DataContractError for a file that is missing, no regular one, or no HDF5.
+    Raises DataContractError for a file that is missing, no regular one, no HDF5, or damaged wherever it is read.
     """
     machine.check_file(path, DataContractError)
     try:
@@ -47,7 +47,10 @@ def opened(path: Path) -> Iterator[Tree]:
         words = str(error).splitlines()[0] if str(error) else "damaged"
         raise DataContractError(f"{path}: not a complete HDF5 file ({words})") from None
     with file:
-        yield Tree(path, file)
+        try:
+            yield Tree(path, file)
+        except (OSError, RuntimeError) as error:  # what h5py raises over structures that are damaged
+            raise DataContractError(f"{path}: is damaged ({error})") from None
 
 
 class Tree:
@@ -91,20 +94,27 @@ class Tree:
         )
         try:
             return np.asarray(dataset[()])
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
             raise DataContractError(f"{self.path}: {key} cannot be read: {error}") from None
 
-    def number(self, key: str, default_unit: str, unit: str) -> float:
-        """Return the single number at a path in `unit`; where it has no attribute `units` it counts `default_unit`.
-
-        Raises DataContractError for something else.
-        """
+    def reals(self, key: str) -> np.ndarray:
+        """Return the values at a path as float64, of any shape; raise DataContractError where they are no numbers."""
         values = self.array(key)
-        if values.size != 1 or values.dtype.kind not in "iuf":
-            raise DataContractError(
-                f"{self.path}: {key} must be one number; got {values.dtype} {values.shape}"
-            )
-        return float(values.reshape(-1)[0]) * self.factor(key, default_unit, unit)
+        if values.dtype.kind not in "iuf":
+            raise DataContractError(f"{self.path}: {key} must be numbers; got {values.dtype} {values.shape}")
+        return values.astype(np.float64)
+
+    def number(self, key: str, default_unit: str, unit: str) -> float:
+        """Return the size of the single number at a path in `unit`; where it has no `units` it counts `default_unit`.
+
+        A sign is left out: some beamlines count distances against the beam. Raises DataContractError for something else, and
+        for 0.
+        """
+        values = self.reals(key).reshape(-1)
+        if values.size != 1 or not 0 < abs(values[0]) < np.inf:
+            shown = f"{values[0]:g}" if values.size == 1 else f"{values.size} values"
+            raise DataContractError(f"{self.path}: {key} must be one number, and not 0; got {shown}")
+        return abs(float(values[0])) * self.factor(key, default_unit, unit)
 
     def factor(self, key: str, default_unit: str, unit: str) -> float:
         """Return how many of `unit` one of the values at a path is, by its attribute `units`, else by `default_unit`.

@@ -99,7 +99,7 @@ def proposal(tree: Tree) -> str:
 def _positions(tree: Tree, keys: Mapping[str, str], positions_unit: str | None) -> np.ndarray:
     """Return the positions (M, 2) [x, y], m."""
     if POSITIONS in keys:
-        values = np.asarray(tree.array(keys[POSITIONS]), np.float64)
+        values = tree.reals(keys[POSITIONS])
         values = values.T if values.ndim == 2 and values.shape[0] in (2, 3) < values.shape[1:] else values
         if values.ndim != 2 or values.shape[1] not in (2, 3):
             raise DataContractError(
@@ -108,7 +108,7 @@ def _positions(tree: Tree, keys: Mapping[str, str], positions_unit: str | None) 
         return values[:, :2] * _metres(tree, keys[POSITIONS], positions_unit)
     columns = []
     for name in (X, Y):
-        values = np.asarray(tree.array(keys[name]), np.float64).reshape(-1)
+        values = tree.reals(keys[name]).reshape(-1)
         columns.append(values * _metres(tree, keys[name], positions_unit))
     if len(columns[0]) != len(columns[1]):
         raise DataContractError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ptycho.base import machine, units
 from ptycho.base.errors import ConfigError, DataContractError
 from ptycho.scan import inspection
@@ -70,7 +72,8 @@ def read(path: Path, how: How = How()) -> RawData:
         known = supplied.supplied(physical.of_metadata(scan.metadata)).to_dict()
         return scan.derived(metadata={**scan.metadata, physical.KEY: known}) if known else scan
     keys = keyed.parsed(how.keys) if how.keys else None
-    with hdf5.opened(path) as tree:
+    # What is not finite is named by what looks at it, and not by numpy.
+    with hdf5.opened(path) as tree, np.errstate(all="ignore"):
         if keys is not None:
             content = keyed.read(tree, keys, how.positions_unit)
         elif cxi.fits(tree):

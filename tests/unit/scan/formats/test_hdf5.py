@@ -15,9 +15,11 @@ def path(tmp_path):
     return tmp_path / "scan.h5"
 
 
-def refused(path, key, words):
-    with hdf5.opened(path) as tree, pytest.raises(DataContractError, match=words):
+def refused(path, key):
+    """What is said where a dataset is not read."""
+    with hdf5.opened(path) as tree, pytest.raises(DataContractError) as stop:
         tree.array(key)
+    return str(stop.value)
 
 
 def test_a_dataset_is_found_through_links_within_the_file(path):
@@ -43,11 +45,9 @@ def test_a_link_to_a_file_beside_it_is_followed_and_one_out_of_the_folder_is_not
     with hdf5.opened(inside) as tree:
         assert tree.array("/part").tolist() == [0, 1, 2]
     for key in ("/up", "/far"):
-        refused(
-            inside,
-            key,
-            rf"{key} is a link to .*secret.h5, outside of the file's folder; copy that file beside this one",
-        )
+        words = refused(inside, key)
+        assert f"{key} is a link to " in words
+        assert words.endswith("secret.h5, outside of the file's folder; copy that file beside this one")
 
 
 @pytest.mark.finding("LINK-OUTSIDE-001")
@@ -62,8 +62,8 @@ def test_nor_are_values_read_that_lie_in_files_elsewhere(tmp_path):
     with h5py.File(inside, "w") as file:
         file.create_virtual_dataset("virtual", layout)
         file.create_dataset("raw", (3,), float, external=[(str(tmp_path / "secret.raw"), 0, 24)])
-    refused(inside, "/virtual", "secret.h5, outside of the file's folder")
-    refused(inside, "/raw", "secret.raw, outside of the file's folder")
+    assert "secret.h5, outside of the file's folder" in refused(inside, "/virtual")
+    assert "secret.raw, outside of the file's folder" in refused(inside, "/raw")
 
 
 @pytest.mark.parametrize("key", ["/none", "/group", "/nowhere", "/circle", "", "/"])
@@ -72,7 +72,7 @@ def test_where_no_dataset_is_that_is_said(path, key):
         file.create_group("group")
         file["nowhere"] = h5py.SoftLink("/not/there")
         file["circle"] = h5py.SoftLink("/circle")
-    refused(path, key, f"scan.h5: holds no dataset {key}")
+    assert refused(path, key) == f"{path}: holds no dataset {key}"
 
 
 def test_a_filter_that_is_not_there_is_named_with_the_remedy(path, monkeypatch):
@@ -82,11 +82,8 @@ def test_a_filter_that_is_not_there_is_named_with_the_remedy(path, monkeypatch):
     monkeypatch.setattr(
         h5py.h5z, "filter_avail", lambda number: number != h5py.h5z.FILTER_LZF and available(number)
     )
-    refused(
-        path,
-        "/data",
-        r"/data is compressed by a filter \(32000\), which is not installed; pip install hdf5plugin",
-    )
+    words = "/data is compressed by a filter (32000), which is not installed; pip install hdf5plugin"
+    assert refused(path, "/data") == f"{path}: {words}"
 
 
 def test_units_are_obeyed(path):
@@ -138,4 +135,4 @@ def test_a_pipe_is_not_opened(path):
 def test_more_than_the_memory_is_refused_before_it_is_read(path):
     with h5py.File(path, "w") as file:
         file.create_dataset("data", (10**7, 10**6), np.float64, chunks=(1, 1000))
-    refused(path, "/data", r"/data needs .* GiB but the machine has")
+    assert "/data needs 74505.8 GiB but the machine has " in refused(path, "/data")
