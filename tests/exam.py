@@ -376,7 +376,7 @@ def answer(case: Case, baselines: bool = False) -> Answer:
     verdict, seconds = steps.verdict, time.perf_counter() - began
     named = [each.difference.name for each in verdict.causes] + [each.name for each in verdict.judges]
     stages = {each.difference.name: each.stage for each in verdict.causes}
-    stages |= {each.name: each.rows[0] for each in verdict.judges}
+    stages |= {each.name: steps.stage_of(each, laboratory.outcome({each})) for each in verdict.judges}
     result = Answer(asdict(case), chance(case), expected(case))
     result.named, result.stages, result.verdict = named, stages, verdict.sentence
     if case.kind == "double":

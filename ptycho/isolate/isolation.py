@@ -257,15 +257,20 @@ class _Steps:
             return
         self.verdict = replace(self.verdict, reach=reach.ask(self.laboratory, self.makers))
 
-    def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
+    def stage_of(self, difference: Difference, alone: Outcome) -> str:
+        """Return the first row that a difference changes, by what GOOD comes to with it alone.
+
+        A row that comes out the same by itself is none, also where that ended in an error before it was done.
+        """
         good = self.laboratory.outcome(NOTHING)
-        stage = next(
-            (row for row in difference.rows if alone.digests.get(row) != good.digests.get(row)),
-            difference.rows[0],
-        )
+        same = {each.row for each in self.verdict.rows if each.same}
+        changed = [row for row in difference.rows if alone.digests.get(row) != good.digests.get(row)]
+        return next((row for row in changed if row not in same), (changed or difference.rows)[0])
+
+    def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
         return Cause(
             difference,
-            stage,
+            self.stage_of(difference, alone),
             self.share(alone) if done else float("nan"),
             self.share(left) if done else float("nan"),
             alone.sentence if done else "not done yet",

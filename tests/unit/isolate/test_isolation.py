@@ -120,6 +120,24 @@ def test_code_that_differs_is_named_by_its_function_and_acts_in_its_row_alone(
     assert verdict.causes[0].stage == "make"
 
 
+def test_of_code_that_ends_the_run_the_stage_is_the_one_that_it_ends(laboratory, sides, toy, monkeypatch):
+    """Of a run that ended nothing is known of any stage; by itself the scan comes out the same."""
+
+    def ends(inputs, params):
+        raise ArithmeticError("no gain")
+
+    @contextmanager
+    def broken():
+        with monkeypatch.context() as patch:
+            patch.setattr(toy["make"], "gain", ends)
+            yield
+
+    monkeypatch.setattr(Replaced, "reached_by", lambda self, stage: stage.name in ("scan", "make"))
+    code = Replaced("toy_make:gain", "broken", broken)
+    verdict = isolation.isolate(laboratory(*sides(code=[code])), reach=False)
+    assert [(cause.difference.name, cause.stage) for cause in verdict.causes] == [("toy_make:gain", "make")]
+
+
 def test_where_the_budget_ends_the_verdict_is_partial_and_says_so(laboratory, sides):
     room = laboratory(*sides(model__momentum=0.7), budget=0.0)
     room.began -= 1
