@@ -12,6 +12,7 @@ from ptycho.isolate.differences import Comparison, Difference
 from ptycho.isolate.laboratory import NOTHING, BudgetSpent, Laboratory, Outcome, Taken
 from ptycho.isolate.noise import Noise
 from ptycho.isolate.verdict import WORSE, Cause, Hidden, Verdict
+from ptycho.stages import pipeline
 
 MOST_PAIRED, APART = 4, 0.1
 """So many of what acts in company are repaired in pairs, too, and shares of the gap by which a pair differs from its parts."""
@@ -44,7 +45,7 @@ def isolate(
     steps = _Steps(laboratory, known, gates)
     try:
         for step in (
-            *(steps.sides, steps.judges, steps.blindness, steps.rows, steps.repair),
+            *(steps.sides, steps.said, steps.judges, steps.blindness, steps.rows, steps.repair),
             *(steps.breaks, steps.effects, steps.hidden, steps.flaky),
         ):
             step()
@@ -175,6 +176,17 @@ class _Steps:
             },
         )
 
+    def said(self) -> None:
+        """Tell what BAD's scan says of itself and GOOD's does not: a twin image, another probe."""
+        first = pipeline.STAGES[0].name
+        both = [self.laboratory.attempt(taken, until=first) for taken in (NOTHING, self.makers)]
+        if not self.verdict.symptoms or any(isinstance(each, str) for each in both):
+            return
+        ours, theirs = (each.records[first].notes for each in both if not isinstance(each, str))
+        for note in theirs:
+            if note not in ours:
+                self.verdict = self.verdict.with_note(f"of BAD's scan alone it is said: {note}")
+
     def breaks(self) -> None:
         """Find the smallest sets that break GOOD: that fail a gate which BAD fails, or show where it fails none."""
         if not self.needed:
@@ -258,14 +270,12 @@ class _Steps:
         self.verdict = replace(self.verdict, reach=reach.ask(self.laboratory, self.makers))
 
     def stage_of(self, difference: Difference, alone: Outcome) -> str:
-        """Return the first row that a difference changes, by what GOOD comes to with it alone.
-
-        A row that comes out the same by itself is none, also where that ended in an error before it was done.
-        """
+        """Return the first row that a difference changes, by what GOOD comes to with it alone."""
+        if alone.error and difference.kind != "data":  # of a run that ended nothing is known of any row
+            return local.first_changed(self.laboratory, difference)
         good = self.laboratory.outcome(NOTHING)
-        same = {each.row for each in self.verdict.rows if each.same}
-        changed = [row for row in difference.rows if alone.digests.get(row) != good.digests.get(row)]
-        return next((row for row in changed if row not in same), (changed or difference.rows)[0])
+        changed = (row for row in difference.rows if alone.digests.get(row) != good.digests.get(row))
+        return next(changed, difference.rows[0])
 
     def _cause(self, difference: Difference, alone: Outcome, left: Outcome, done: bool = True) -> Cause:
         return Cause(

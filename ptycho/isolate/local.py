@@ -67,6 +67,16 @@ def look(laboratory: Laboratory, candidates: Sequence[Difference]) -> list[Local
     return result
 
 
+def first_changed(laboratory: Laboratory, difference: Difference) -> str:
+    """Return the first row that a difference changes, or ends, by itself; the first in which it acts where it changes none."""
+    good, inputs = laboratory.outcome(()), laboratory.run(()).artifacts
+    for row in (row for row in pipeline.STAGES if row.name in difference.rows):
+        outcome = _alone(laboratory, row, inputs, [difference])
+        if isinstance(outcome, str) or outcome.records[row.name].digest != good.digests.get(row.name):
+            return row.name
+    return difference.rows[0]
+
+
 def clear(candidates: Iterable[Difference], seen: Sequence[Local]) -> dict[Difference, str]:
     """Return the differences that change no row by itself, with the words that say so."""
     same = {each.row for each in seen if each.same}

@@ -134,8 +134,24 @@ def test_of_code_that_ends_the_run_the_stage_is_the_one_that_it_ends(laboratory,
 
     monkeypatch.setattr(Replaced, "reached_by", lambda self, stage: stage.name in ("scan", "make"))
     code = Replaced("toy_make:gain", "broken", broken)
-    verdict = isolation.isolate(laboratory(*sides(code=[code])), reach=False)
+    # Another seed changes the scan, and says nothing of where the code does.
+    verdict = isolation.isolate(laboratory(*sides(code=[code], seed=5)), reach=False)
     assert [(cause.difference.name, cause.stage) for cause in verdict.causes] == [("toy_make:gain", "make")]
+
+
+def test_what_bads_scan_alone_says_of_itself_is_told(laboratory, sides, toy, monkeypatch):
+    """As that its probe has a twin."""
+
+    def notes(scan, params):
+        yield "Probe: the same in both."
+        if params.simulation.nphotons < 1000:
+            yield "Twin image: nothing can decide."
+
+    monkeypatch.setattr(toy["scan"], "notes", notes, raising=False)
+    verdict = isolation.isolate(laboratory(*sides(simulation__nphotons=100.0)), reach=False)
+    assert [note for note in verdict.notes if "scan alone" in note] == [
+        "of BAD's scan alone it is said: Twin image: nothing can decide."
+    ]
 
 
 def test_where_the_budget_ends_the_verdict_is_partial_and_says_so(laboratory, sides):
