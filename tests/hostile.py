@@ -219,8 +219,9 @@ def _make(folder: Path) -> None:
     os.chdir(folder)
     scan = oracles.make_scan(count=60, N=32, shape=(70, 80), seed=4)
     npz.write_npz(Path("scan.npz"), scan)
-    bright = scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
-    beamline.write_cxi(Path("scan.cxi"), beamline.measured(bright, (40, 50), (3, 6)), probe=scan.probe[0])
+    beamline.write_cxi(
+        Path("scan.cxi"), beamline.measured(beamline.bright(scan), (40, 50), (3, 6)), probe=scan.probe[0]
+    )
     sets = [part for text in TINY[2:] if "simulation" not in text for part in ("--set", text)]
     call("train", "--data", "scan.npz", "--probe-from", "file", *sets, "--out", "trained", "--cache", "none")
     shutil.move("trained/bundle.npz", "bundle.npz")

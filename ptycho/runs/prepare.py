@@ -14,7 +14,6 @@ from ptycho.settings import request as requests
 from ptycho.settings.request import DATA, FILE, SOLVE, SOLVING, Reading, Request
 
 if TYPE_CHECKING:
-    from ptycho.scan.formats.registry import How
     from ptycho.scan.raw import RawData
     from ptycho.settings.config import Config
 
@@ -67,7 +66,7 @@ def read_scan(data: Path, reading: Reading) -> RawData:
     from ptycho.scan.formats import registry
     from ptycho.stages import solutions
 
-    scan = registry.read(data, how_of(reading))
+    scan = registry.read(data, reading)
     if reading.probe_from == DATA or registry.lacks_probe(scan):
         scan = with_first_probe(scan)
     for text in reading.geometry:
@@ -76,24 +75,6 @@ def read_scan(data: Path, reading: Reading) -> RawData:
         return scan
     return illumination.with_solution(
         scan, solutions.read(Path(reading.solution)), f"--probe-from {reading.solution}"
-    )
-
-
-def how_of(reading: Reading) -> How:
-    """Return what a request says of the scan's file, for its reader."""
-    from ptycho.scan.formats.registry import How
-
-    return How(
-        reading.intensity,
-        None if reading.mask is None else Path(reading.mask),
-        reading.key,
-        reading.positions_unit,
-        reading.pair,
-        reading.pixels,
-        reading.energy,
-        reading.distance,
-        reading.detector_pixel,
-        reading.probe_from == DATA,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -34,27 +35,15 @@ class Stack:
         except (OSError, RuntimeError, ValueError) as error:
             raise DataContractError(f"{self.place} cannot be read: {error}") from None
 
+    def first(self, count: int) -> Stack:
+        """Return the first patterns alone."""
+        result = copy.copy(self)
+        result.shape = (count, *self.shape[1:])
+        return result
+
     def _one(self, row: int) -> np.ndarray:
         place = row if self.dataset.ndim == 3 else divmod(row, self.columns)
         return np.asarray(self.dataset[place])
-
-
-class First:
-    """The first patterns of a stack."""
-
-    def __init__(self, stack: Stack, count: int) -> None:
-        self.stack, self.dtype = stack, stack.dtype
-        self.shape = (count, *stack.shape[1:])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, chosen: int | slice) -> np.ndarray:
-        """Return the pattern of a row number, or those of a slice."""
-        if isinstance(chosen, slice):
-            rows = range(*chosen.indices(len(self)))
-            return self.stack[rows.start : rows.stop]
-        return self.stack[chosen]
 
 
 def stack(tree: Tree, key: str) -> Stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,48 +11,30 @@ from ptycho.base import machine, units
 from ptycho.base.errors import ConfigError, DataContractError
 from ptycho.scan import inspection
 from ptycho.scan import optics as physical
-from ptycho.scan.formats import cxi, frames, hdf5, keyed, npz, source
+from ptycho.scan.formats import cxi, hdf5, keyed, npz, source
 from ptycho.scan.formats.source import Source
 from ptycho.scan.optics import Optics
 from ptycho.scan.raw import RawData
+from ptycho.settings.request import DATA, Reading
 
 LEADING = "leading"
 
 
-@dataclass(frozen=True)
-class How:
-    """What a person says of a file; see :class:`ptycho.settings.request.Reading`."""
+def supplied(reading: Reading) -> Optics:
+    """Return what a person says of wavelength, distance and detector pixel.
 
-    intensity: bool = False
-    mask: Path | None = None
-    keys: tuple[str, ...] = ()
-    positions_unit: str | None = None
-    pair: str | None = None
-    pixels: int | None = None
-    energy: str | None = None
-    distance: str | None = None
-    detector_pixel: str | None = None
-    first_probe: bool = False
-
-    @property
-    def optics(self) -> Optics:
-        """What was said of wavelength, distance and detector pixel.
-
-        Raises ConfigError for what is no such quantity.
-        """
-        energy = None if self.energy is None else units.read(self.energy, "J", "--energy", "8.8keV")
-        lengths = {
-            name: None if text is None else units.read(text, "m", f"--{name.replace('_', '-')}", example)
-            for name, text, example in (
-                ("distance", self.distance, "1.92m"),
-                ("detector_pixel", self.detector_pixel, "75um"),
-            )
-        }
-        wavelength = None if energy is None else units.wavelength_of(energy)
-        return Optics(wavelength, lengths["distance"], lengths["detector_pixel"])
+    Raises ConfigError for what is no such quantity.
+    """
+    energy = None if reading.energy is None else units.read(reading.energy, "J", "--energy", "8.8keV")
+    distance, pixel = reading.distance, reading.detector_pixel
+    return Optics(
+        None if energy is None else units.wavelength_of(energy),
+        None if distance is None else units.read(distance, "m", "--distance", "1.92m"),
+        None if pixel is None else units.read(pixel, "m", "--detector-pixel", "75um"),
+    )
 
 
-def read(path: Path, how: How = How()) -> RawData:
+def read(path: Path, reading: Reading = Reading()) -> RawData:
     """Read a scan from an NPZ or HDF5 file.
 
     Raises
@@ -60,22 +42,25 @@ def read(path: Path, how: How = How()) -> RawData:
     ConfigError
         What was said of the file contradicts itself.
     DataContractError
-        Naming the file, what was content, what was expected and the remedy.
+        Naming the file, what was found, what was expected and the remedy.
     """
-    supplied = how.optics
+    optics = supplied(reading)
+    mask = None if reading.mask is None else Path(reading.mask)
     if not _is_hdf5(path):
-        if how.keys or how.pair or how.positions_unit or how.pixels:
+        if reading.key or reading.pair or reading.positions_unit or reading.pixels:
             raise ConfigError(
                 f"{path}: is no HDF5 file; leave --key, --pair, --positions-unit and --pixels out"
             )
-        scan = npz.read_npz(path, intensity=how.intensity, mask=how.mask, first_probe=how.first_probe)
-        known = supplied.supplied(physical.of_metadata(scan.metadata)).to_dict()
+        scan = npz.read_npz(
+            path, intensity=reading.intensity, mask=mask, first_probe=reading.probe_from == DATA
+        )
+        known = optics.supplied(physical.of_metadata(scan.metadata)).to_dict()
         return scan.derived(metadata={**scan.metadata, physical.KEY: known}) if known else scan
-    keys = keyed.parsed(how.keys) if how.keys else None
+    keys = keyed.parsed(reading.key) if reading.key else None
     # What is not finite is named by what looks at it, and not by numpy.
     with hdf5.opened(path) as tree, np.errstate(all="ignore"):
         if keys is not None:
-            content = keyed.read(tree, keys, how.positions_unit)
+            content = keyed.read(tree, keys, reading.positions_unit)
         elif cxi.fits(tree):
             content = cxi.read(tree)
         else:
@@ -83,10 +68,10 @@ def read(path: Path, how: How = How()) -> RawData:
                 f"{path}: has no layout that is known; name its parts: {keyed.proposal(tree)}"
             )
         try:
-            scan = source.scan_of(_paired(content, how.pair), supplied, how.pixels)
+            scan = source.scan_of(_paired(content, reading.pair), optics, reading.pixels)
         except DataContractError as error:
             raise DataContractError(f"{path}: {error}") from None
-    return scan if how.mask is None else _masked(scan, how.mask)
+    return scan if mask is None else _masked(scan, mask)
 
 
 def lacks_probe(scan: RawData) -> bool:
@@ -95,14 +80,14 @@ def lacks_probe(scan: RawData) -> bool:
 
 
 def _paired(content: Source, pair: str | None) -> Source:
-    """Return patterns and positions of one number, where a person says how."""
+    """Return patterns and positions of one number, where a person says reading."""
     if pair != LEADING or len(content.patterns) == len(content.positions_m):
         return content
     count = min(len(content.patterns), len(content.positions_m))
     line = f"the first {count} are taken of {len(content.patterns)} patterns and {len(content.positions_m)} positions"
     return replace(
         content,
-        patterns=frames.First(content.patterns, count),
+        patterns=content.patterns.first(count),
         positions_m=content.positions_m[:count],
         lines=(*content.lines, line),
     )

@@ -107,8 +107,9 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
         raise DataContractError(
             f"the mask is {source.bad.shape} and the frames are {shape}; give one of that detector"
         )
-    bad, lost = _bad(source)
-    mean = _mean(source.patterns, bad)
+    sample = _sample(source.patterns)
+    bad, lost = _bad(source, sample)
+    mean = _mean(sample, bad)
     mean = mean**2 if source.amplitudes else mean
     light = without_hot_pixels(mean)
     of_probe = None if source.probe is None or source.probe.shape[-1] not in SIDES else source.probe.shape[-1]
@@ -198,7 +199,7 @@ def _sample(patterns: Any) -> list[np.ndarray]:
     return [np.asarray(patterns[int(row)]) for row in rows]
 
 
-def _bad(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
+def _bad(source: Source, sample: list[np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the pixels (h, w) bool that are not to be believed, and what is to be said.
 
     In counts without a sign the largest number that there is, in every frame, stands for no value (Dectris detectors).
@@ -207,7 +208,7 @@ def _bad(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
     if source.patterns.dtype.kind != "u":
         return bad, ()
     most = np.iinfo(source.patterns.dtype).max
-    lost = np.logical_and.reduce([frame == most for frame in _sample(source.patterns)])
+    lost = np.logical_and.reduce([frame == most for frame in sample])
     line = (
         (f"{int(lost.sum())} pixels hold {most}, which stands for no value, and are masked",)
         if lost.any()
@@ -216,14 +217,14 @@ def _bad(source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
     return bad | lost, line
 
 
-def _mean(patterns: Any, bad: np.ndarray) -> np.ndarray:
+def _mean(sample: list[np.ndarray], bad: np.ndarray) -> np.ndarray:
     """Return the mean (h, w) of a sample of patterns, 0 where there is no value."""
-    total, frames = np.zeros(bad.shape), _sample(patterns)
-    most = np.iinfo(patterns.dtype).max if patterns.dtype.kind == "u" else np.inf
-    for frame in frames:
+    total, kind = np.zeros(bad.shape), sample[0].dtype
+    most = np.iinfo(kind).max if kind.kind == "u" else np.inf
+    for frame in sample:
         values = frame.astype(np.float64)
         total += np.where((values < most) & ~bad, np.maximum(values, 0), 0)
-    return total / len(frames)
+    return total / len(sample)
 
 
 def _cut(patterns: Any, window: Window) -> np.ndarray:

@@ -19,8 +19,7 @@ def at_desk(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def raw():
-    scan = oracles.make_scan(count=60, N=32, shape=(70, 80), seed=4)
-    return scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
+    return beamline.bright(oracles.make_scan(count=60, N=32, shape=(70, 80), seed=4))
 
 
 def notes(folder):

@@ -3,24 +3,12 @@
 import beamline
 import h5py
 import numpy as np
-import oracles
 import pytest
 
 from ptycho.base.errors import DataContractError
 from ptycho.scan import inspection
 from ptycho.scan.formats import cxi, hdf5, registry
-from ptycho.scan.formats.registry import How
-
-
-@pytest.fixture(scope="module")
-def raw():
-    scan = oracles.make_scan(count=30, N=32, seed=3)
-    return scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
-
-
-@pytest.fixture(scope="module")
-def seen(raw):
-    return beamline.measured(raw)
+from ptycho.settings.request import Reading
 
 
 @pytest.fixture
@@ -42,7 +30,7 @@ def edit(path, **changes):
 @pytest.mark.parametrize("links", [True, False], ids=["links", "one-place"])
 def test_patterns_positions_and_probe_are_those_that_were_measured(links, raw, seen, path):
     beamline.write_cxi(path, seen, probe=raw.probe[0], links=links)
-    scan = registry.read(path, How(pixels=32))
+    scan = registry.read(path, Reading(pixels=32))
     shift = np.subtract(scan.positions, raw.positions)
     np.testing.assert_allclose(shift, shift[:1].repeat(len(shift), 0), atol=1e-6)
     rows, columns = np.subtract(_centre(scan.diff3d), _centre(raw.diff3d))
@@ -60,7 +48,7 @@ def _centre(stack):
 
 def test_the_size_of_a_pixel_is_that_of_the_experiment(seen, path):
     beamline.write_cxi(path, seen)
-    known = registry.read(path, How(pixels=32)).metadata["optics"]
+    known = registry.read(path, Reading(pixels=32)).metadata["optics"]
     assert known["wavelength_m"] == pytest.approx(1.4e-10, rel=1e-6)
     assert (known["distance_m"], known["detector_pixel_m"]) == (1.9, 75e-6)
 
@@ -68,7 +56,7 @@ def test_the_size_of_a_pixel_is_that_of_the_experiment(seen, path):
 def test_axes_of_the_detector_are_obeyed(seen, path):
     """Rows that run along x and columns along y: the object's columns are then y."""
     beamline.write_cxi(path, seen)
-    plain = registry.read(path, How(pixels=32)).positions
+    plain = registry.read(path, Reading(pixels=32)).positions
     edit(
         path,
         **{
@@ -77,13 +65,13 @@ def test_axes_of_the_detector_are_obeyed(seen, path):
             )
         },
     )
-    turned = registry.read(path, How(pixels=32)).positions
+    turned = registry.read(path, Reading(pixels=32)).positions
     np.testing.assert_allclose(turned - turned.min(0), (plain.max(0) - plain)[:, ::-1], atol=1e-6)
 
 
 def test_what_was_taken_from_where_and_with_which_sign_is_told(seen, path):
     beamline.write_cxi(path, seen)
-    lines = registry.read(path, How(pixels=32)).metadata[inspection.READ]
+    lines = registry.read(path, Reading(pixels=32)).metadata[inspection.READ]
     assert lines[0] == "patterns are counts from /entry_1/data_1/data"
     assert lines[1].startswith("positions are /entry_1/data_1/translation, negated, along the detector axes")
 
@@ -92,7 +80,7 @@ def test_bad_pixels_are_masked(seen, path):
     mask = np.zeros(seen.counts.shape[1:], np.uint32)
     mask[36, 25] = 2
     beamline.write_cxi(path, seen, **{f"{beamline.DETECTOR}/mask".replace("/", "__"): mask})
-    assert registry.read(path, How(pixels=32)).bad_pixels.sum() == 1
+    assert registry.read(path, Reading(pixels=32)).bad_pixels.sum() == 1
 
 
 @pytest.mark.finding("RING-ENERGY-001")
@@ -107,7 +95,7 @@ def test_of_a_nexus_file_the_energy_is_the_beams_and_not_the_rings(seen, path):
     with h5py.File(path, "a") as file:
         file["entry_1/instrument_1/source_1/energy"].attrs["units"] = "GeV"
         file["entry_1/instrument_1/beam_1/energy"].attrs["units"] = "keV"
-    known = registry.read(path, How(pixels=32)).metadata["optics"]
+    known = registry.read(path, Reading(pixels=32)).metadata["optics"]
     assert known["wavelength_m"] == pytest.approx(12.398419843e-10 / 8.0, rel=1e-6)
 
 
@@ -118,7 +106,7 @@ def test_what_the_file_lacks_is_supplied_and_what_a_person_says_counts(seen, pat
         DataContractError, match=r"scan\.cxi: .* how large a pixel of the object is; add --energy"
     ):
         registry.read(path)
-    scan = registry.read(path, How(energy="8keV", distance="2 m", pixels=32))
+    scan = registry.read(path, Reading(energy="8keV", distance="2 m", pixels=32))
     assert scan.metadata["optics"]["wavelength_m"] == pytest.approx(12.398419843e-10 / 8.0, rel=1e-6)
     assert scan.metadata["optics"]["distance_m"] == 2.0
 

@@ -3,26 +3,14 @@
 import beamline
 import h5py
 import numpy as np
-import oracles
 import pytest
 
 from ptycho.base.errors import ConfigError, DataContractError
 from ptycho.scan.formats import registry
-from ptycho.scan.formats.registry import How
+from ptycho.settings.request import Reading
 
 KEYS = ("patterns=/entry/data/data", "x=/entry/scan/x", "y=/entry/scan/y")
 SAID = {"energy": "8.856 keV", "distance": "1.9m", "detector_pixel": "75um", "pixels": 32}
-
-
-@pytest.fixture(scope="module")
-def raw():
-    scan = oracles.make_scan(count=30, N=32, seed=3)
-    return scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
-
-
-@pytest.fixture(scope="module")
-def seen(raw):
-    return beamline.measured(raw)
 
 
 @pytest.fixture
@@ -32,7 +20,7 @@ def path(tmp_path, seen):
 
 
 def test_patterns_and_positions_are_taken_where_they_are_said_to_lie(raw, path):
-    scan = registry.read(path, How(keys=KEYS, **SAID))
+    scan = registry.read(path, Reading(key=KEYS, **SAID))
     shift = scan.positions - raw.positions
     np.testing.assert_allclose(shift, shift[:1].repeat(len(shift), 0), atol=0.02)
     assert registry.lacks_probe(scan)
@@ -40,19 +28,19 @@ def test_patterns_and_positions_are_taken_where_they_are_said_to_lie(raw, path):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_positions_may_be_one_table(turned, path):
-    expected = registry.read(path, How(keys=KEYS, **SAID)).positions
+    expected = registry.read(path, Reading(key=KEYS, **SAID)).positions
     with h5py.File(path, "a") as file:
         table = np.stack([file["entry/scan/x"][()], file["entry/scan/y"][()]], axis=1)
         file["table"] = table.T if turned else table
-    how = How(keys=(KEYS[0], "positions=/table"), positions_unit="um", **SAID)
+    how = Reading(key=(KEYS[0], "positions=/table"), positions_unit="um", **SAID)
     np.testing.assert_allclose(registry.read(path, how).positions, expected)
 
 
 def test_a_raster_of_patterns_is_read_row_by_row(path):
-    expected = registry.read(path, How(keys=KEYS, **SAID))
+    expected = registry.read(path, Reading(key=KEYS, **SAID))
     with h5py.File(path, "a") as file:
         file["raster"] = file["entry/data/data"][()].reshape(5, 6, *file["entry/data/data"].shape[1:])
-    scan = registry.read(path, How(keys=("patterns=/raster", *KEYS[1:]), **SAID))
+    scan = registry.read(path, Reading(key=("patterns=/raster", *KEYS[1:]), **SAID))
     np.testing.assert_array_equal(scan.diff3d, expected.diff3d)
 
 
@@ -79,19 +67,19 @@ def test_positions_without_a_unit_are_asked_for_it(path):
     with h5py.File(path, "a") as file:
         del file["entry/scan/x"].attrs["units"]
     with pytest.raises(DataContractError, match="/entry/scan/x has no units; add --positions-unit um"):
-        registry.read(path, How(keys=KEYS, **SAID))
+        registry.read(path, Reading(key=KEYS, **SAID))
 
 
 def test_more_positions_than_patterns_are_an_error_with_both_numbers_unless_the_first_are_asked_for(path):
-    expected = registry.read(path, How(keys=KEYS, **SAID))
+    expected = registry.read(path, Reading(key=KEYS, **SAID))
     with h5py.File(path, "a") as file:
         for axis in "xy":
             values = file[f"entry/scan/{axis}"][()]
             file[f"long/{axis}"] = np.concatenate([values, values[:2]])
     long = (KEYS[0], "x=/long/x", "y=/long/y")
     with pytest.raises(DataContractError, match="30 patterns but 32 positions; add --pair leading"):
-        registry.read(path, How(keys=long, positions_unit="um", **SAID))
-    scan = registry.read(path, How(keys=long, positions_unit="um", pair="leading", **SAID))
+        registry.read(path, Reading(key=long, positions_unit="um", **SAID))
+    scan = registry.read(path, Reading(key=long, positions_unit="um", pair="leading", **SAID))
     np.testing.assert_allclose(scan.positions, expected.positions)
     assert "the first 30 are taken of 30 patterns and 32 positions" in scan.metadata["read"]
 
@@ -111,7 +99,7 @@ def test_more_positions_than_patterns_are_an_error_with_both_numbers_unless_the_
 )
 def test_keys_that_say_too_little_or_too_much_are_refused(keys, words, path):
     with pytest.raises(ConfigError, match=words):
-        registry.read(path, How(keys=keys))
+        registry.read(path, Reading(key=keys))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +115,13 @@ def test_keys_that_say_too_little_or_too_much_are_refused(keys, words, path):
 )
 def test_a_path_at_which_something_else_lies_is_named(keys, words, path):
     with pytest.raises(DataContractError, match=f"scan.h5: .*{words}"):
-        registry.read(path, How(keys=keys, **SAID))
+        registry.read(path, Reading(key=keys, **SAID))
 
 
 def test_what_is_said_of_hdf5_is_refused_for_another_file(tmp_path):
     (tmp_path / "scan.npz").write_bytes(b"PK")
     with pytest.raises(ConfigError, match="is no HDF5 file; leave --key, --pair"):
-        registry.read(tmp_path / "scan.npz", How(keys=KEYS))
+        registry.read(tmp_path / "scan.npz", Reading(key=KEYS))
 
 
 def test_a_damaged_chunk_is_told(path):
@@ -142,4 +130,4 @@ def test_a_damaged_chunk_is_told(path):
         whole[place] ^= 0xA5
     path.write_bytes(whole)
     with pytest.raises(DataContractError, match=r"scan\.h5: "):
-        registry.read(path, How(keys=KEYS, **SAID))
+        registry.read(path, Reading(key=KEYS, **SAID))

@@ -9,12 +9,12 @@ import pytest
 
 from ptycho.base.errors import DataContractError, PtychoError
 from ptycho.scan.formats import registry
-from ptycho.scan.formats.registry import How
+from ptycho.settings.request import Reading
 
 HOW = {
-    "as it is": How(),
-    "by keys": How(
-        keys=("patterns=/entry_1/data_1/data", "positions=/entry_1/data_1/translation"),
+    "as it is": Reading(),
+    "by keys": Reading(
+        key=("patterns=/entry_1/data_1/data", "positions=/entry_1/data_1/translation"),
         positions_unit="m",
         energy="9keV",
         distance="2m",
@@ -27,8 +27,7 @@ HOW = {
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "scan.cxi"
     scan = oracles.make_scan(count=12, N=32, shape=(70, 80), seed=4)
-    bright = scan.derived(diff3d=60 * scan.diff3d / scan.diff3d.max())
-    beamline.write_cxi(path, beamline.measured(bright, (36, 40), (2, 3)), probe=scan.probe[0])
+    beamline.write_cxi(path, beamline.measured(beamline.bright(scan), (36, 40), (2, 3)), probe=scan.probe[0])
     return path.read_bytes()
 
 
