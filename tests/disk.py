@@ -243,7 +243,7 @@ def take(name: str, how: str, seconds: float) -> list[dict[str, Any]]:
     """Disturb a command for so long at operations that are not written down yet, in an order that is drawn once."""
     until = time.perf_counter() + seconds
     file = hostile.folder() / "disk.jsonl"
-    written = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    written = hostile.written(file)
     with bench(frameworks=name == "run") as each:
         whole, _, _ = each.undisturbed(name)
         done = {

@@ -410,6 +410,11 @@ def folder() -> Path:
     return path
 
 
+def written(file: Path) -> list[dict]:
+    """Return what was written down before, one value a line."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
 def imported() -> None:
     """Import whatever a command imports, so that a child need not; nothing of it is used here."""
     import matplotlib.figure  # noqa: F401

@@ -11,7 +11,6 @@ import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import hostile
@@ -66,15 +65,10 @@ def tried(seed: int) -> dict[str, Any]:
     return {**line, "error": result.artifacts["evaluate"].data["stitched_error"], "broken": broken}
 
 
-def written(file: Path) -> list[dict[str, Any]]:
-    """Return the seeds that were tried before."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-
-
 def take(seconds: float) -> list[dict[str, Any]]:
     """Try further seeds, for so long; return those that broke something."""
     file, until = hostile.folder() / "seeds.jsonl", time.perf_counter() + seconds
-    first = max((line["seed"] for line in written(file)), default=-1) + 1
+    first = max((line["seed"] for line in hostile.written(file)), default=-1) + 1
     wrong, seed = [], first
     while time.perf_counter() < until:
         line = tried(seed)

@@ -178,9 +178,11 @@ class _Steps:
 
     def said(self) -> None:
         """Tell what BAD's scan says of itself and GOOD's does not: a twin image, another probe."""
+        if not self.verdict.symptoms:
+            return
         first = pipeline.STAGES[0].name
         both = [self.laboratory.attempt(taken, until=first) for taken in (NOTHING, self.makers)]
-        if not self.verdict.symptoms or any(isinstance(each, str) for each in both):
+        if any(isinstance(each, str) for each in both):
             return
         ours, theirs = (each.records[first].notes for each in both if not isinstance(each, str))
         for note in theirs:

@@ -100,7 +100,8 @@ def _positions(tree: Tree, keys: Mapping[str, str], positions_unit: str | None) 
     """Return the positions (M, 2) [x, y], m."""
     if POSITIONS in keys:
         values = tree.reals(keys[POSITIONS])
-        values = values.T if values.ndim == 2 and values.shape[0] in (2, 3) < values.shape[1:] else values
+        if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] > 2:  # a row for each axis
+            values = values.T
         if values.ndim != 2 or values.shape[1] not in (2, 3):
             raise DataContractError(
                 f"{tree.path}: {keys[POSITIONS]} must be positions (M, 2), x and y; got {values.shape}"
