@@ -65,6 +65,19 @@ def read_arrays(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.n
         raise DataContractError(f"{path}: an array is damaged: {error}") from None
 
 
+def names(path: Path) -> frozenset[str]:
+    """Return the names of an NPZ's arrays; raise DataContractError for a file that is no complete NPZ."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(name.removesuffix(".npy") for name in archive.namelist())
+    except BROKEN:
+        raise DataContractError(
+            f"{path}: not a complete NPZ file (damaged, truncated or another format)"
+        ) from None
+    except OSError as error:
+        raise DataContractError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def arrays_of(stored: Mapping[str, Any], names: Iterable[str]) -> dict[str, np.ndarray]:
     """Return some arrays, of any shape, of an archive that numpy has open; raise ValueError for a member that is no array."""
     arrays = {name: stored[name] for name in names}

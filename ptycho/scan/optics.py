@@ -17,15 +17,34 @@ NEAR = 1.0
 
 @dataclass(frozen=True)
 class Optics:
-    """Wavelength, distance from the sample to the detector, side of a detector pixel, all in m; None where not known."""
+    """What makes metres of pixels, all in m; None where not known.
+
+    Attributes
+    ----------
+    wavelength_m, distance_m, detector_pixel_m : float or None
+        Wavelength, distance from the sample to the detector, side of a detector pixel.
+    window_m : float or None
+        Wavelength x distance / detector pixel, where a file has that alone (as the side of an object pixel times the pixels of a
+        pattern); where the three are known they count.
+    """
 
     wavelength_m: float | None = None
     distance_m: float | None = None
     detector_pixel_m: float | None = None
+    window_m: float | None = None
+
+    @property
+    def window(self) -> float | None:
+        """Width of the object that one pattern sees, m: wavelength x distance / detector pixel; None where it is not known."""
+        if self.wavelength_m is None or self.distance_m is None or self.detector_pixel_m is None:
+            return self.window_m
+        return self.wavelength_m * self.distance_m / self.detector_pixel_m
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is not known, by the options that supply it."""
+        """What is not known of what a pixel's size takes, by the options that supply it."""
+        if self.window is not None:
+            return ()
         names = ("--energy", "--distance", "--detector-pixel")
         values = (self.wavelength_m, self.distance_m, self.detector_pixel_m)
         return tuple(name for name, value in zip(names, values, strict=True) if value is None)
@@ -35,9 +54,7 @@ class Optics:
 
         Far field (Goodman, Introduction to Fourier Optics, 4th ed., section 4.3): wavelength x distance / width of the detector.
         """
-        if self.wavelength_m is None or self.distance_m is None or self.detector_pixel_m is None:
-            return None
-        return self.wavelength_m * self.distance_m / (N * self.detector_pixel_m)
+        return None if self.window is None else self.window / N
 
     def fresnel_number(self, width_m: float) -> float | None:
         """Return width^2 / (wavelength x distance) of a beam of some width, m (Goodman, section 4.2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ptycho.base.errors import ConfigError
 
@@ -38,14 +38,18 @@ class Reading:
     where that predicts left-out patterns better]"""
 
     key: tuple[str, ...] = ()
-    """Where an HDF5 file has what: patterns=/entry/data/data (or amplitudes=), x=, y= (or positions=), mask=, probe=, energy=,
-    distance=, detector_pixel=. May be repeated."""
+    """Where a file has what: patterns=/entry/data/data (or amplitudes=), x=, y= (or positions=), index=, pattern_index=, mask=,
+    probe=, energy=, distance=, detector_pixel=; of a table of text the columns: x=1, y=-2 (turned about). May be repeated."""
+    positions_file: str | None = None
+    """The file that has the positions, where it is not that of the patterns: a product of ptychodus, a para file of fold_slice, any
+    HDF5 or MATLAB file, a table of text."""
     positions_unit: str | None = None
-    """What positions of `--key` are counted in, where the file does not say so: um, m, mm."""
-    pair: Literal["leading"] | None = None
-    """Where an HDF5 file has other numbers of patterns and positions: take the first of both."""
+    """What positions are counted in, where the file does not say so: um, m, mm."""
+    pair: str | None = None
+    """How patterns and positions belong together where that is not plain: leading takes the first of both, from=1 says which number
+    of the positions' index the first pattern has."""
     pixels: int | None = None
-    """Side of the patterns cut out of an HDF5 file's frames: 32, 64, 128 or 256. [default: what holds 99.5 % of the light]"""
+    """Side of the patterns cut out of a file's frames: 32, 64, 128 or 256. [default: what holds 99.5 % of the light]"""
     energy: str | None = None
     """Photon energy, where the file lacks it: 8.8keV."""
     distance: str | None = None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,53 +199,7 @@ def _another_seed(original: Any) -> Any:
     return lambda size, seed: original(size, seed + 1)
 
 
-def _of_sample(original: Any) -> Any:
-    """Take translations of the sample for positions of the beam."""
-    return lambda translations: translations
-
-
-def _of_the_source(original: Any) -> Any:
-    """Take the energy of the source, whatever the file calls itself."""
-
-    def wavelength(tree: Any) -> Any:
-        from ptycho.base import units
-        from ptycho.scan.formats import cxi
-
-        return units.wavelength_of(tree.number(f"{cxi.SOURCE}/energy", "J", "J"))
-
-    return wavelength
-
-
-def _anywhere(original: Any) -> Any:
-    """Follow a link wherever it leads."""
-    return lambda self, key, name: None
-
-
-def _unguarded(original: Any) -> Any:
-    """Hand on whatever the library raises while a file is read."""
-
-    @contextmanager
-    def opened(path: Path) -> Iterator[Any]:
-        import h5py
-
-        from ptycho.base.errors import DataContractError
-        from ptycho.scan.formats import hdf5
-
-        try:
-            file = h5py.File(path, "r")
-        except OSError:
-            raise DataContractError(f"{path}: not a complete HDF5 file") from None
-        with file:
-            yield hdf5.Tree(path, file)
-
-    return opened
-
-
 FAULTS = (
-    Fault("FOREIGN-TREE-001", "unguarded", "ptycho.scan.formats.hdf5:opened", _unguarded),
-    Fault("CXI-TRANSLATION-001", "of-sample", "ptycho.scan.formats.cxi:of_beam", _of_sample),
-    Fault("RING-ENERGY-001", "of-the-source", "ptycho.scan.formats.cxi:wavelength", _of_the_source),
-    Fault("LINK-OUTSIDE-001", "anywhere", "ptycho.scan.formats.hdf5:Tree.check_inside", _anywhere),
     Fault("PTY-AT-002", "noise-on-amplitudes", "ptycho.scan.simulate:observe", _amplitude_noise),
     Fault("NOISE-BY-ROUNDING-001", "single", "ptycho.scan.simulate:observe", _single_rates),
     Fault("PTY-AT-020", "scale-left-in", "ptycho.scan.simulate:observe", _unscaled),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ptycho.base import units
 from ptycho.base.errors import DataContractError
 from ptycho.scan.formats import frames
-from ptycho.scan.formats.hdf5 import Tree
 from ptycho.scan.formats.source import Source
+from ptycho.scan.formats.tree import Tree
 from ptycho.scan.optics import Optics
 
 ENTRY = "/entry_1"
@@ -20,12 +22,14 @@ TRANSLATION = (
     f"{DETECTOR}/translation",
 )
 PROBE = (f"{SOURCE}/illumination", f"{DETECTOR}/illumination")
-DEFINITION = f"{ENTRY}/definition"
+DEFINITION, PROGRAM = f"{ENTRY}/definition", f"{ENTRY}/process_1/program"
+OF_BEAM = "ptychodus"
+"""This program writes positions of the beam as translations, x along columns and y along rows."""
 
 
 def fits(tree: Tree) -> bool:
     """Whether a file is laid out like this."""
-    return tree.first(*DATA) is not None and tree.first(*TRANSLATION) is not None
+    return tree.first(*DATA, *TRANSLATION) is not None
 
 
 def read(tree: Tree) -> Source:
@@ -36,25 +40,39 @@ def read(tree: Tree) -> Source:
 
     Raises DataContractError, naming file and path, for what is not as the format says.
     """
-    patterns, moved = str(tree.first(*DATA)), str(tree.first(*TRANSLATION))
-    values = tree.reals(moved)
-    if values.ndim != 2 or values.shape[1] not in (2, 3):
-        raise DataContractError(f"{tree.path}: {moved} must have shape (M, 3); got {values.shape}")
-    axes, by = _axes(tree)
-    positions = of_beam(values[:, :2] * tree.factor(moved, "m", "m")) @ axes[:2]
-    mask = tree.first(f"{DETECTOR}/mask")
-    probe = tree.first(*PROBE)
-    lines = [f"patterns are counts from {patterns}", f"positions are {moved}, negated, {by}"]
+    patterns, probe, mask = tree.first(*DATA), tree.first(*PROBE), tree.first(f"{DETECTOR}/mask")
+    content = Source(optics=_optics(tree), probe=None if probe is None else frames.probe(tree, probe))
+    if tree.first(*TRANSLATION) is not None:
+        content = content.with_places(_places(tree, str(tree.first(*TRANSLATION))))
+    if patterns is None:
+        return content
+    lines = [f"patterns are counts from {patterns}"]
     if mask is not None:
         lines.append(f"bad pixels are those of {mask} that are not 0")
-    return Source(
+    return replace(
+        content,
         patterns=frames.stack(tree, patterns),
-        positions_m=np.stack([positions[:, 1], positions[:, 0]], axis=1),
-        optics=_optics(tree),
         bad=None if mask is None else frames.bad_pixels(tree, mask),
-        probe=None if probe is None else frames.probe(tree, probe),
-        lines=tuple(lines),
+        lines=(lines[0], *content.lines, *lines[1:]),
     )
+
+
+def _places(tree: Tree, key: str) -> Source:
+    """Return the positions of translations at a path."""
+    values = tree.reals(key)
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        raise DataContractError(f"{tree.path}: {key} must have shape (M, 3); got {values.shape}")
+    metres = values[:, :2] * tree.factor(key, "m", "m")
+    if tree.has(PROGRAM) and OF_BEAM in str(tree.array(PROGRAM)).lower():
+        return Source(
+            positions=metres,
+            lines=(
+                f"positions are {key} as {OF_BEAM} writes it, as they are: x along columns, y along rows",
+            ),
+        )
+    axes, by = _axes(tree)
+    positions = of_beam(metres) @ axes[:2]
+    return Source(positions=positions[:, ::-1], lines=(f"positions are {key}, negated, {by}",))
 
 
 def of_beam(translations: np.ndarray) -> np.ndarray:

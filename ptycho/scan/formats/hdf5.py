@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import select
+import signal
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptycho.base import machine, units
-from ptycho.base.errors import ConfigError, DataContractError
+from ptycho.base import machine
+from ptycho.base.errors import DataContractError
+from ptycho.scan.formats import tree
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+MATLAB = b"MATLAB 7.3"
+"""How a file of MATLAB begins that is HDF5 after its first 512 bytes."""
 FILTERS = {
     307: "bzip2",
     32001: "blosc",
@@ -30,6 +36,10 @@ FILTERS = {
 """Names of compression filters by their registered numbers (the HDF Group's list)."""
 DEEPEST = 32
 """Groups that nest deeper are not looked into."""
+UNREADABLE = (KeyError, OSError, RuntimeError, ValueError)
+"""What h5py raises over a group, a link or an attribute that is damaged."""
+SECONDS, LONGEST = 5, 4096
+"""For one text, and its length."""
 MOST = 10_000
 """Datasets that are looked at in a search."""
 
@@ -49,11 +59,11 @@ def opened(path: Path) -> Iterator[Tree]:
     with file:
         try:
             yield Tree(path, file)
-        except (OSError, RuntimeError) as error:  # what h5py raises over structures that are damaged
+        except (OSError, RuntimeError, UnicodeError) as error:  # of h5py, over structures that are damaged
             raise DataContractError(f"{path}: is damaged ({error})") from None
 
 
-class Tree:
+class Tree(tree.Tree):
     """An open file.
 
     Parameters
@@ -64,11 +74,18 @@ class Tree:
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
-        self.path, self.file = path, file
+        with path.open("rb") as stream:
+            super().__init__(path, column_major=stream.read(len(MATLAB)) == MATLAB)
+        self.file = file
 
-    def first(self, *keys: str) -> str | None:
-        """Return the first of some paths at which there is a dataset."""
-        return next((key for key in keys if self._dataset(key) is not None), None)
+    def at(self, key: str) -> Any:
+        """Return the dataset at a path; None where there is none, or one without values or of a type that nothing here has."""
+        thing = self._thing(key)
+        try:
+            known = isinstance(thing, h5py.Dataset) and thing.shape is not None and thing.dtype is not None
+        except (ValueError, TypeError):
+            return None
+        return thing if known else None
 
     def dataset(self, key: str) -> h5py.Dataset:
         """Return the dataset at a path, which can be read.
@@ -76,59 +93,47 @@ class Tree:
         Raises DataContractError, naming file and path, where there is none, where its link leads out of the file's folder, or
         where its compression is not to be had.
         """
-        dataset = self._dataset(key)
-        if dataset is None:
-            raise DataContractError(f"{self.path}: holds no dataset {key}")
+        dataset = super().dataset(key)
         self._check_filters(key, dataset)
         self._check_sources(key, dataset)
         return dataset
 
     def array(self, key: str) -> np.ndarray:
-        """Return the values at a path, of any shape; raise DataContractError where they cannot be read."""
+        """Return the values at a path, of any shape, texts as str; raise DataContractError where they cannot be read."""
         dataset = self.dataset(key)
-        machine.check_memory(
-            float(dataset.size) * dataset.dtype.itemsize,
-            f"{self.path}: {key}",
-            "take a part of the scan",
-            DataContractError,
-        )
-        try:
-            return np.asarray(dataset[()])
-        except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-            raise DataContractError(f"{self.path}: {key} cannot be read: {error}") from None
-
-    def reals(self, key: str) -> np.ndarray:
-        """Return the values at a path as float64, of any shape; raise DataContractError where they are no numbers."""
-        values = self.array(key)
-        if values.dtype.kind not in "iuf":
-            raise DataContractError(f"{self.path}: {key} must be numbers; got {values.dtype} {values.shape}")
-        return values.astype(np.float64)
-
-    def number(self, key: str, default_unit: str, unit: str) -> float:
-        """Return the size of the single number at a path in `unit`; where it has no `units` it counts `default_unit`.
-
-        A sign is left out: some beamlines count distances against the beam. Raises DataContractError for something else, and
-        for 0.
-        """
-        values = self.reals(key).reshape(-1)
-        if values.size != 1 or not 0 < abs(values[0]) < np.inf:
-            shown = f"{values[0]:g}" if values.size == 1 else f"{values.size} values"
-            raise DataContractError(f"{self.path}: {key} must be one number, and not 0; got {shown}")
-        return abs(float(values[0])) * self.factor(key, default_unit, unit)
-
-    def factor(self, key: str, default_unit: str, unit: str) -> float:
-        """Return how many of `unit` one of the values at a path is, by its attribute `units`, else by `default_unit`.
-
-        Raises DataContractError for units of something else.
-        """
-        named = self.dataset(key).attrs.get("units", default_unit)
-        text = named.decode("utf-8", "replace") if isinstance(named, bytes) else str(named)
-        try:
-            return units.read(f"1 {text}", unit, f"units of {key}", unit)
-        except ConfigError:
+        if dataset.dtype.kind != "O":
+            return super().array(key)
+        if dataset.size != 1:
             raise DataContractError(
-                f"{self.path}: {key} has units {text!r}; expected some of {unit}"
-            ) from None
+                f"{self.path}: {key} must be numbers or one text; got {dataset.dtype} {dataset.shape}"
+            )
+        return np.array(self._watched(key, lambda: np.asarray(dataset[()]).item()))
+
+    def attribute(self, key: str, name: str) -> Any:
+        """Return what a path ("/": the file itself) has under a name, a text as str; None where it has nothing that can be read."""
+        thing = self._thing(key)
+        if not isinstance(thing, (h5py.Dataset, h5py.Group)):
+            return None
+        try:
+            if name not in thing.attrs:
+                return None
+            if isinstance(thing.attrs.get_id(name).get_type(), (h5py.h5t.TypeStringID, h5py.h5t.TypeVlenID)):
+                return self._watched(key, lambda: thing.attrs[name])
+            return thing.attrs[name]
+        except (KeyError, OSError, RuntimeError, ValueError, TypeError):  # h5py's words over an odd type
+            return None
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Return the names in a group; none where there is no group."""
+        thing = self._thing(key)
+        try:
+            return (
+                tuple(name for name in thing if isinstance(name, str))
+                if isinstance(thing, h5py.Group)
+                else ()
+            )
+        except UNREADABLE:
+            return ()
 
     def walk(self) -> Iterator[tuple[str, h5py.Dataset]]:
         """Yield (path, dataset) of everything that can be opened, links followed within the file's folder."""
@@ -137,19 +142,42 @@ class Tree:
         count = 0
         while todo and count < MOST:
             place, depth = todo.pop(0)
-            for name in self.file[place or "/"]:
+            for name in self.names(place):
                 key = f"{place}/{name}"
                 thing = self._thing(key)
                 if isinstance(thing, h5py.Dataset):
                     count += 1
-                    yield key, thing
+                    if self.at(key) is not None:
+                        yield key, thing
                 elif isinstance(thing, h5py.Group) and depth < DEEPEST and thing.id not in seen:
                     seen.add(thing.id)  # a link may lead back to where it lies
                     todo.append((key, depth + 1))
 
-    def _dataset(self, key: str) -> h5py.Dataset | None:
-        thing = self._thing(key)
-        return thing if isinstance(thing, h5py.Dataset) else None
+    def _watched(self, key: str, read: Callable[[], Any]) -> str:
+        """Return a text that is read in a child: HDF5 never comes back from some heaps that are damaged.
+
+        Raises DataContractError where that is so.
+        """
+        here, there = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, none of which the child needs
+            child = os.fork()
+        if not child:
+            try:
+                value = read()
+                text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+                os.write(there, text[:LONGEST].encode("utf-8", "replace"))
+            finally:
+                os._exit(0)
+        os.close(there)
+        came = bool(select.select([here], [], [], SECONDS)[0])
+        text = os.read(here, 4 * LONGEST).decode("utf-8", "replace") if came else ""
+        os.close(here)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if not came:
+            raise DataContractError(f"{self.path}: is damaged (the text of {key} cannot be read)")
+        return text
 
     def _thing(self, key: str) -> Any:
         """Return what lies at a path, None where nothing does; every step is looked at before it is followed."""
@@ -162,7 +190,7 @@ class Tree:
                 if isinstance(link, h5py.ExternalLink):
                     self.check_inside(key, link.filename)
                 here = here.get(name)
-            except (KeyError, OSError, RuntimeError):  # a link that leads nowhere
+            except UNREADABLE:  # a link that leads nowhere
                 return None
         return here
 

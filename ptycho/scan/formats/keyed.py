@@ -1,28 +1,43 @@
-"""HDF5 files of any layout: a person says where patterns and positions lie, or is told where they may lie."""
+"""Files of any layout: a person says where patterns and positions lie, or is told where they may lie."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-import h5py
 import numpy as np
 
 from ptycho.base import errors, units
 from ptycho.base.errors import ConfigError, DataContractError
 from ptycho.scan.formats import frames
-from ptycho.scan.formats.hdf5 import Tree
 from ptycho.scan.formats.source import Source
+from ptycho.scan.formats.tree import Tree
 from ptycho.scan.optics import Optics
 
 PATTERNS, AMPLITUDES, POSITIONS, X, Y = "patterns", "amplitudes", "positions", "x", "y"
-NAMES = (PATTERNS, AMPLITUDES, POSITIONS, X, Y, "mask", "probe", "energy", "distance", "detector_pixel")
+INDEX, PATTERN_INDEX = "index", "pattern_index"
+OF_PLACES = (POSITIONS, X, Y, INDEX)
+NAMES = (
+    PATTERNS,
+    AMPLITUDES,
+    *OF_PLACES,
+    PATTERN_INDEX,
+    "mask",
+    "probe",
+    "energy",
+    "distance",
+    "detector_pixel",
+)
+LARGEST = 2**53
+"""Numbers up to this are whole ones in float64."""
 SMALLEST = 16
 """Side of a frame, px, below which an array is no stack of patterns."""
 SHOWN = 3
 
 
 def parsed(texts: tuple[str, ...]) -> dict[str, str]:
-    """Return {name: path} of texts NAME=PATH; raise ConfigError for another name, for none, or for one that comes twice."""
+    """Return {name: path} of texts NAME=PATH; raise ConfigError for another name, for one that comes twice, and for half a pair."""
     keys: dict[str, str] = {}
     for text in texts:
         name, _, path = text.partition("=")
@@ -33,44 +48,67 @@ def parsed(texts: tuple[str, ...]) -> dict[str, str]:
         if name in keys:
             raise ConfigError(f"--key {name}: is given twice ({keys[name]}, {path}); give it once")
         keys[name] = path
-    if (PATTERNS in keys) == (AMPLITUDES in keys):
+    if PATTERNS in keys and AMPLITUDES in keys:
         raise ConfigError("--key: give either patterns=PATH (counts) or amplitudes=PATH (their square roots)")
-    if (POSITIONS in keys) == (X in keys and Y in keys):
+    if (X in keys) != (Y in keys) or (POSITIONS in keys and X in keys):
         raise ConfigError("--key: give either positions=PATH or both x=PATH and y=PATH")
     return keys
 
 
-def read(tree: Tree, keys: Mapping[str, str], positions_unit: str | None = None) -> Source:
-    """Return what a file holds at the paths that a person names, see :data:`NAMES`.
+def of_places(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys that say where positions lie, which may be in a file of their own."""
+    return {name: path for name, path in keys.items() if name in OF_PLACES}
 
-    Positions are taken as they are: x along the columns, y along the rows of the detector. Raises DataContractError for paths at
-    which nothing is, or something else, and for positions of an unknown unit.
+
+def of_patterns(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the other keys."""
+    return {name: path for name, path in keys.items() if name not in OF_PLACES}
+
+
+def read(tree: Tree, keys: Mapping[str, str], positions_unit: str | None, known: Source) -> Source:
+    """Return what a file holds at the paths that a person names, see :data:`NAMES`; the rest is what is known of it without them.
+
+    Positions are taken as they are, x along the columns, y along the rows of the detector; a minus sign before the path turns them
+    about. Raises DataContractError for paths at which nothing is, or something else, and for positions of an unknown unit.
     """
-    amplitudes = AMPLITUDES in keys
-    stack = frames.stack(tree, keys[AMPLITUDES if amplitudes else PATTERNS])
-    positions = _positions(tree, keys, positions_unit)
-    mask, probe = keys.get("mask"), keys.get("probe")
-    energy = tree.number(keys["energy"], "eV", "J") if "energy" in keys else None
-    kind = "amplitudes" if amplitudes else "counts"
-    where = ", ".join(keys[name] for name in (POSITIONS, X, Y) if name in keys)
-    return Source(
-        patterns=stack,
-        positions_m=positions,
-        optics=Optics(
-            None if energy is None else units.wavelength_of(energy),
-            *(
-                tree.number(keys[name], "m", "m") if name in keys else None
-                for name in ("distance", "detector_pixel")
-            ),
-        ),
-        bad=None if mask is None else frames.bad_pixels(tree, mask),
-        probe=None if probe is None else frames.probe(tree, probe),
-        amplitudes=amplitudes,
-        lines=(
-            f"patterns are {kind} from {keys[AMPLITUDES if amplitudes else PATTERNS]}",
-            f"positions are {where}, as they are: x along columns, y along rows",
+    parts: dict[str, Any] = {}
+    lines = list(known.lines)
+    patterns = keys.get(PATTERNS, keys.get(AMPLITUDES))
+    if patterns is not None:
+        parts["patterns"], parts["amplitudes"] = frames.stack(tree, patterns), AMPLITUDES in keys
+        lines.append(f"patterns are {'amplitudes' if AMPLITUDES in keys else 'counts'} from {patterns}")
+    if POSITIONS in keys or X in keys:
+        parts |= {"positions": _positions(tree, keys, positions_unit), "pixels_of": None}
+        where = ", ".join(keys[name] for name in (POSITIONS, X, Y) if name in keys)
+        lines.append(f"positions are {where}, as they are: x along columns, y along rows")
+    for name, field in ((INDEX, "position_indexes"), (PATTERN_INDEX, "pattern_indexes")):
+        if name in keys:
+            parts[field] = indexes(tree, keys[name])
+    if "mask" in keys:
+        parts["bad"] = frames.bad_pixels(tree, keys["mask"])
+    if "probe" in keys:
+        parts["probe"] = frames.probe(tree, keys["probe"])
+    own = Optics(
+        units.wavelength_of(tree.number(keys["energy"], "eV", "J")) if "energy" in keys else None,
+        *(
+            tree.number(keys[name], "m", "m") if name in keys else None
+            for name in ("distance", "detector_pixel")
         ),
     )
+    return replace(known, **parts, optics=own.supplied(known.optics), lines=tuple(lines))
+
+
+def signed(path: str) -> tuple[float, str]:
+    """Return the sign and the path of a text PATH or -PATH."""
+    return (-1.0, path[1:]) if path.startswith("-") else (1.0, path)
+
+
+def indexes(tree: Tree, key: str) -> np.ndarray:
+    """Return the numbers (M,) int64 at a path; raise DataContractError for what is no whole number."""
+    values = tree.reals(key).reshape(-1)
+    if not values.size or not (values == np.round(values)).all() or np.abs(values).max() > LARGEST:
+        raise DataContractError(f"{tree.path}: {key} must be whole numbers (M,); got others, or none")
+    return values.astype(np.int64)
 
 
 def proposal(tree: Tree) -> str:
@@ -99,37 +137,46 @@ def proposal(tree: Tree) -> str:
 def _positions(tree: Tree, keys: Mapping[str, str], positions_unit: str | None) -> np.ndarray:
     """Return the positions (M, 2) [x, y], m."""
     if POSITIONS in keys:
-        values = tree.reals(keys[POSITIONS])
-        if values.ndim == 2 and values.shape[0] in (2, 3) and values.shape[1] > 2:  # a row for each axis
-            values = values.T
-        if values.ndim != 2 or values.shape[1] not in (2, 3):
-            raise DataContractError(
-                f"{tree.path}: {keys[POSITIONS]} must be positions (M, 2), x and y; got {values.shape}"
-            )
-        return values[:, :2] * _metres(tree, keys[POSITIONS], positions_unit)
+        sign, key = signed(keys[POSITIONS])
+        return sign * table(tree, key) * _metres(tree, key, positions_unit)
     columns = []
     for name in (X, Y):
-        values = tree.reals(keys[name]).reshape(-1)
-        columns.append(values * _metres(tree, keys[name], positions_unit))
-    if len(columns[0]) != len(columns[1]):
+        sign, key = signed(keys[name])
+        columns.append(sign * tree.reals(key).reshape(-1) * _metres(tree, key, positions_unit))
+    return together(tree, keys[X], columns[0], keys[Y], columns[1])
+
+
+def together(tree: Tree, x_key: str, x: np.ndarray, y_key: str, y: np.ndarray) -> np.ndarray:
+    """Return two coordinates as (M, 2); raise DataContractError where they are not as many."""
+    if len(x) != len(y):
         raise DataContractError(
-            f"{tree.path}: {keys[X]} has {len(columns[0])} values and {keys[Y]} has {len(columns[1])}; give two of one scan"
+            f"{tree.path}: {x_key} has {len(x)} values and {y_key} has {len(y)}; give two of one scan"
         )
-    return np.stack(columns, axis=1)
+    return np.stack([x, y], axis=1)
+
+
+def table(tree: Tree, key: str) -> np.ndarray:
+    """Return the first two coordinates (M, 2) at a path, whichever axis counts them; raise DataContractError for something else."""
+    values = tree.reals(key)
+    if values.ndim == 2 and (tree.column_major or (values.shape[0] in (2, 3) and values.shape[1] > 3)):
+        values = values.T  # a row for each axis
+    if values.ndim != 2 or values.shape[1] not in (2, 3):
+        raise DataContractError(f"{tree.path}: {key} must be positions (M, 2), x and y; got {values.shape}")
+    return values[:, :2]
 
 
 def _metres(tree: Tree, key: str, positions_unit: str | None) -> float:
     """Return how many metres one of the values at a path is: what a person says counts more than what the file says."""
     if positions_unit is not None:
         return units.read(f"1 {positions_unit}", "m", "--positions-unit", "um")
-    if "units" not in tree.dataset(key).attrs:
+    if tree.attribute(key, "units") is None:
         raise DataContractError(
             f"{tree.path}: {key} has no units; add --positions-unit um, or what they are in"
         )
     return tree.factor(key, "m", "m")
 
 
-def _may_be_patterns(dataset: h5py.Dataset) -> bool:
+def _may_be_patterns(dataset: Any) -> bool:
     return dataset.ndim in (3, 4) and min(dataset.shape[-2:]) >= SMALLEST
 
 

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 REQUIRED = ("xcoords", "ycoords", "diff3d", "probeGuess")
 OPTIONAL = ("scan_index", "xcoords_start", "ycoords_start", "objectGuess", "bad_pixels", "_metadata")
+OWN = frozenset({"diff3d", "diffraction", "probeGuess", "xcoords", "ycoords", "objectGuess"})
+"""An NPZ with any of these is meant to be a scan of this contract."""
 PROBE = "probeGuess"
 ALIASES = {"diffraction": "diff3d"}
 

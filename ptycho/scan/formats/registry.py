@@ -2,22 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from ptycho.base import machine, units
-from ptycho.base.errors import ConfigError, DataContractError
+from ptycho.base import archive, machine, units
+from ptycho.base.errors import ConfigError, DataContractError, PtychoError
 from ptycho.scan import inspection
 from ptycho.scan import optics as physical
-from ptycho.scan.formats import cxi, hdf5, keyed, npz, source
+from ptycho.scan.formats import (
+    cxi,
+    hdf5,
+    keyed,
+    layouts,
+    matlab,
+    npz,
+    pairing,
+    ptychodus,
+    ptypy,
+    shelves,
+    source,
+    table,
+    tike,
+    velociprobe,
+)
 from ptycho.scan.formats.source import Source
+from ptycho.scan.formats.tree import Arrays, Tree
 from ptycho.scan.optics import Optics
 from ptycho.scan.raw import RawData
 from ptycho.settings.request import DATA, Reading
 
-LEADING = "leading"
+GROUP = "ptycho.scan.formats"
+"""Entry points of this group are formats of other packages; see :class:`Foreign`."""
+ZIP = b"PK"
+
+
+class Format(Protocol):
+    """A module that knows a layout."""
+
+    def fits(self, tree: Tree) -> bool:
+        """Whether a file is laid out like this."""
+
+    def read(self, tree: Tree) -> Source:
+        """Return what a file holds."""
+
+
+class Foreign(Protocol):
+    """What an entry point of another package is: a format of files of any kind."""
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file is of this format."""
+
+    def read(self, path: Path) -> Source:
+        """Return what a file holds; its patterns may be anything that has a shape and a dtype and can be sliced."""
+
+
+FORMATS: tuple[Format, ...] = (cxi, ptypy, ptychodus, velociprobe, layouts, shelves, tike)
+"""The first that fits is taken."""
 
 
 def supplied(reading: Reading) -> Optics:
@@ -35,7 +80,7 @@ def supplied(reading: Reading) -> Optics:
 
 
 def read(path: Path, reading: Reading = Reading()) -> RawData:
-    """Read a scan from an NPZ or HDF5 file.
+    """Read a scan from a file, and from a second one where positions lie apart.
 
     Raises
     ------
@@ -44,34 +89,20 @@ def read(path: Path, reading: Reading = Reading()) -> RawData:
     DataContractError
         Naming the file, what was found, what was expected and the remedy.
     """
-    optics = supplied(reading)
-    mask = None if reading.mask is None else Path(reading.mask)
-    if not _is_hdf5(path):
-        if reading.key or reading.pair or reading.positions_unit or reading.pixels:
-            raise ConfigError(
-                f"{path}: is no HDF5 file; leave --key, --pair, --positions-unit and --pixels out"
-            )
-        scan = npz.read_npz(
-            path, intensity=reading.intensity, mask=mask, first_probe=reading.probe_from == DATA
-        )
-        known = optics.supplied(physical.of_metadata(scan.metadata)).to_dict()
-        return scan.derived(metadata={**scan.metadata, physical.KEY: known}) if known else scan
-    keys = keyed.parsed(reading.key) if reading.key else None
+    optics, keys = supplied(reading), keyed.parsed(reading.key)
+    pairing.check(reading.pair)
+    if not keys and _head(path).startswith(ZIP) and archive.names(path) & npz.OWN:
+        return _in_contract(path, reading, optics)
     # What is not finite is named by what looks at it, and not by numpy.
-    with hdf5.opened(path) as tree, np.errstate(all="ignore"):
-        if keys is not None:
-            content = keyed.read(tree, keys, reading.positions_unit)
-        elif cxi.fits(tree):
-            content = cxi.read(tree)
-        else:
-            raise DataContractError(
-                f"{path}: has no layout that is known; name its parts: {keyed.proposal(tree)}"
-            )
+    with opened(path) as tree, np.errstate(all="ignore"):
+        content = _content(path, tree, keys, reading)
         try:
-            scan = source.scan_of(_paired(content, reading.pair), optics, reading.pixels)
+            scan = source.scan_of(pairing.paired(content, reading.pair), optics, reading.pixels)
         except DataContractError as error:
             raise DataContractError(f"{path}: {error}") from None
-    return scan if mask is None else _masked(scan, mask)
+        except MemoryError:
+            raise DataContractError(f"{path}: does not go into memory; take a part of the scan") from None
+    return scan if reading.mask is None else _masked(scan, Path(reading.mask))
 
 
 def lacks_probe(scan: RawData) -> bool:
@@ -79,18 +110,109 @@ def lacks_probe(scan: RawData) -> bool:
     return bool(scan.metadata.get(source.FIRST_PROBE))
 
 
-def _paired(content: Source, pair: str | None) -> Source:
-    """Return patterns and positions of one number, where a person says reading."""
-    if pair != LEADING or len(content.patterns) == len(content.positions_m):
+@contextmanager
+def opened(path: Path) -> Iterator[Tree | None]:
+    """Open a file that holds arrays by their names; None for one of another kind.
+
+    Raises DataContractError for a file that is missing, no regular one, or damaged wherever it is read.
+    """
+    head = _head(path)
+    if head.startswith((hdf5.MAGIC, hdf5.MATLAB)):
+        with hdf5.opened(path) as tree:
+            yield tree
+    elif head.startswith(matlab.MAGIC):
+        yield matlab.opened(path)
+    elif head.startswith(ZIP):
+        yield Arrays(path, archive.read_arrays(path))
+    else:
+        yield None
+
+
+def layout_of(tree: Tree | None) -> Format | None:
+    """Return the format that a file is laid out in, None where it is in none of those that are known."""
+    return None if tree is None else next((each for each in FORMATS if each.fits(tree)), None)
+
+
+def _in_contract(path: Path, reading: Reading, optics: Optics) -> RawData:
+    """Return the scan of an NPZ in the contract of the README."""
+    if reading.pair or reading.positions_unit or reading.pixels or reading.positions_file:
+        raise ConfigError(
+            f"{path}: is an NPZ of the data contract; leave --pair, --positions-unit, --positions-file and --pixels out"
+        )
+    mask = None if reading.mask is None else Path(reading.mask)
+    scan = npz.read_npz(path, intensity=reading.intensity, mask=mask, first_probe=reading.probe_from == DATA)
+    known = optics.supplied(physical.of_metadata(scan.metadata)).to_dict()
+    return scan.derived(metadata={**scan.metadata, physical.KEY: known}) if known else scan
+
+
+def _content(path: Path, tree: Tree | None, keys: Mapping[str, str], reading: Reading) -> Source:
+    """Return what a file holds, with positions of a second one; raise DataContractError where it lacks one of both."""
+    apart = reading.positions_file is not None
+    known = layout_of(tree)
+    if known is not None and tree is not None:
+        content = known.read(tree)
+    elif tree is not None and keys:
+        content = Source()
+    elif (foreign := _foreign(path)) is not None:
+        content = foreign
+    else:
+        raise DataContractError(_unknown(path, tree))
+    mine = keyed.of_patterns(keys) if apart else keys
+    if mine and tree is not None:
+        content = keyed.read(tree, mine, reading.positions_unit, content)
+    beside = next((other for other in content.beside if other.is_file()), None)
+    if apart:
+        content = content.with_places(
+            _places(Path(str(reading.positions_file)), keyed.of_places(keys), reading)
+        )
+    elif content.positions is None and beside is not None:
+        content = content.with_places(_places(beside, {}, reading))
+    if content.patterns is None:
+        raise DataContractError(
+            f"{path}: holds no patterns; give the file that does as --data, and this one as --positions-file"
+        )
+    if content.positions is None:
+        raise DataContractError(
+            f"{path}: holds no positions that are known; add --positions-file FILE, or --key x=PATH --key y=PATH"
+        )
+    return content
+
+
+def _places(path: Path, keys: Mapping[str, str], reading: Reading) -> Source:
+    """Return the positions of a file of their own; raise DataContractError where it has none."""
+    with opened(path) as tree:
+        if tree is None:
+            return table.read(path, keys, reading.positions_unit)
+        known = layout_of(tree)
+        content = Source() if known is None else known.read(tree)
+        content = keyed.read(tree, keys, reading.positions_unit, content) if keys else content
+        if content.positions is None:
+            raise DataContractError(
+                f"{path}: holds no positions that are known; say where: --key x=PATH --key y=PATH"
+            )
         return content
-    count = min(len(content.patterns), len(content.positions_m))
-    line = f"the first {count} are taken of {len(content.patterns)} patterns and {len(content.positions_m)} positions"
-    return replace(
-        content,
-        patterns=content.patterns.first(count),
-        positions_m=content.positions_m[:count],
-        lines=(*content.lines, line),
-    )
+
+
+def _foreign(path: Path) -> Source | None:
+    """Return what a format of another package reads, None where there is none for a file."""
+    for entry in metadata.entry_points(group=GROUP):
+        try:
+            format: Foreign = entry.load()
+            if format.fits(path):
+                return format.read(path)
+        except PtychoError:
+            raise
+        except Exception as error:  # a package of other people, which may raise anything
+            raise DataContractError(
+                f"{path}: the format {entry.name} of another package failed ({type(error).__name__}: {error})"
+            ) from error
+    return None
+
+
+def _unknown(path: Path, tree: Tree | None) -> str:
+    if tree is None:
+        return f"{path}: is neither NPZ, HDF5 (CXI, NeXus, ptychodus, PtyPy and others) nor MATLAB; see docs/formats.md"
+    return f"{path}: has no layout that is known; name its parts: {keyed.proposal(tree)}"
 
 
 def _masked(scan: RawData, mask: Path) -> RawData:
@@ -100,11 +222,11 @@ def _masked(scan: RawData, mask: Path) -> RawData:
     return inspection.with_line(scan.derived(bad_pixels=other | ~scan.good_pixels), line)
 
 
-def _is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 does; raise DataContractError for what is no regular file."""
+def _head(path: Path) -> bytes:
+    """Return how a file begins; raise DataContractError for what is no regular file."""
     machine.check_file(path, DataContractError)
     try:
         with path.open("rb") as stream:
-            return stream.read(len(hdf5.MAGIC)) == hdf5.MAGIC
+            return stream.read(64)
     except OSError as error:
         raise DataContractError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,37 +24,64 @@ LIGHT = 0.995
 SAMPLE = 64
 """Patterns from which the beam's centre is found."""
 CHUNK = 64
+NOT_KNOWN = Optics()
 FIRST_PROBE = "first_probe"
 """Under this name a scan's metadata say that its probe is a first one, made from the mean pattern."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a file holds; patterns are read when they are asked for.
+    """What a file holds, or several that belong together; patterns are read when they are asked for.
 
     Attributes
     ----------
-    patterns : array-like (M, h, w), real
+    patterns : array-like (M, h, w), real; None where the file has none
         Counts (intensities), as the file has them: anything that can be sliced.
-    positions_m : (M, 2) float64
+    positions : (K, 2) float64; None where the file has none
         Where the beam's centre is on the sample, [x, y] along the detector's columns and rows, m.
+    pixels_of : int or None
+        Where positions are no metres: they are pixels of the object as patterns of so many pixels have it.
     optics : Optics
+    object_pixel_m : float or None
+        Side of a pixel of the object as whole patterns have it, where the optics do not tell.
     bad : (h, w) bool or None
         Detector pixels that are not to be believed.
     probe : (P, N, N) complex64 or None
     amplitudes : bool
         The patterns are amplitudes, and no counts.
+    pattern_indexes, position_indexes : (M,), (K,) int64 or None
+        Numbers by which patterns and positions belong together, where the file has them.
+    beside : tuple of Path
+        Files in which what is missing here may lie.
     lines : tuple of str
         Where everything was taken from, and which signs were applied, for people.
     """
 
-    patterns: Any
-    positions_m: np.ndarray
-    optics: Optics
+    patterns: Any = None
+    positions: np.ndarray | None = None
+    optics: Optics = NOT_KNOWN
+    pixels_of: int | None = None
+    object_pixel_m: float | None = None
     bad: np.ndarray | None = None
     probe: np.ndarray | None = None
     amplitudes: bool = False
-    lines: tuple[str, ...] = field(default=())
+    pattern_indexes: np.ndarray | None = None
+    position_indexes: np.ndarray | None = None
+    beside: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    def with_places(self, other: Source) -> Source:
+        """Return this with the positions of another, and with its optics and its probe where there are none here."""
+        return replace(
+            self,
+            positions=other.positions,
+            pixels_of=other.pixels_of,
+            object_pixel_m=other.object_pixel_m if self.object_pixel_m is None else self.object_pixel_m,
+            position_indexes=other.position_indexes,
+            optics=self.optics.supplied(other.optics),
+            probe=other.probe if self.probe is None else self.probe,
+            lines=self.lines + other.lines,
+        )
 
 
 @dataclass(frozen=True)
@@ -90,41 +118,40 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
     DataContractError
         Wavelength, distance or pixel are not known; or patterns, positions or probe are not of one scan.
     """
-    count, shape = len(source.patterns), source.patterns.shape[1:]
-    if len(source.positions_m) != count:
+    patterns, positions, shape = source.patterns, source.positions, source.patterns.shape[1:]
+    if positions is None or len(positions) != len(patterns):
         raise DataContractError(
-            f"{count} patterns but {len(source.positions_m)} positions; add --pair leading to take the first of both, or "
-            "give those that belong together"
+            f"{len(patterns)} patterns but {0 if positions is None else len(positions)} positions; add --pair leading to take "
+            "the first of both, or give those that belong together"
         )
     optics = supplied.supplied(source.optics)
-    if optics.missing:
+    if source.object_pixel_m is not None and optics.window is None:
+        optics = replace(optics, window_m=source.object_pixel_m * max(shape))
+    if source.pixels_of is None and optics.missing:
         raise DataContractError(
             f"the file does not say how large a pixel of the object is; add {', '.join(optics.missing)}"
         )
-    if not np.isfinite(source.positions_m).all():
+    if not np.isfinite(positions).all():
         raise DataContractError("positions hold values that are no numbers; leave those patterns out")
     if source.bad is not None and source.bad.shape != shape:
         raise DataContractError(
             f"the mask is {source.bad.shape} and the frames are {shape}; give one of that detector"
         )
-    sample = _sample(source.patterns)
-    bad, lost = _bad(source, sample)
-    mean = _mean(sample, bad)
+    mean, bad, lost = _light(source)
     mean = mean**2 if source.amplitudes else mean
     light = without_hot_pixels(mean)
-    of_probe = None if source.probe is None or source.probe.shape[-1] not in SIDES else source.probe.shape[-1]
-    window = window_of(light, N or of_probe)
-    read = detector.read(_cut(source.patterns, window), not source.amplitudes, window.cut(bad, True))
-    pixel_m = float(optics.object_pixel_m(window.N) or 0)
-    positions = source.positions_m / pixel_m
+    window = window_of(light, N or _side_of_probe(source.probe, shape))
+    read = detector.read(_cut(patterns, window), not source.amplitudes, window.cut(bad, True))
+    pixel = source.pixels_of / window.N if source.pixels_of else float(optics.object_pixel_m(window.N) or 0)
+    positions = positions / pixel
     positions = positions - positions.min(axis=0) + window.N // 2
-    metadata: dict[str, Any] = {physical.KEY: optics.to_dict()}
+    metadata: dict[str, Any] = {physical.KEY: optics.to_dict()} if optics.to_dict() else {}
     if source.probe is None:
         probe = first_probe(window.cut(mean), positions, 2.0)
         metadata[FIRST_PROBE] = True
     else:
-        probe = window.cut(source.probe) if source.probe.shape[-1] > window.N else source.probe
-    lines = (*source.lines, *lost, *_told(window, light, optics), *read.lines)
+        probe = _in_window(source.probe, shape, window)
+    lines = (*source.lines, *lost, *_taken(window, light, optics), *read.lines)
     return RawData(
         xcoords=positions[:, 0],
         ycoords=positions[:, 1],
@@ -193,38 +220,48 @@ def first_probe(mean: np.ndarray, positions: np.ndarray, spread: float) -> np.nd
     return np.asarray(probe, np.complex64)[None]
 
 
-def _sample(patterns: Any) -> list[np.ndarray]:
-    """Return some patterns (h, w), spread over the whole scan."""
-    rows = np.unique(np.linspace(0, len(patterns) - 1, min(SAMPLE, len(patterns))).astype(int))
-    return [np.asarray(patterns[int(row)]) for row in rows]
+def _side_of_probe(probe: np.ndarray | None, shape: tuple[int, ...]) -> int | None:
+    """Return the side that a probe asks for: its own, where it is made for patterns that were cut out of larger frames."""
+    side = None if probe is None else int(probe.shape[-1])
+    return side if side in SIDES and (side, side) != tuple(shape) else None
 
 
-def _bad(source: Source, sample: list[np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the pixels (h, w) bool that are not to be believed, and what is to be said.
+def _in_window(probe: np.ndarray, shape: tuple[int, ...], window: Window) -> np.ndarray:
+    """Return a probe (P, side, side) as (P, N, N): for whole frames its far field is cut as they are.
 
-    In counts without a sign the largest number that there is, in every frame, stands for no value (Dectris detectors).
+    Raises DataContractError where it is neither for the frames nor for what is cut out of them.
     """
-    bad = np.zeros(source.patterns.shape[1:], bool) if source.bad is None else source.bad
-    if source.patterns.dtype.kind != "u":
-        return bad, ()
-    most = np.iinfo(source.patterns.dtype).max
-    lost = np.logical_and.reduce([frame == most for frame in sample])
-    line = (
-        (f"{int(lost.sum())} pixels hold {most}, which stands for no value, and are masked",)
-        if lost.any()
-        else ()
-    )
-    return bad | lost, line
+    side = probe.shape[-1]
+    if (side, side) == tuple(shape):
+        far = fft.fftshift(fft.fft2(probe, norm="ortho"), axes=(-2, -1))
+        near = fft.ifft2(fft.ifftshift(window.cut(far), axes=(-2, -1)), norm="ortho")
+        return probe if window == Window(side, (side // 2, side // 2)) else np.asarray(near, np.complex64)
+    if side != window.N:
+        raise DataContractError(
+            f"the probe is {side} x {side}, for frames of {shape[0]} x {shape[1]} of which {window.N} x {window.N} are kept; "
+            "give one for the frames, or leave the probe out"
+        )
+    return probe
 
 
-def _mean(sample: list[np.ndarray], bad: np.ndarray) -> np.ndarray:
-    """Return the mean (h, w) of a sample of patterns, 0 where there is no value."""
-    total, kind = np.zeros(bad.shape), sample[0].dtype
-    most = np.iinfo(kind).max if kind.kind == "u" else np.inf
-    for frame in sample:
-        values = frame.astype(np.float64)
-        total += np.where((values < most) & ~bad, np.maximum(values, 0), 0)
-    return total / len(sample)
+def _light(source: Source) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the mean (h, w) of patterns of the whole scan, the pixels (h, w) bool without a value, and what is to be said of them.
+
+    One whole frame is in memory at a time. In counts without a sign the largest number that there is, in every frame, stands for
+    no value (Dectris detectors).
+    """
+    patterns = source.patterns
+    rows = np.unique(np.linspace(0, len(patterns) - 1, min(SAMPLE, len(patterns))).astype(int))
+    total, lost = np.zeros(patterns.shape[1:]), np.ones(patterns.shape[1:], bool)
+    most = np.iinfo(patterns.dtype).max if patterns.dtype.kind == "u" else np.inf
+    for row in rows:
+        frame = np.asarray(patterns[int(row)]).astype(np.float64)
+        total += np.where(frame < most, np.maximum(frame, 0), 0)
+        lost &= frame == most
+    lost &= patterns.dtype.kind == "u"
+    bad = lost if source.bad is None else lost | source.bad
+    line = f"{int(lost.sum())} pixels hold {most}, which stands for no value, and are masked"
+    return np.where(bad, 0.0, total / len(rows)), bad, (line,) if lost.any() else ()
 
 
 def _cut(patterns: Any, window: Window) -> np.ndarray:
@@ -259,10 +296,11 @@ def _settled(mean: np.ndarray, window: Window) -> tuple[int, int]:
     return window.centre
 
 
-def _told(window: Window, mean: np.ndarray, optics: Optics) -> tuple[str, ...]:
+def _taken(window: Window, mean: np.ndarray, optics: Optics) -> tuple[str, ...]:
     """Say what was cut, and how large a pixel is."""
     h, w = mean.shape
     row, column = window.centre
     share = float(window.cut(mean).sum() / mean.sum())
     cut = f"{window.N} x {window.N} of {h} x {w} detector pixels about row {row}, column {column} ({share:.1%} of the light)"
-    return cut, ", ".join(f"{name} {value}" for name, value in physical.lines(optics, window.N))
+    known = ", ".join(f"{name} {value}" for name, value in physical.lines(optics, window.N))
+    return (cut, known) if known else (cut,)

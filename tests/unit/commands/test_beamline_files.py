@@ -88,7 +88,7 @@ def test_an_unknown_layout_is_answered_with_the_options_that_read_it(raw, capsys
         (("--energy", "8"), "--energy = 8: expected a number above 0 and its unit, as 8.8keV"),
         (("--distance", "2 keV"), "--distance = 2 keV: expected a number above 0 and its unit, as 1.92m"),
         (("--pixels", "100"), "--pixels 100: must be one of 32, 64, 128, 256"),
-        (("--key", "x=/a"), "--key: give either patterns=PATH"),
+        (("--key", "x=/a"), "--key: give either positions=PATH or both x=PATH"),
     ],
 )
 def test_what_is_wrong_with_an_option_is_told(words, told, raw, capsys):

@@ -46,6 +46,20 @@ def _centre(stack):
     return (mean * y).sum() / mean.sum(), (mean * x).sum() / mean.sum()
 
 
+@pytest.mark.finding("CXI-TRANSLATION-001")
+def test_ptychodus_writes_where_the_beam_is(seen, path):
+    """As version 1.7 does: x along columns, y along rows, and no pattern."""
+    beamline.write_cxi(path, seen)
+    expected = registry.read(path, Reading(pixels=32)).positions
+    products = path.with_name("product.cxi")
+    with h5py.File(products, "w") as file:
+        file[beamline.SAMPLE] = np.stack([seen.x_m, seen.y_m, 0 * seen.x_m], axis=1)
+        file[f"{beamline.ENTRY}/process_1/program"] = "Ptychodus"
+    edit(path, **{beamline.SAMPLE.replace("/", "__"): None})
+    scan = registry.read(path, Reading(pixels=32, positions_file=str(products)))
+    np.testing.assert_allclose(scan.positions, expected, atol=1e-6)
+
+
 def test_the_size_of_a_pixel_is_that_of_the_experiment(seen, path):
     beamline.write_cxi(path, seen)
     known = registry.read(path, Reading(pixels=32)).metadata["optics"]
@@ -146,4 +160,4 @@ def test_a_measured_file_is_read_as_it_was_written(data_folder):
         assert found.patterns.shape == (200, 100, 100)
         assert found.optics.wavelength_m == pytest.approx(9.794912e-11, rel=1e-6)
         assert (found.optics.distance_m, found.optics.detector_pixel_m) == pytest.approx((1.12, 5.5e-5))
-        assert np.ptp(found.positions_m, axis=0) == pytest.approx([2.01576e-05, 1.90471e-05], rel=1e-4)
+        assert np.ptp(found.positions, axis=0) == pytest.approx([2.01576e-05, 1.90471e-05], rel=1e-4)

@@ -136,3 +136,21 @@ def test_more_than_the_memory_is_refused_before_it_is_read(path):
     with h5py.File(path, "w") as file:
         file.create_dataset("data", (10**7, 10**6), np.float64, chunks=(1, 1000))
     assert "/data needs 74505.8 GiB but the machine has " in refused(path, "/data")
+
+
+def test_a_text_that_hdf5_reads_for_ever_is_given_up(tmp_path, monkeypatch):
+    """A heap whose first entry has the size 0: the library's own loop over its entries has no end."""
+    monkeypatch.setattr(hdf5, "SECONDS", 0.5)
+    path = tmp_path / "scan.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = [1.0, 2.0]
+        file["x"].attrs["units"] = "um"
+    whole = bytearray(path.read_bytes())
+    heap = whole.find(b"GCOL")
+    whole[heap + 24 : heap + 32] = bytes(8)
+    path.write_bytes(whole)
+    with (
+        pytest.raises(DataContractError, match=r"scan\.h5: is damaged \(the text of /x cannot be read\)"),
+        hdf5.opened(path) as tree,
+    ):
+        tree.factor("/x", "m", "m")

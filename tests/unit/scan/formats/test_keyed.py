@@ -92,9 +92,7 @@ def test_more_positions_than_patterns_are_an_error_with_both_numbers_unless_the_
         (("patterns=",), "expected NAME=PATH"),
         (("patterns=/a", "patterns=/b"), r"--key patterns: is given twice \(/a, /b\)"),
         (("patterns=/a", "amplitudes=/b", "positions=/c"), "either patterns=PATH .* or amplitudes=PATH"),
-        (("positions=/c",), "either patterns=PATH .* or amplitudes=PATH"),
         (("patterns=/a", "x=/c"), "either positions=PATH or both x=PATH and y=PATH"),
-        (("patterns=/a",), "either positions=PATH or both x=PATH and y=PATH"),
     ],
 )
 def test_keys_that_say_too_little_or_too_much_are_refused(keys, words, path):
@@ -118,10 +116,27 @@ def test_a_path_at_which_something_else_lies_is_named(keys, words, path):
         registry.read(path, Reading(key=keys, **SAID))
 
 
-def test_what_is_said_of_hdf5_is_refused_for_another_file(tmp_path):
-    (tmp_path / "scan.npz").write_bytes(b"PK")
-    with pytest.raises(ConfigError, match="is no HDF5 file; leave --key, --pair"):
-        registry.read(tmp_path / "scan.npz", Reading(key=KEYS))
+@pytest.mark.parametrize(
+    "how", [{"pair": "leading"}, {"pixels": 32}, {"positions_unit": "um"}, {"positions_file": "x"}]
+)
+def test_what_a_scan_of_the_contract_has_no_use_for_is_refused(how, tmp_path):
+    np.savez(tmp_path / "scan.npz", xcoords=np.zeros(3))
+    with pytest.raises(ConfigError, match="is an NPZ of the data contract; leave --pair"):
+        registry.read(tmp_path / "scan.npz", Reading(**how))
+
+
+def test_arrays_of_an_npz_are_named_like_those_of_any_other_file(raw, seen, tmp_path):
+    np.savez(tmp_path / "scan.npz", frames=seen.counts, at=np.stack([seen.x_m, seen.y_m], axis=1))
+    how = Reading(key=("patterns=frames", "positions=at"), positions_unit="m", **SAID)
+    shift = registry.read(tmp_path / "scan.npz", how).positions - raw.positions
+    np.testing.assert_allclose(shift, shift[:1].repeat(len(shift), 0), atol=0.02)
+
+
+def test_a_minus_sign_turns_a_coordinate_about(path):
+    expected = registry.read(path, Reading(key=KEYS, **SAID)).positions
+    turned = registry.read(path, Reading(key=(*KEYS[:2], "y=-/entry/scan/y"), **SAID)).positions
+    np.testing.assert_allclose(turned[:, 0], expected[:, 0])
+    np.testing.assert_allclose(np.diff(turned[:, 1]), -np.diff(expected[:, 1]), atol=1e-9)
 
 
 def test_a_damaged_chunk_is_told(path):

@@ -21,7 +21,7 @@ def spot(shape, centre, width):
 def of(frames, **more):
     count = len(frames)
     positions = np.stack([np.arange(count) * 1e-7, np.arange(count) % 3 * 1e-7], axis=1)
-    return Source(**{"patterns": frames, "positions_m": positions, "optics": OPTICS, **more})
+    return Source(**{"patterns": frames, "positions": positions, "optics": OPTICS, **more})
 
 
 class TestWindow:
@@ -114,8 +114,8 @@ class TestScan:
     @pytest.mark.parametrize(
         ("more", "words"),
         [
-            ({"positions_m": np.zeros((5, 2))}, "7 patterns but 5 positions; add --pair leading"),
-            ({"positions_m": np.full((7, 2), np.nan)}, "positions hold values that are no numbers"),
+            ({"positions": np.zeros((5, 2))}, "7 patterns but 5 positions; add --pair leading"),
+            ({"positions": np.full((7, 2), np.nan)}, "positions hold values that are no numbers"),
             (
                 {"optics": Optics(None, 1.0, None)},
                 "how large a pixel of the object is; add --energy, --detector-pixel",
@@ -126,6 +126,34 @@ class TestScan:
     def test_what_is_not_of_one_scan_is_refused(self, more, words):
         with pytest.raises(DataContractError, match=words):
             source.scan_of(of(np.stack([spot((64, 64), (32, 32), 4.0)] * 7), **more), Optics())
+
+
+class TestProbe:
+    def test_one_for_whole_frames_is_cut_in_the_far_field_as_they_are(self):
+        frames = np.stack([spot((64, 64), (35, 30), 3.0)] * 7)
+        probe = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.complex64)
+        scan = source.scan_of(of(frames, probe=probe), Optics(), 32)
+        # Not by our own forward model: plain sums over all pixels.
+        y, x = np.mgrid[:64, :64] - 32
+        v, u = np.mgrid[:32, :32] - 16
+        for row, column in ((0, 0), (3, -2), (-16, 15)):
+            wave = np.exp(-2j * np.pi * ((row + 3) * y + (column - 2) * x) / 64)
+            kept = np.exp(-2j * np.pi * (row * v + column * u) / 32)
+            before = abs((probe * wave).sum(axis=(1, 2)) / 64)
+            after = abs((scan.probe * kept).sum(axis=(1, 2)) / 32)
+            np.testing.assert_allclose(after, before, rtol=1e-4)
+
+    def test_one_for_the_part_that_is_kept_is_taken_as_it_is(self):
+        frames = np.stack([spot((80, 70), (40, 30), 3.0)] * 7)
+        probe = np.random.default_rng(0).normal(size=(1, 32, 32)).astype(np.complex64)
+        np.testing.assert_array_equal(source.scan_of(of(frames, probe=probe), Optics()).probe, probe)
+
+    def test_one_for_something_else_is_refused(self):
+        frames = np.stack([spot((80, 70), (40, 30), 3.0)] * 7)
+        with pytest.raises(
+            DataContractError, match="the probe is 50 x 50, for frames of 80 x 70 of which 32 x 32 are kept"
+        ):
+            source.scan_of(of(frames, probe=np.ones((1, 50, 50), np.complex64)), Optics())
 
 
 class TestFirstProbe:
