@@ -19,6 +19,7 @@ from ptycho.commands import (
     cache,
     case_study,
     diagnose,
+    doctor,
     findings,
     golden,
     isolate,
@@ -44,6 +45,7 @@ app.command(golden.replay)
 for command in (reconstruct.run, reconstruct.solve, parts.simulate, parts.train, parts.infer, parts.evaluate):
     app.command(command)
 app.command(diagnose.diagnose)
+app.command(doctor.doctor)
 app.command(isolate.isolate)
 app.command(case_study.case_study)
 

@@ -97,6 +97,25 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
     return figure
 
 
+def scan(raw: RawData) -> Figure:
+    """Draw the mean pattern on a logarithmic scale, the counts of every frame by row and by position, and the probe."""
+    figure, axes = _sheet(2, 2, 4.8, 4.0)
+    light = scaling.pattern_energies(raw.diff3d) * raw.photon_scale**2
+    mean = raw.photon_scale * np.sqrt(np.mean(np.square(raw.diff3d, dtype=np.float64), axis=0))
+    shown = np.where(raw.good_pixels, np.log10(1 + mean**2), np.nan)
+    _image(figure, axes[0, 0], shown, "mean pattern, log10(1 + counts)", None, {"cmap": "magma"})
+    axes[0, 1].plot(light, ".", ms=3, color="tab:blue")
+    axes[0, 1].set(title="counts of each frame", xlabel="row of the scan")
+    dots = axes[1, 0].scatter(raw.xcoords, raw.ycoords, c=light, s=6, cmap="viridis")
+    axes[1, 0].plot(raw.xcoords, raw.ycoords, lw=0.3, color="0.6", zorder=0)
+    axes[1, 0].set(title="counts by position", xlabel="x, px", ylabel="y, px", aspect="equal")
+    axes[1, 0].invert_yaxis()
+    figure.colorbar(dots, ax=axes[1, 0], shrink=0.8)
+    amplitude = np.sqrt(np.sum(np.abs(raw.probe.astype(np.complex128)) ** 2, axis=0))
+    _image(figure, axes[1, 1], amplitude, "probe, amplitude", None, {"cmap": "viridis"})
+    return figure
+
+
 def whole_scan(result: Reconstruction, judged: Reconstruction, threshold: float) -> Figure:
     """Draw amplitude, phase and coverage of the whole scan's object, with the judged part outlined."""
     extent = _extent(result)

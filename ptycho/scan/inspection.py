@@ -10,7 +10,7 @@ import numpy as np
 
 from ptycho.base.errors import DataContractError
 from ptycho.physics import forward, scaling
-from ptycho.scan import counting, geometry, odd_frames, odd_pixels, shortcomings
+from ptycho.scan import counting, geometry, near_field, odd_frames, odd_pixels, shortcomings
 from ptycho.scan.damage import NOWHERE, Damage
 from ptycho.scan.raw import RawData
 from ptycho.settings import selection
@@ -74,7 +74,7 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     Raises
     ------
     DataContractError
-        Frames or pixels are to be kept that are not there; or too much of the scan is bad.
+        Frames or pixels are to be kept that are not there; too much of the scan is bad; or it is one of the near field.
     """
     frames, pixels = selection.frames(keep_frames), selection.pixels(keep_pixels)
     check_kept(raw, frames, pixels)
@@ -98,6 +98,7 @@ def inspect(raw: RawData, keep_frames: str | None = None, keep_pixels: str | Non
     _check_share(bad, raw.N**2 - given, "pixels", damages, "--keep-pixels all")
     if not left.diff3d.any():
         raise DataContractError("the pixels that are left hold no light; give another mask or file")
+    near_field.check(left)
     check_changing(left)
     # Where the brightest pixels are gone the centre is not to be told.
     centre = [] if saturated else _centre(left)

@@ -64,6 +64,19 @@ class Reading:
         return tuple(f"inspection.keep_{what}={text}" for what, text in kept.items() if text)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The options of the command line that ask for it."""
+        result: list[str] = []
+        for part in fields(self):
+            name, value = f"--{part.name.replace('_', '-')}", getattr(self, part.name)
+            if value is True:
+                result.append(name)
+            elif value != part.default:
+                each = value if isinstance(value, tuple) else (value,)
+                result += [word for text in each for word in (name, str(text))]
+        return tuple(result)
+
+    @property
     def solution(self) -> str | None:
         """The file of the solution that probe and positions are taken from, where there is one."""
         return None if self.probe_from in (None, SOLVE, FILE, DATA) else self.probe_from

@@ -27,6 +27,7 @@ COMMANDS = [
         ("infer",),
         ("evaluate",),
         ("diagnose",),
+        ("doctor",),
         ("isolate",),
         ("case-study",),
         ("scenarios",),

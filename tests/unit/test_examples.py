@@ -118,6 +118,7 @@ IN_ORDER = (
     "ptycho run --data scan.npz [--intensity] [--geometry swap_axes] --out swapped",
     "ptycho run NAME --refine --out refined",
     "ptycho run history/gs1_ideal_2026_01 --set history.sigmoid_head=false --out past",
+    "ptycho doctor scan.npz --out examined",
     "ptycho diagnose all RUN --out answers",
     "ptycho diagnose solvable SIDE",
     # docs/solve.md

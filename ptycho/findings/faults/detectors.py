@@ -137,7 +137,15 @@ def _no_guess_remembered(original: Any) -> Any:
 
 
 FRAMES, PIXELS = "ptycho.scan.odd_frames:", "ptycho.scan.odd_pixels:"
+
+
+def _any_width(original: Any) -> Any:
+    """Take every beam for one that fits."""
+    return lambda raw: None
+
+
 FAULTS = (
+    Fault("NEAR-FIELD-001", "any-width", "ptycho.scan.near_field:check", _any_width),
     Fault("DARK-FRAMES-001", "unnoticed", f"{FRAMES}dark_frames", _unnoticed),
     Fault("DARK-FRAMES-001", "kept", "ptycho.scan.inspection:leave_out", _noticed_and_kept),
     Fault("FLASH-FRAMES-001", "unnoticed", f"{FRAMES}flash_frames", _unnoticed),
