@@ -59,6 +59,12 @@ def energy_of(wavelength_m: float) -> float:
     return PLANCK_J_S * LIGHT_M_S / wavelength_m / ELECTRON_J
 
 
+def length(pixels: float, pixel_m: float | None) -> str:
+    """Write a length in pixels, and beside it in metres where the size of a pixel is known: 2.5 px (27.7 nm)."""
+    metres = "" if pixel_m is None else f" ({written(pixels * pixel_m, 'm')})"
+    return f"{pixels:.3g} px{metres}"
+
+
 def written(value: float, unit: str) -> str:
     """Write a quantity for people, with three digits and the prefix that suits it: 12.3 nm."""
     if not math.isfinite(value):

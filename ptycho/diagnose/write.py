@@ -12,7 +12,7 @@ from ptycho.base import atomic, page
 from ptycho.base.errors import PtychoError
 from ptycho.diagnose.case import Unknown
 from ptycho.diagnose.diagnosis import Diagnosis
-from ptycho.report import figures
+from ptycho.report import drawing
 from ptycho.report import write as report
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def picture(result: Diagnosis) -> bytes:
     def make() -> report.WrittenFigure:
         stream = io.BytesIO()
         try:
-            draw().savefig(stream, format="png", dpi=figures.DPI)
+            draw().savefig(stream, format="png", dpi=drawing.DPI)
         except (Unknown, PtychoError) as reason:
             logger.info("the picture of %s is not drawn: %s", result.name, reason)
         return report.WrittenFigure(result.name, None, data=stream.getvalue())

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ptycho.base import units
 from ptycho.evaluation import gates
 from ptycho.evaluation.gates import Verdict
 from ptycho.evaluation.summary import Evaluation
@@ -63,7 +64,7 @@ def judge(
         gates.inspection_verdict(wrong),
         geometry_verdict(geometry, left_out, config),
         gates.consistency_verdict(evaluation.data, config.max_unexplained),
-        left_out_verdict(left_out, detail_px, config.max_unexplained),
+        left_out_verdict(left_out, detail_px, config.max_unexplained, solution.reconstruction.pixel_m),
         positions_verdict(solution, given, left_out),
         probe_verdict(solution.probe),
     )
@@ -97,15 +98,15 @@ def finite_verdict(solution: Solution) -> Verdict:
     return Verdict("finite", "fail" if count else "pass", float(count), "== 0", reason)
 
 
-def left_out_verdict(left: Explained, detail_px: float, most: float) -> Verdict:
-    """Judge how well each half of the patterns predicts the other."""
+def left_out_verdict(left: Explained, detail_px: float, most: float, pixel_m: float | None = None) -> Verdict:
+    """Judge how well each half of the patterns predicts the other; `pixel_m` is the side of a pixel, where it is known."""
     limit = f"<= {most:g}"
     if not len(left):
         reason = "no pattern lies where the other half's object is known: the patterns do not overlap, and nothing can be told"
         return Verdict("left_out", "fail", None, limit, reason)
     words = (
         f"data error {left.error:.3g}, photon noise {left.noise:.3g}, mean pattern {left.mean_pattern:.3g}; both halves agree down "
-        f"to {detail_px:.3g} px"
+        f"to {units.length(detail_px, pixel_m)}"
     )
     if not left.tells:
         reason = f"the patterns differ from their mean by no more than photon noise, and nothing can be told ({words})"

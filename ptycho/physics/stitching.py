@@ -125,6 +125,8 @@ class Reconstruction:
         Factor of the diagnostic rescaling; 1 unless one was asked for.
     made_from : mapping of str to str
         Digests of the scan's patterns and positions and of the model; empty where they are not known.
+    pixel_m : float or None
+        Side of a pixel of the object, m; None where it is not known.
     """
 
     object: np.ndarray
@@ -137,6 +139,7 @@ class Reconstruction:
     network_error: float = math.nan
     prediction_scale: float = 1.0
     made_from: Mapping[str, str] = field(default_factory=dict)
+    pixel_m: float | None = None
 
     @property
     def fits_canvas(self) -> bool:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho.base import units
 from ptycho.evaluation import metrics
 from ptycho.network.bundle import Bundle
 from ptycho.physics import coords, forward, scaling, stitching
 from ptycho.physics.stitching import Reconstruction
+from ptycho.report import drawing
 from ptycho.scan.groups import GroupedData
 from ptycho.scan.inspection import Inspection
 from ptycho.scan.raw import RawData
@@ -19,8 +21,6 @@ from ptycho.stages.halves import LEVELS, Halves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 110
-
 
 def side_by_side(
     groups: GroupedData, reconstruction: Reconstruction, threshold: float, compared: bool
@@ -28,7 +28,7 @@ def side_by_side(
     """Amplitude and phase of truth, reconstruction and difference in the object's frame, and the coverage."""
     scan = groups.raw
     inside = reconstruction.coverage > threshold
-    extent = _extent(reconstruction)
+    extent = drawing.extent(reconstruction)
     obj = np.where(inside & np.isfinite(reconstruction.object), reconstruction.object, np.nan)
     truth = (
         stitching.in_frame(scan.object_guess, reconstruction)
@@ -44,20 +44,25 @@ def side_by_side(
             ("reconstruction", np.angle(aligned)),
             ("difference", np.angle(aligned * np.conj(truth))),
         ]
-    figure, axes = _sheet(2, len(amplitude) + 1, 4.6, 3.6)
+    figure, axes = drawing.sheet(2, len(amplitude) + 1, 4.6, 3.6)
     top = float(np.nanpercentile(np.abs(obj if truth is None else truth), 99.8)) if inside.any() else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(phase[-1][1]), 99.5))) if inside.any() else 1.0
     for row, (unit, panels) in enumerate((("amplitude", amplitude), ("phase (rad)", phase))):
         for column, (title, image) in enumerate(panels):
             style: dict[str, Any] = (
-                {"cmap": "viridis", "vmin": 0, "vmax": top} if row == 0 else _phase_style(reach)
+                {"cmap": "viridis", "vmin": 0, "vmax": top} if row == 0 else drawing.phase_style(reach)
             )
             if title == "difference":
                 bound = 0.25 * top if row == 0 else reach
                 style = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
-            _image(figure, axes[row, column], image, f"{title}: {unit}", extent, style)
-    _image(figure, axes[0, -1], reconstruction.coverage, "coverage (probe peaks)", extent, {"cmap": "magma"})
-    axes[1, -1].scatter(scan.xcoords, scan.ycoords, s=3, color="tab:blue")
+            drawing.image(figure, axes[row, column], image, f"{title}: {unit}", extent, style)
+            drawing.in_metres(axes[row, column], reconstruction)
+    drawing.image(
+        figure, axes[0, -1], reconstruction.coverage, "coverage (probe peaks)", extent, {"cmap": "magma"}
+    )
+    drawing.in_metres(axes[0, -1], reconstruction)
+    factor = drawing.scale(reconstruction)
+    axes[1, -1].scatter(factor * scan.xcoords, factor * scan.ycoords, s=3, color="tab:blue")
     axes[1, -1].set(title=f"{len(scan)} test positions", xlim=extent[:2], ylim=extent[2:], aspect="equal")
     return figure
 
@@ -66,7 +71,7 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
     """Draw the light of every frame, the mean pattern with its masked pixels, and the first frame of each kind of damage."""
     kinds = [damage for damage in inspected.damages if damage.of_frames]
     columns = min(3, 2 + len(kinds))
-    figure, axes = _sheet(-(-(2 + len(kinds)) // columns), columns, 4.6, 3.6)
+    figure, axes = drawing.sheet(-(-(2 + len(kinds)) // columns), columns, 4.6, 3.6)
     light = scaling.pattern_energies(scan.diff3d) * scan.photon_scale**2
     first, second, *others = axes.ravel()
     for unused in others[len(kinds) :]:
@@ -82,7 +87,7 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
         first.legend(fontsize=8)
     mean = np.sqrt(np.mean(np.square(inspected.scan.diff3d, dtype=np.float64), axis=0))
     good = inspected.scan.good_pixels
-    _image(
+    drawing.image(
         figure,
         second,
         np.where(good, np.log1p(scan.photon_scale * mean), np.nan),
@@ -93,17 +98,17 @@ def inspection(scan: RawData, inspected: Inspection) -> Figure:
     for panel, damage in zip(others, kinds, strict=False):
         row = int(damage.where[0])
         shown = np.log1p(scan.photon_scale * scan.diff3d[row])
-        _image(figure, panel, shown, f"row {row}, of the {damage.kind}", None, {"cmap": "magma"})
+        drawing.image(figure, panel, shown, f"row {row}, of the {damage.kind}", None, {"cmap": "magma"})
     return figure
 
 
 def scan(raw: RawData) -> Figure:
     """Draw the mean pattern on a logarithmic scale, the counts of every frame by row and by position, and the probe."""
-    figure, axes = _sheet(2, 2, 4.8, 4.0)
+    figure, axes = drawing.sheet(2, 2, 4.8, 4.0)
     light = scaling.pattern_energies(raw.diff3d) * raw.photon_scale**2
     mean = raw.photon_scale * np.sqrt(np.mean(np.square(raw.diff3d, dtype=np.float64), axis=0))
     shown = np.where(raw.good_pixels, np.log10(1 + mean**2), np.nan)
-    _image(figure, axes[0, 0], shown, "mean pattern, log10(1 + counts)", None, {"cmap": "magma"})
+    drawing.image(figure, axes[0, 0], shown, "mean pattern, log10(1 + counts)", None, {"cmap": "magma"})
     axes[0, 1].plot(light, ".", ms=3, color="tab:blue")
     axes[0, 1].set(title="counts of each frame", xlabel="row of the scan")
     dots = axes[1, 0].scatter(raw.xcoords, raw.ycoords, c=light, s=6, cmap="viridis")
@@ -112,22 +117,22 @@ def scan(raw: RawData) -> Figure:
     axes[1, 0].invert_yaxis()
     figure.colorbar(dots, ax=axes[1, 0], shrink=0.8)
     amplitude = np.sqrt(np.sum(np.abs(raw.probe.astype(np.complex128)) ** 2, axis=0))
-    _image(figure, axes[1, 1], amplitude, "probe, amplitude", None, {"cmap": "viridis"})
+    drawing.image(figure, axes[1, 1], amplitude, "probe, amplitude", None, {"cmap": "viridis"})
     return figure
 
 
 def whole_scan(result: Reconstruction, judged: Reconstruction, threshold: float) -> Figure:
     """Draw amplitude, phase and coverage of the whole scan's object, with the judged part outlined."""
-    extent = _extent(result)
+    extent = drawing.extent(result)
     inside = (result.coverage > threshold) & np.isfinite(result.object)
     obj = np.where(inside, result.object, np.nan)
     obj = obj * np.exp(-1j * np.angle(np.nansum(obj)))
     top = float(np.nanpercentile(np.abs(obj), 99.8)) if inside.any() else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(obj)), 99.5))) if inside.any() else 1.0
-    figure, axes = _sheet(1, 3, 4.6, 3.9)
+    figure, axes = drawing.sheet(1, 3, 4.6, 3.9)
     styles: tuple[dict[str, Any], ...] = (
         {"cmap": "viridis", "vmin": 0, "vmax": top},
-        _phase_style(reach),
+        drawing.phase_style(reach),
         {"cmap": "magma"},
     )
     for panel, title, image, style in zip(
@@ -137,8 +142,9 @@ def whole_scan(result: Reconstruction, judged: Reconstruction, threshold: float)
         styles,
         strict=True,
     ):
-        _image(figure, panel, image, title, extent, style)
-        left, right, bottom, upper = _extent(judged)
+        drawing.image(figure, panel, image, title, extent, style)
+        drawing.in_metres(panel, result)
+        left, right, bottom, upper = drawing.extent(judged)
         lit = (judged.coverage > threshold).astype(float)
         panel.contour(lit, [0.5], colors="tab:red", extent=(left, right, upper, bottom), linewidths=1.2)
         panel.set(xlim=extent[:2], ylim=extent[2:])
@@ -149,7 +155,7 @@ def training(bundle: Bundle) -> Figure:
     """Losses and learning rate by epoch."""
     history = bundle.history
     epochs = [row["epoch"] for row in history]
-    figure, ((left, right),) = _sheet(1, 2, 4.8, 3.6)
+    figure, ((left, right),) = drawing.sheet(1, 2, 4.8, 3.6)
     drawn: list[list[float]] = []
     # The total first: a term that is all of it needs no second line.
     for name in sorted(
@@ -172,10 +178,10 @@ def probe(bundle: Bundle) -> Figure:
     """Amplitude and phase of each probe mode."""
     modes = bundle.probe
     power = np.sum(np.abs(modes) ** 2, axis=(1, 2))
-    figure, axes = _sheet(2, len(modes), 4.6, 3.6)
+    figure, axes = drawing.sheet(2, len(modes), 4.6, 3.6)
     for column, mode in enumerate(modes):
         share = power[column] / power.sum()
-        _image(
+        drawing.image(
             figure,
             axes[0, column],
             np.abs(mode),
@@ -184,13 +190,13 @@ def probe(bundle: Bundle) -> Figure:
             {"cmap": "viridis"},
         )
         lit = np.abs(mode) > 0.02 * np.abs(mode).max()
-        _image(
+        drawing.image(
             figure,
             axes[1, column],
             np.where(lit, np.angle(mode), np.nan),
             "phase (rad)",
             None,
-            _phase_style(np.pi),
+            drawing.phase_style(np.pi),
         )
     return figure
 
@@ -204,12 +210,12 @@ def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction
         reconstruction.object, reconstruction.to_canvas(scan.positions[rows]), scan.N
     )
     predicted = forward.far_field_amplitude(cut, bundle.probe)
-    figure, axes = _sheet(len(rows), 3, 4.6, 3.6)
+    figure, axes = drawing.sheet(len(rows), 3, 4.6, 3.6)
     for line, row in enumerate(rows):
         pair = scan.diff3d[row], predicted[line] * scan.good_pixels
         top = float(np.log1p(scan.photon_scale * max(image.max() for image in pair)))
         for column, (title, image) in enumerate(zip(("measured", "predicted"), pair, strict=True)):
-            _image(
+            drawing.image(
                 figure,
                 axes[line, column],
                 np.log1p(scan.photon_scale * image),
@@ -219,7 +225,7 @@ def patterns(groups: GroupedData, bundle: Bundle, reconstruction: Reconstruction
             )
         difference = pair[1] - pair[0]
         bound = float(np.abs(difference).max()) or 1.0
-        _image(
+        drawing.image(
             figure,
             axes[line, 2],
             difference,
@@ -234,16 +240,16 @@ def solution(result: Solution, threshold: float) -> Figure:
     """Amplitude and phase of the object that was solved for, where it is covered; its probe; the error by pass."""
     product = result.reconstruction
     inside = product.coverage > threshold
-    extent = _extent(product)
+    extent = drawing.extent(product)
     obj = np.where(inside & np.isfinite(product.object), product.object, np.nan)
     # The global phase, which no pattern tells, is turned out for the eye.
     obj = obj * np.exp(-1j * np.angle(np.nansum(obj)))
-    figure, axes = _sheet(2, 2, 4.6, 3.9)
+    figure, axes = drawing.sheet(2, 2, 4.6, 3.9)
     # The rim, which single patterns light, is noisy and sets no scale.
     well = obj[product.coverage > max(1.0, threshold)]
     top = float(np.nanpercentile(np.abs(well), 99.8)) if well.size else 1.0
     reach = max(0.1, float(np.nanpercentile(np.abs(np.angle(well)), 99.5))) if well.size else 1.0
-    _image(
+    drawing.image(
         figure,
         axes[0, 0],
         np.abs(obj),
@@ -251,9 +257,13 @@ def solution(result: Solution, threshold: float) -> Figure:
         extent,
         {"cmap": "viridis", "vmin": 0, "vmax": top},
     )
-    _image(figure, axes[0, 1], np.angle(obj), "solved: phase (rad)", extent, _phase_style(reach))
+    drawing.image(
+        figure, axes[0, 1], np.angle(obj), "solved: phase (rad)", extent, drawing.phase_style(reach)
+    )
+    for panel in axes[0]:
+        drawing.in_metres(panel, product)
     title = f"probe: amplitude of the first of {len(result.probe)} modes"
-    _image(figure, axes[1, 0], np.abs(result.probe[0]), title, None, {"cmap": "viridis"})
+    drawing.image(figure, axes[1, 0], np.abs(result.probe[0]), title, None, {"cmap": "viridis"})
     axes[1, 1].semilogy(np.arange(1, len(result.errors) + 1), result.errors, marker=".")
     axes[1, 1].set(title="error met in each pass", xlabel="pass")
     axes[1, 1].grid(alpha=0.3, which="both")
@@ -277,23 +287,33 @@ def four_ways(
     well = inside["network"][network.coverage > max(1.0, threshold)]
     finite = well[np.isfinite(well)]
     top = float(np.percentile(finite, 99.8)) if finite.size else 1.0
-    figure, axes = _sheet(1, len(result), 4.2, 3.8)
-    left, right, bottom, top_px = _extent(network)
+    figure, axes = drawing.sheet(1, len(result), 4.2, 3.8)
+    left, right, bottom, top_px = drawing.extent(network)
     for axis, (name, field) in zip(axes[0], inside.items(), strict=True):
-        _image(figure, axis, field, name, _extent(result[name]), {"cmap": "viridis", "vmin": 0, "vmax": top})
+        drawing.image(
+            figure,
+            axis,
+            field,
+            name,
+            drawing.extent(result[name]),
+            {"cmap": "viridis", "vmin": 0, "vmax": top},
+        )
+        drawing.in_metres(axis, network)
         axis.set(xlim=(left, right), ylim=(bottom, top_px))
     return figure
 
 
 def halves(result: Halves) -> Figure:
     """Phase of both halves where they are compared, and the Fourier ring correlation with its levels."""
-    figure, axes = _sheet(1, 3, 4.6, 3.9)
+    figure, axes = drawing.sheet(1, 3, 4.6, 3.9)
     for axis, name in zip(axes[0], ("first", "second"), strict=False):
         field = np.where(result.mask, getattr(result, name), np.nan)
         field = field * np.exp(-1j * np.angle(np.nansum(field)))
         angles = np.abs(np.angle(field[result.mask]))
         reach = max(0.1, float(np.percentile(angles, 99))) if angles.size else 0.1
-        _image(figure, axis, np.angle(field), f"{name} half: phase (rad)", None, _phase_style(reach))
+        drawing.image(
+            figure, axis, np.angle(field), f"{name} half: phase (rad)", None, drawing.phase_style(reach)
+        )
     axis = axes[0, 2]
     axis.plot(result.frequencies, result.correlation)
     if len(result.correlation):
@@ -303,43 +323,8 @@ def halves(result: Halves) -> Figure:
         detail = result.detail_px(level)
         if np.isfinite(detail):
             axis.axvline(0.5 / detail, color="0.5", linestyle=":", linewidth=1)
-            axis.text(0.5 / detail, level + 0.02, f" {detail:.3g} px at {name}", fontsize=8)
+            words = units.length(detail, result.pixel_m)
+            axis.text(0.5 / detail, level + 0.02, f" {words} at {name}", fontsize=8)
     axis.set(title="correlation of the halves", xlabel="cycles/px", xlim=(0, 0.5), ylim=(-0.1, 1.05))
     axis.grid(alpha=0.3)
     return figure
-
-
-def _sheet(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """Make a figure of panels of width x height inches, and its axes (rows, columns)."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(columns * width, rows * height), dpi=DPI, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _phase_style(reach: float) -> dict[str, Any]:
-    """Cyclic colours for the full circle, sequential ones for a small range."""
-    return {"cmap": "twilight" if reach > 2 else "viridis", "vmin": -reach, "vmax": reach}
-
-
-def _extent(reconstruction: Reconstruction) -> tuple[float, float, float, float]:
-    x, y = reconstruction.origin_xy
-    height, width = reconstruction.object.shape
-    return x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5
-
-
-def _image(
-    figure: Figure,
-    axes: Any,
-    image: np.ndarray,
-    title: str,
-    extent: tuple[float, float, float, float] | None,
-    style: dict[str, Any],
-) -> None:
-    step = max(1, max(image.shape) // 1500)
-    drawn = axes.imshow(image[::step, ::step], extent=extent, interpolation="nearest", **style)
-    if extent is None:  # pixel numbers of a detector tell nothing, and ticks are slow to lay out
-        axes.set(xticks=[], yticks=[])
-    axes.set_facecolor("0.85")
-    axes.set_title(title, fontsize=10)
-    figure.colorbar(drawn, ax=axes, shrink=0.8)

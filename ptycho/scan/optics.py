@@ -89,6 +89,14 @@ def of_metadata(metadata: Mapping[str, Any]) -> Optics:
     return Optics(**{name: float(value) for name, value in stored.items()})
 
 
+def pixel_of(metadata: Mapping[str, Any], N: int) -> float | None:
+    """Return the side of an object pixel, m, of a scan by its metadata, for patterns of N x N px; None where it is not known.
+
+    Raises DataContractError for metadata that hold no lengths.
+    """
+    return of_metadata(metadata).object_pixel_m(N)
+
+
 def lines(optics: Optics, N: int) -> tuple[tuple[str, str], ...]:
     """Return (what, value) for people: what is known, and the object's pixel."""
     rows = []

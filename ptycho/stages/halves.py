@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.artifacts.stage import Execution, Table
-from ptycho.base import archive, atomic, layout
+from ptycho.base import archive, atomic, layout, units
 from ptycho.evaluation import frames, metrics
 from ptycho.physics.stitching import Reconstruction
 from ptycho.scan.raw import RawData
@@ -38,6 +38,7 @@ SETTINGS = (
 ARRAYS = ("first", "second", "mask", "frequencies", "correlation")
 LEFT_OUT = "left_out_"
 """Before the names of what is known of left-out patterns, in the file."""
+PIXEL = "pixel_m"
 LEVELS = {"1/2": 0.5, "1/7": 1 / 7}
 """Of the correlation at which detail is said to end."""
 
@@ -56,6 +57,8 @@ class Halves:
         Cycles/px, and the Fourier ring correlation.
     left_out : Explained
         How well each half's object predicts the patterns of the other.
+    pixel_m : float or None
+        Side of a pixel of the object, m; None where it is not known.
     """
 
     first: np.ndarray
@@ -64,6 +67,7 @@ class Halves:
     frequencies: np.ndarray
     correlation: np.ndarray
     left_out: Explained = explain.NOTHING
+    pixel_m: float | None = None
 
     def detail_px(self, level: float | np.ndarray) -> float:
         """Return the finest detail, half a period in px, at which both agree to `level`, a number or (K,) float64.
@@ -92,7 +96,7 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Halv
 
     first, second = solutions = halves.solve(scan, by)
     result = compared(first.reconstruction, second.reconstruction, params.evaluation.coverage_threshold)
-    return replace(result, left_out=halves.left_out(scan, solutions))
+    return replace(result, left_out=halves.left_out(scan, solutions), pixel_m=whole.reconstruction.pixel_m)
 
 
 def compared(first: Reconstruction, second: Reconstruction, threshold: float) -> Halves:
@@ -130,9 +134,14 @@ def invariants(result: Halves) -> Iterator[tuple[str, bool]]:
 def tables(result: Halves) -> Iterator[Table]:
     """Show where the correlation ends, and its course."""
     left = result.left_out
+
+    def detail(level: float | np.ndarray) -> str | float:
+        pixels = result.detail_px(level)
+        return units.length(pixels, result.pixel_m) if np.isfinite(pixels) else pixels
+
     rows = (
-        *((f"finest detail (px) where FRC = {n}", result.detail_px(level)) for n, level in LEVELS.items()),
-        ("finest detail (px) where FRC holds half a bit", result.detail_px(metrics.half_bit(result.mask))),
+        *((f"finest detail where FRC = {n}", detail(level)) for n, level in LEVELS.items()),
+        ("finest detail where FRC holds half a bit", detail(metrics.half_bit(result.mask))),
         ("data error of the patterns of the other half", left.error),
         ("of which photon noise makes", left.noise),
         ("the mean pattern leaves", left.mean_pattern),
@@ -145,11 +154,13 @@ def save(result: Halves, folder: Path, about: Mapping[str, Any]) -> None:
     """Write both objects, their correlation and what left-out patterns say into one file."""
     arrays = {name: getattr(result, name) for name in ARRAYS}
     left = {LEFT_OUT + part.name: getattr(result.left_out, part.name) for part in fields(Explained)}
-    atomic.write_arrays(folder / FILE, {**arrays, **left})
+    pixel = {} if result.pixel_m is None else {PIXEL: np.array(result.pixel_m)}
+    atomic.write_arrays(folder / FILE, {**arrays, **left, **pixel})
 
 
 def load(folder: Path, inputs: Mapping[str, Any]) -> Halves:
     """Read them back."""
     arrays = archive.read_arrays(folder / FILE)
     left = Explained(*(arrays[LEFT_OUT + part.name] for part in fields(Explained)))
-    return Halves(**{name: arrays[name] for name in ARRAYS}, left_out=left)
+    pixel = float(arrays[PIXEL]) if PIXEL in arrays else None
+    return Halves(**{name: arrays[name] for name in ARRAYS}, left_out=left, pixel_m=pixel)

@@ -48,7 +48,8 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Solu
         listener=execution.listener,
     )
     made_from = {SCAN: origin(inputs["scan"]), ROWS: inspected.kept_text}
-    return replace(solution, reconstruction=replace(solution.reconstruction, made_from=made_from))
+    named = replace(solution.reconstruction, made_from=made_from, pixel_m=stitch.pixel_of(raw))
+    return replace(solution, reconstruction=named)
 
 
 def origin(raw: RawData) -> str:

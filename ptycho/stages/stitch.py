@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from ptycho.evaluation import frames
 from ptycho.network.bundle import Bundle
 from ptycho.physics import scaling, stitching
 from ptycho.physics.stitching import Prediction, Reconstruction
+from ptycho.scan import optics
 from ptycho.scan.groups import GroupedData
+from ptycho.scan.raw import RawData
 from ptycho.settings.params import Params
 from ptycho.stages import grouped
 
@@ -53,13 +56,18 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reco
         progress.tell(execution.listener, Progress("stitch", done, len(prediction)))
 
     result = stitching.stitch(prediction, grouped.used(groups).positions, bundle.probe, tell)
-    result = replace(result, made_from=origin(groups, bundle))
+    result = replace(result, made_from=origin(groups, bundle), pixel_m=pixel_of(groups.raw))
     if params.inference.prediction_scale == "none":
         return result
     factor = bundle.prediction_scale
     if params.inference.prediction_scale == "least_squares":
         factor = fitted_factor(result, groups, params)
     return replace(result, object=result.object * np.float32(factor), prediction_scale=float(factor))
+
+
+def pixel_of(raw: RawData) -> float | None:
+    """Return the side of a pixel of a scan's object, m; None where it is not known."""
+    return optics.pixel_of(raw.metadata, raw.N)
 
 
 def origin(groups: GroupedData, bundle: Bundle) -> dict[str, str]:
@@ -158,11 +166,15 @@ def _reconstruction(path: Path, arrays: Mapping[str, np.ndarray]) -> Reconstruct
         raise DataContractError(f"{path}: not a reconstruction: {', '.join(missing)} missing")
     made_from: dict[str, str] = {}
     numbers: dict[str, Any] = {"kept_fraction": 1.0, "n_patches": 0}
+    pixel = None
     try:
         if DESCRIPTION in arrays:
             known = documents.parsed(str(arrays[DESCRIPTION]), str(path))
             made_from = {str(name): str(value) for name, value in known.pop("made_from").items()}
             numbers = {name: kind(atomic.with_nan(known.pop(name))) for name, kind in NUMBERS.items()}
+            pixel = known.get("pixel_m")
+        if pixel is not None and not 0 < float(pixel) < math.inf:
+            raise ValueError(f"pixel_m = {pixel} is no length")
         x, y = (int(value) for value in arrays["origin_xy"])
         if max(abs(x), abs(y)) > FARTHEST:
             raise ValueError(f"origin_xy = {x}, {y} px is nowhere")
@@ -185,5 +197,6 @@ def _reconstruction(path: Path, arrays: Mapping[str, np.ndarray]) -> Reconstruct
         coverage=arrays["coverage"].astype(np.float32),
         origin_xy=(x, y),
         made_from=made_from,
+        pixel_m=None if pixel is None else float(pixel),
         **numbers,
     )

@@ -36,4 +36,4 @@ def run(inputs: Mapping[str, Any], params: Params, execution: Execution) -> Reco
     )
     prediction = inference.predict(bundle, groups, execution.batch_size, execution.listener)
     result = stitching.stitch(prediction, grouped.used(groups).positions, bundle.probe)
-    return replace(result, made_from=stitch.origin(groups, bundle))
+    return replace(result, made_from=stitch.origin(groups, bundle), pixel_m=stitch.pixel_of(split.scan))

@@ -113,7 +113,7 @@ def test_the_command_shows_and_keeps_them(scan, tmp_path, capsys):
         str(out),
     )
     assert call("solve", "--data", str(tmp_path / "scan.npz"), *options) == 0
-    assert "finest detail (px) where FRC = 1/2" in capsys.readouterr().out
+    assert "finest detail where FRC = 1/2" in capsys.readouterr().out
     assert (out / "halves.png").stat().st_size > 1000
     kept = halves.load(out, {})
     with np.load(out / "halves.npz") as arrays:
