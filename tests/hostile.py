@@ -59,6 +59,8 @@ READERS = {
         "run --data scan.npz --until split --out out",
         f"{SOLVE} out",
         "diagnose geometry scan.npz",
+        "doctor scan.npz",
+        "convert scan.npz out.cxi --energy 9keV --distance 2m --detector-pixel 75um",
         "run --data scan.npz --mask scan.npz --until split --out out",
     ),
     "scan.cxi": (
@@ -68,6 +70,7 @@ READERS = {
         "run --data scan.cxi --pair leading --pixels 32 --probe-from file --until split --out out",
     ),
     "solution.npz": (
+        "convert solution.npz out.tif",
         "run --data scan.npz --probe-from solution.npz --until split --out out",
         f"{SOLVE} out --start solution.npz",
         "evaluate solution.npz --bundle bundle.npz --data scan.npz",
@@ -97,6 +100,8 @@ FREE = [
             "stages",
             "findings",
             "findings show",
+            "doctor scan.npz",
+            "convert scan.npz",
             "findings pages",
             "findings new",
             "cache info",
@@ -118,7 +123,7 @@ _OPTIONS = (
     "--out --data --profile --set --seed --until --swap --resume --overwrite --cache --probe-from --mask --geometry --keep- "
     "frames --keep-pixels --intensity --split --bundle --modes --passes --engine --start --batch-size --fresh --json "
     "--against --budget --all --good-set --bad-set --bad-rev --bad-python --fault --prediction-scale --help --no-such "
-    "--key --positions-unit --pair --pixels --energy --distance --detector-pixel "
+    "--crop --bin --drop-frames --positions-file --key --positions-unit --pair --pixels --energy --distance --detector-pixel "
 )
 OPTIONS = _OPTIONS.split()
 WARM = (

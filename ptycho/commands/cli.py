@@ -18,6 +18,7 @@ from ptycho.base.errors import ConfigError, InvariantError, PtychoError
 from ptycho.commands import (
     cache,
     case_study,
+    convert,
     diagnose,
     doctor,
     findings,
@@ -46,6 +47,7 @@ for command in (reconstruct.run, reconstruct.solve, parts.simulate, parts.train,
     app.command(command)
 app.command(diagnose.diagnose)
 app.command(doctor.doctor)
+app.command(convert.convert)
 app.command(isolate.isolate)
 app.command(case_study.case_study)
 

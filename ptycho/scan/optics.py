@@ -64,8 +64,10 @@ class Optics:
 
     def supplied(self, other: Optics) -> Optics:
         """Return this with what it lacks taken from another."""
-        mine = asdict(self)
-        return replace(other, **{name: value for name, value in mine.items() if value is not None})
+        mine = {name: value for name, value in asdict(self).items() if value is not None}
+        both = replace(other, **mine)
+        known = None not in (both.wavelength_m, both.distance_m, both.detector_pixel_m)
+        return replace(both, window_m=None) if known else both
 
     def to_dict(self) -> dict[str, float]:
         """Return what is known, as JSON values."""

@@ -28,6 +28,7 @@ COMMANDS = [
         ("evaluate",),
         ("diagnose",),
         ("doctor",),
+        ("convert",),
         ("isolate",),
         ("case-study",),
         ("scenarios",),

@@ -119,6 +119,7 @@ IN_ORDER = (
     "ptycho run NAME --refine --out refined",
     "ptycho run history/gs1_ideal_2026_01 --set history.sigmoid_head=false --out past",
     "ptycho doctor scan.npz --out examined",
+    "ptycho convert scan.npz binned.npz --drop-frames 3,7",
     "ptycho diagnose all RUN --out answers",
     "ptycho diagnose solvable SIDE",
     # docs/solve.md

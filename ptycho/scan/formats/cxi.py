@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ptycho.base import units
 from ptycho.base.errors import DataContractError
-from ptycho.scan.formats import frames
+from ptycho.scan.formats import frames, hdf5
+from ptycho.scan.formats.product import Product
 from ptycho.scan.formats.source import Source
 from ptycho.scan.formats.tree import Tree
 from ptycho.scan.optics import Optics
+from ptycho.scan.raw import RawData
 
 ENTRY = "/entry_1"
 DETECTOR, SOURCE, BEAM = (f"{ENTRY}/instrument_1/{name}" for name in ("detector_1", "source_1", "beam_1"))
@@ -53,6 +58,7 @@ def read(tree: Tree) -> Source:
         content,
         patterns=frames.stack(tree, patterns),
         bad=None if mask is None else frames.bad_pixels(tree, mask),
+        centre=_centre(tree),
         lines=(lines[0], *content.lines, *lines[1:]),
     )
 
@@ -78,6 +84,17 @@ def _places(tree: Tree, key: str) -> Source:
 def of_beam(translations: np.ndarray) -> np.ndarray:
     """Return where the beam is on a sample that was moved by translations (M, 2)."""
     return -translations
+
+
+def _centre(tree: Tree) -> tuple[int, int] | None:
+    """Return row and column of the zero frequency, None where the file does not state them in pixels."""
+    keys = (f"{DETECTOR}/beam_center_y", f"{DETECTOR}/beam_center_x")
+    if not tree.has(*keys):
+        return None
+    row, column = (tree.reals(key).reshape(-1) for key in keys)
+    if row.size != 1 or column.size != 1 or not np.isfinite([row[0], column[0]]).all():
+        return None
+    return (round(float(row[0])), round(float(column[0]))) if max(abs(row[0]), abs(column[0])) < 1e5 else None
 
 
 def _axes(tree: Tree) -> tuple[np.ndarray, str]:
@@ -125,3 +142,70 @@ def wavelength(tree: Tree) -> float | None:
     places = (f"{BEAM}/energy", f"{BEAM}/incident_beam_energy", f"{BEAM}/incident_energy")
     energy = tree.first(*places) if nexus else tree.first(f"{SOURCE}/energy", *places)
     return None if energy is None else units.wavelength_of(tree.number(energy, "J", "J"))
+
+
+def write(path: Path, counts: np.ndarray, scan: RawData, optics: Optics) -> None:
+    """Write a scan as the format says: translations of the sample, which moves against the beam, and joules.
+
+    Parameters
+    ----------
+    path : Path
+    counts : (M, N, N)
+    scan : RawData
+        Its positions, probe and bad pixels.
+    optics : Optics
+        All of it is known.
+    """
+    pixel_m = float(optics.object_pixel_m(scan.N) or 0)
+    x, y = scan.positions.T * pixel_m
+    with hdf5.created(path) as file:
+        file["cxi_version"], file["number_of_entries"] = 160, 1
+        chunk = (1, *counts.shape[1:])
+        file.create_dataset(
+            f"{DETECTOR}/data", data=counts, chunks=chunk, compression="gzip", compression_opts=1
+        )
+        for key, value in (
+            (f"{DETECTOR}/distance", optics.distance_m),
+            (f"{DETECTOR}/x_pixel_size", optics.detector_pixel_m),
+            (f"{DETECTOR}/y_pixel_size", optics.detector_pixel_m),
+            (f"{SOURCE}/wavelength", optics.wavelength_m),
+            (f"{SOURCE}/energy", units.ELECTRON_J * units.energy_of(float(optics.wavelength_m or math.nan))),
+            (f"{DETECTOR}/beam_center_x", scan.N // 2),
+            (f"{DETECTOR}/beam_center_y", scan.N // 2),
+        ):
+            file[key] = value
+        # Rows run against y and columns against x, and so does the sample against the beam.
+        file[TRANSLATION[1]] = np.stack([x, y, 0 * x], axis=1)
+        file[f"{SOURCE}/illumination"] = scan.probe
+        if scan.bad_pixels is not None:
+            file[f"{DETECTOR}/mask"] = scan.bad_pixels.astype(np.uint32)
+        file[DATA[0]], file[TRANSLATION[0]] = h5py.SoftLink(DATA[1]), h5py.SoftLink(TRANSLATION[1])
+        file[PROGRAM] = "ptycho"
+
+
+def write_product(path: Path, product: Product) -> None:
+    """Write a result as ptychodus 1.7 lays it out and reads it: positions of the beam, x along columns and y along rows."""
+    pixel = product.pixel_m
+    with hdf5.created(path) as file:
+        file["cxi_version"], file["number_of_entries"] = 160, 1
+        for number, array, kind, axes in (
+            (1, product.probe[None], "amplitude", "coherent:incoherent:y:x"),
+            (2, product.object[None], "electron density", "layer:y:x"),
+        ):
+            image = f"{ENTRY}/image_{number}"
+            file[f"{image}/data"] = array
+            file[f"{image}/data"].attrs["axes"] = axes
+            file[f"{image}/data_type"], file[f"{image}/data_space"] = kind, "real"
+            file[f"{image}/image_size"] = [array.shape[-1] * pixel, array.shape[-2] * pixel, 0.0]
+        file[f"{SOURCE}/energy"] = units.ELECTRON_J * product.energy_ev
+        file[f"{SOURCE}/illumination"] = h5py.SoftLink(f"{ENTRY}/image_1/data")
+        file[f"{DETECTOR}/distance"] = product.optics.distance_m or 0.0
+        x, y = product.positions.T * pixel
+        file[TRANSLATION[1]] = np.stack([x, y, 0 * x], axis=1)
+        file[TRANSLATION[0]] = h5py.SoftLink(TRANSLATION[1])
+        more = f"{ENTRY}/{OF_BEAM}"
+        file[f"{more}/probe_position_indexes"] = product.indexes
+        for what in ("probe", "object"):
+            file[f"{more}/{what}_pixel_width_m"] = file[f"{more}/{what}_pixel_height_m"] = pixel
+        file[f"{more}/object_center_x_m"], file[f"{more}/object_center_y_m"] = product.centre_m
+        file[PROGRAM] = f"ptycho, as {OF_BEAM} 1.7"

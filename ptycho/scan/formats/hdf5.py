@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptycho.base import machine
+from ptycho.base import atomic, machine
 from ptycho.base.errors import DataContractError
 from ptycho.scan.formats import tree
 
@@ -61,6 +62,19 @@ def opened(path: Path) -> Iterator[Tree]:
             yield Tree(path, file)
         except (OSError, RuntimeError, UnicodeError) as error:  # of h5py, over structures that are damaged
             raise DataContractError(f"{path}: is damaged ({error})") from None
+
+
+@contextmanager
+def created(path: Path) -> Iterator[h5py.File]:
+    """Make a file that takes its name when the block ends without an error; until then it is in memory.
+
+    Raises RunDirectoryError where it cannot be written.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        yield file
+    with atomic.replacing(path) as stream:
+        stream.write(buffer.getbuffer())
 
 
 class Tree(tree.Tree):

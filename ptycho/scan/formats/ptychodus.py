@@ -5,18 +5,27 @@ Names of version 1.7, and those before it that its reader still takes.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ptycho.base import units
-from ptycho.scan.formats import frames, keyed
+from ptycho.scan.formats import frames, hdf5, keyed
+from ptycho.scan.formats.product import Product
 from ptycho.scan.formats.source import Source
 from ptycho.scan.formats.tree import Tree
 from ptycho.scan.optics import Optics
+from ptycho.scan.raw import RawData
 
 NAME = "ptychodus"
 PATTERNS, NUMBERS, BAD = "/patterns", "/indexes", "/bad_pixels"
 X, Y, INDEX, PROBE = "/probe_position_x_m", "/probe_position_y_m", "/probe_position_indexes", "/probe"
 ENERGIES = ("photon_energy_eV", "probe_energy_eV")
+UNKNOWN = (
+    *("probe_photon_count", "exposure_time_s", "mass_attenuation_m2_per_kg", "tomography_angle_deg"),
+    *("focus_object_distance_m", "tilt_angle_deg"),
+)
+"""Numbers of a product that nobody here knows: 0."""
 BESIDE = ("product.h5", "product.hdf5")
 
 
@@ -89,3 +98,35 @@ def _attribute(tree: Tree, key: str, name: str) -> float | None:
     return (
         float(number) if isinstance(number, np.number) and np.isreal(number) and 0 < number < np.inf else None
     )
+
+
+def write_patterns(path: Path, counts: np.ndarray, scan: RawData, optics: Optics) -> None:
+    """Write the patterns (M, N, N) of a scan, numbered by their rows."""
+    with hdf5.created(path) as file:
+        file[NUMBERS] = np.arange(len(scan))
+        stored = file.create_dataset(PATTERNS, data=counts, chunks=(1, *counts.shape[1:]), compression="lzf")
+        for side in ("width", "height"):
+            stored.attrs[f"detector_pixel_{side}_m"] = optics.detector_pixel_m or 0.0
+        file[BAD] = ~scan.good_pixels
+
+
+def write_product(path: Path, product: Product) -> None:
+    """Write a product with the names of 1.7."""
+    attributes = {
+        "name": "ptycho",
+        "comments": "",
+        "detector_object_distance_m": product.optics.distance_m or 0.0,
+        ENERGIES[0]: product.energy_ev,
+        **dict.fromkeys(UNKNOWN, 0.0),
+        "far_field": True,
+    }
+    with hdf5.created(path) as file:
+        file.attrs.update(attributes)
+        file[INDEX] = product.indexes
+        file[X], file[Y] = product.positions.T * product.pixel_m
+        for key, array in ((PROBE, product.probe[None]), ("/object", product.object[None])):
+            file[key] = array
+            file[key].attrs["pixel_width_m"] = file[key].attrs["pixel_height_m"] = product.pixel_m
+        file["/object"].attrs["center_x_m"], file["/object"].attrs["center_y_m"] = product.centre_m
+        file["/object_layer_spacing_m"] = np.zeros(0)
+        file["/loss_epochs"], file["/loss_values"] = np.zeros(0, np.int64), np.zeros(0)

@@ -66,6 +66,7 @@ def _prepared(tree: Tree) -> Source:
         patterns=stack,
         positions=keyed.table(tree, PLACES)[:, ::-1] if tree.has(PLACES) else None,
         pixels_of=stack.shape[-1],
+        centre=(stack.shape[1] // 2, stack.shape[2] // 2),
         bad=_bad_pixels(tree, stack.shape[1:]) if tree.has(BAD) else None,
         lines=(
             f"{NAME}: patterns are counts from {PREPARED}, with the zero frequency at [0, 0]",

@@ -21,6 +21,8 @@ SIDES = (32, 64, 128, 256)
 """Sides of a pattern that the program works with, px."""
 LIGHT = 0.995
 """Share of the light that the pixels which are kept hold, where no side is asked for."""
+NEAR = 0.15
+"""Share of the pixels that are kept, by which the light may lie off the zero frequency that a file states."""
 SAMPLE = 64
 """Patterns from which the beam's centre is found."""
 CHUNK = 64
@@ -46,6 +48,8 @@ class Source:
         Side of a pixel of the object as whole patterns have it, where the optics do not tell.
     bad : (h, w) bool or None
         Detector pixels that are not to be believed.
+    centre : (int, int) or None
+        Row and column of the zero frequency, where the file says it.
     probe : (P, N, N) complex64 or None
     amplitudes : bool
         The patterns are amplitudes, and no counts.
@@ -63,6 +67,7 @@ class Source:
     pixels_of: int | None = None
     object_pixel_m: float | None = None
     bad: np.ndarray | None = None
+    centre: tuple[int, int] | None = None
     probe: np.ndarray | None = None
     amplitudes: bool = False
     pattern_indexes: np.ndarray | None = None
@@ -140,7 +145,7 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
     mean, bad, lost = _light(source)
     mean = mean**2 if source.amplitudes else mean
     light = without_hot_pixels(mean)
-    window = window_of(light, N or _side_of_probe(source.probe, shape))
+    window = _stated(source, shape, window_of(light, N or _side_of_probe(source.probe)))
     read = detector.read(_cut(patterns, window), not source.amplitudes, window.cut(bad, True))
     pixel = source.pixels_of / window.N if source.pixels_of else float(optics.object_pixel_m(window.N) or 0)
     positions = positions / pixel
@@ -150,7 +155,7 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
         probe = first_probe(window.cut(mean), positions, 2.0)
         metadata[FIRST_PROBE] = True
     else:
-        probe = _in_window(source.probe, shape, window)
+        probe = in_window(source.probe, shape, window)
     lines = (*source.lines, *lost, *_taken(window, light, optics), *read.lines)
     return RawData(
         xcoords=positions[:, 0],
@@ -220,13 +225,30 @@ def first_probe(mean: np.ndarray, positions: np.ndarray, spread: float) -> np.nd
     return np.asarray(probe, np.complex64)[None]
 
 
-def _side_of_probe(probe: np.ndarray | None, shape: tuple[int, ...]) -> int | None:
-    """Return the side that a probe asks for: its own, where it is made for patterns that were cut out of larger frames."""
+def _stated(source: Source, shape: tuple[int, ...], window: Window) -> Window:
+    """Return a window about the zero frequency that a file states, where its light lies about there.
+
+    A probe for whole frames states the middle. What a file says is left aside where the light is far from it: many say nothing
+    true.
+    """
+    centre, middle = source.centre, (shape[0] // 2, shape[1] // 2)
+    if centre is None and source.probe is not None and source.probe.shape[1:] == tuple(shape):
+        centre = middle
+    if (
+        centre is None
+        or max(abs(a - b) for a, b in zip(centre, window.centre, strict=True)) > NEAR * window.N
+    ):
+        return window
+    return Window(window.N, centre)
+
+
+def _side_of_probe(probe: np.ndarray | None) -> int | None:
+    """Return the side that a probe asks for: its own, where the program works with it."""
     side = None if probe is None else int(probe.shape[-1])
-    return side if side in SIDES and (side, side) != tuple(shape) else None
+    return side if side in SIDES else None
 
 
-def _in_window(probe: np.ndarray, shape: tuple[int, ...], window: Window) -> np.ndarray:
+def in_window(probe: np.ndarray, shape: tuple[int, ...], window: Window) -> np.ndarray:
     """Return a probe (P, side, side) as (P, N, N): for whole frames its far field is cut as they are.
 
     Raises DataContractError where it is neither for the frames nor for what is cut out of them.

@@ -30,6 +30,7 @@ def read(tree: Tree) -> Source:
         patterns=fft.fftshift(patterns, axes=(-2, -1)),
         positions=positions[:, ::-1].astype(np.float64),
         pixels_of=patterns.shape[-1],
+        centre=(patterns.shape[1] // 2, patterns.shape[2] // 2),
         probe=padded(frames.probe(tree, PROBE), patterns.shape[-1]) if tree.has(PROBE) else None,
         lines=(
             f"{NAME}: patterns are counts from {DATA}, with the zero frequency at [0, 0]",

@@ -128,16 +128,37 @@ class TestScan:
             source.scan_of(of(np.stack([spot((64, 64), (32, 32), 4.0)] * 7), **more), Optics())
 
 
+class TestCentre:
+    frames = np.stack([spot((80, 80), (41, 38), 5.0)] * 7)
+
+    def told(self, centre):
+        lines = source.scan_of(of(self.frames, centre=centre), Optics(), 64).metadata[inspection.READ]
+        return next(line for line in lines if "detector pixels about" in line)
+
+    def test_what_a_file_states_is_the_zero_frequency(self):
+        assert "about row 40, column 40" in self.told((40, 40))
+
+    @pytest.mark.parametrize("centre", [(0, 0), (40, 70), None])
+    def test_but_not_where_its_light_is_far_from_there(self, centre):
+        assert "about row 41, column 38" in self.told(centre)
+
+
 class TestProbe:
-    def test_one_for_whole_frames_is_cut_in_the_far_field_as_they_are(self):
-        frames = np.stack([spot((64, 64), (35, 30), 3.0)] * 7)
+    @pytest.mark.parametrize(
+        ("light", "centre"),
+        [((33, 31), (32, 32)), ((41, 25), (41, 25))],
+        ids=["about the middle, which is the zero frequency", "far from it"],
+    )
+    def test_one_for_whole_frames_is_cut_in_the_far_field_as_they_are(self, light, centre):
+        frames = np.stack([spot((64, 64), light, 3.0)] * 7)
         probe = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.complex64)
         scan = source.scan_of(of(frames, probe=probe), Optics(), 32)
         # Not by our own forward model: plain sums over all pixels.
         y, x = np.mgrid[:64, :64] - 32
         v, u = np.mgrid[:32, :32] - 16
-        for row, column in ((0, 0), (3, -2), (-16, 15)):
-            wave = np.exp(-2j * np.pi * ((row + 3) * y + (column - 2) * x) / 64)
+        down, right = centre[0] - 32, centre[1] - 32
+        for row, column in ((0, 0), (3, -2), (-9, 6)):
+            wave = np.exp(-2j * np.pi * ((row + down) * y + (column + right) * x) / 64)
             kept = np.exp(-2j * np.pi * (row * v + column * u) / 32)
             before = abs((probe * wave).sum(axis=(1, 2)) / 64)
             after = abs((scan.probe * kept).sum(axis=(1, 2)) / 32)
