@@ -268,7 +268,8 @@ def _positions(scan: RawData) -> Check:
 def _orientation(comparison: Readings, margin: float) -> Check:
     judgement, _, words = readings.judge(comparison, margin)
     options = readings.recommended(comparison, margin)
-    remedy = " ".join(f"--geometry {option}" for option in options)
+    words, add, remedy = words.partition("; add ")  # what the gate says to add is the remedy here
+    remedy = f"add {remedy}" if add else ""
     status: Status = "passed" if judgement == "pass" else "failed" if judgement == "fail" else "not told"
     named = bool(options) and options[0] in geometry.CORRECTIONS
     if status == "failed" and not named and comparison.place(readings.GIVEN) <= readings.WELL:

@@ -231,3 +231,26 @@ def test_the_golden_example_works(pytester, monkeypatch):
     pytester.runpytest_inprocess(*options).assert_outcomes(failed=1)  # it stores, and says so
     assert list(pytester.path.rglob("*.npz"))
     pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
+
+
+@pytest.mark.slow
+def test_the_tutorial_goes_as_it_says(tmp_path, monkeypatch, capsys):
+    """Every command of it, in its order, as it is; of the network's training one epoch."""
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    wrong, shown_lines = "doctor mirrored.cxi --out examined", []
+    for command in (line.strip() for line in text.splitlines() if line.startswith("    ptycho ")):
+        words = shlex.split(command)[1:]
+        more = ("--set", "training.epochs=1") if words[0] == "run" else ()
+        code = call(*words, *more)
+        told = capsys.readouterr().out
+        shown_lines += told.splitlines()
+        assert code == (1 if " ".join(words) == wrong else 0) or words[0] == "run", (
+            f"{command}: {code}\n{told}"
+        )
+    # What the page quotes is what is said, up to where it leaves out.
+    for line in re.findall(r"^    ((?:failed|passed|Wrong|Nothing) .*)$", text, flags=re.MULTILINE):
+        quoted = line.removesuffix("...").strip()
+        assert any(quoted in each for each in shown_lines), quoted
+    assert (tmp_path / "object.tif").is_file()
+    assert (tmp_path / "result.cxi").is_file()

@@ -85,7 +85,7 @@ def test_each_command_runs_its_tier_and_nothing_else_and_no_test_is_out_of_reach
         "pytest tests/scenarios": 16,
         "pytest -m soak": 106,
         "pytest -m bench": 14,
-        "pytest -m slow": 108,
+        "pytest -m slow": 109,
         "pytest -m isolate": 6,
         "pytest -m fuzz": 11,
     }
