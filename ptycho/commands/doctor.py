@@ -44,7 +44,7 @@ def doctor(
         claim.record(out, write.PAGE, "a diagnosis", overwrite, "--overwrite")
     raw = None
     try:
-        raw = prepare.read_scan(file, reading)
+        raw = prepare.read_scan(file, reading, room.MOST)
         examined = room.examine(raw)
     except DataContractError as error:
         if not file.is_file():

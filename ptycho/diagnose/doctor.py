@@ -44,6 +44,8 @@ DAMAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "extent of the scan": ("SCAN-SHORTCOMINGS-001", ("few patterns", "scan of one line", "cut probe")),
 }
 """Checks that look for kinds of damage: the finding that each proves, and the kinds."""
+MOST = 4000
+"""Patterns that are examined; of a longer scan those about its middle."""
 STRAY = 6.0
 """Median distances of neighbours by which a position is a stray one."""
 AT_EDGE = 0.02

@@ -59,14 +59,17 @@ def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, re
     return Execution(listener=listener, batch_size=batch_size, resume=resume, cache=store_named(cache, fresh))
 
 
-def read_scan(data: Path, reading: Reading) -> RawData:
-    """Read a scan as asked: correct its geometry, take probe and positions from a solution of it."""
+def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
+    """Read a scan as asked: correct its geometry, take probe and positions from a solution of it.
+
+    Of a scan of more than `most` patterns a part is read, where its format lets parts be read.
+    """
     from ptycho.runs import illumination
     from ptycho.scan import geometry
     from ptycho.scan.formats import registry
     from ptycho.stages import solutions
 
-    scan = registry.read(data, reading)
+    scan = registry.read(data, reading, most)
     if reading.probe_from == DATA or registry.lacks_probe(scan):
         scan = with_first_probe(scan)
     for text in reading.geometry:

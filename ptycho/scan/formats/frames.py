@@ -79,6 +79,11 @@ class Stack:
         return fft.fftshift(values, axes=(-2, -1)) if self.corner else values
 
 
+def chosen(patterns: Any, rows: np.ndarray) -> Any:
+    """Return some patterns (M, h, w) alone, by their row numbers (K,); those of a file are not read for that."""
+    return patterns.chosen(rows) if isinstance(patterns, Stack) else patterns[rows]
+
+
 def stack(tree: Tree, *keys: str, transposed: bool | None = None, corner: bool = False) -> Stack:
     """Return the patterns at some paths as (M, h, w), to be sliced; by default as MATLAB's, where MATLAB wrote the file.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ptycho.base.errors import ConfigError, DataContractError
-from ptycho.scan.formats.frames import Stack
+from ptycho.scan.formats import frames
 from ptycho.scan.formats.source import Source
 
 LEADING, FROM = "leading", "from="
@@ -79,7 +78,7 @@ def paired(source: Source, pair: str | None = None) -> Source:
         lines.append(f"{count - len(both)} patterns have no position and are left out")
     if len(both) < len(numbers):
         lines.append(f"{len(numbers) - len(both)} positions have no pattern and are left out")
-    patterns = source.patterns if len(both) == count else chosen(source.patterns, rows)
+    patterns = source.patterns if len(both) == count else frames.chosen(source.patterns, rows)
     return replace(
         source,
         patterns=patterns,
@@ -98,11 +97,6 @@ def averaged(positions: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np
     return total / counts[:, None], distinct, int(counts[counts > 1].sum())
 
 
-def chosen(patterns: Any, rows: np.ndarray) -> Any:
-    """Return some patterns (M, h, w) alone, by their row numbers (K,); those of a file are not read for that."""
-    return patterns.chosen(rows) if isinstance(patterns, Stack) else patterns[rows]
-
-
 def _check_count(what: str, count: int, numbers: np.ndarray | None) -> None:
     """Raise DataContractError where there are not as many numbers as what they count."""
     if numbers is not None and (len(numbers) != count or not count):
@@ -119,7 +113,7 @@ def _leading(source: Source, positions: np.ndarray) -> Source:
     line = f"the first {count} are taken of {len(source.patterns)} patterns and {len(positions)} positions"
     return replace(
         source,
-        patterns=chosen(source.patterns, np.arange(count)),
+        patterns=frames.chosen(source.patterns, np.arange(count)),
         positions=positions[:count],
         lines=(*source.lines, line),
     )

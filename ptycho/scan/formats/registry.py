@@ -79,8 +79,8 @@ def supplied(reading: Reading) -> Optics:
     )
 
 
-def read(path: Path, reading: Reading = Reading()) -> RawData:
-    """Read a scan from a file, and from a second one where positions lie apart.
+def read(path: Path, reading: Reading = Reading(), most: int | None = None) -> RawData:
+    """Read a scan from a file, and from a second one where positions lie apart; where it has more than `most` patterns, a part.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def read(path: Path, reading: Reading = Reading()) -> RawData:
     optics, keys = supplied(reading), keyed.parsed(reading.key)
     pairing.check(reading.pair)
     if not keys and _head(path).startswith(ZIP) and archive.names(path) & npz.OWN:
-        return _in_contract(path, reading, optics)
+        return _in_contract(path, reading, optics, most)
     # What is not finite is named by what looks at it, and not by numpy.
     with opened(path) as tree, np.errstate(all="ignore"):
         content = _content(path, tree, keys, reading)
         try:
-            scan = source.scan_of(pairing.paired(content, reading.pair), optics, reading.pixels)
+            scan = source.scan_of(pairing.paired(content, reading.pair), optics, reading.pixels, most)
         except DataContractError as error:
             raise DataContractError(f"{path}: {error}") from None
         except MemoryError:
@@ -133,7 +133,7 @@ def layout_of(tree: Tree | None) -> Format | None:
     return None if tree is None else next((each for each in FORMATS if each.fits(tree)), None)
 
 
-def _in_contract(path: Path, reading: Reading, optics: Optics) -> RawData:
+def _in_contract(path: Path, reading: Reading, optics: Optics, most: int | None) -> RawData:
     """Return the scan of an NPZ in the contract of the README."""
     if reading.pair or reading.positions_unit or reading.pixels or reading.positions_file:
         raise ConfigError(
@@ -141,6 +141,9 @@ def _in_contract(path: Path, reading: Reading, optics: Optics) -> RawData:
         )
     mask = None if reading.mask is None else Path(reading.mask)
     scan = npz.read_npz(path, intensity=reading.intensity, mask=mask, first_probe=reading.probe_from == DATA)
+    if most is not None and len(scan) > most:
+        line = f"the {most} patterns about the middle are taken of {len(scan)}"
+        scan = inspection.with_line(scan.take(source.middle(scan.positions, most)), line)
     known = optics.supplied(physical.of_metadata(scan.metadata)).to_dict()
     return scan.derived(metadata={**scan.metadata, physical.KEY: known}) if known else scan
 

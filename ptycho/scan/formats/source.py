@@ -13,7 +13,7 @@ from ptycho.base import machine
 from ptycho.base.errors import DataContractError
 from ptycho.scan import inspection
 from ptycho.scan import optics as physical
-from ptycho.scan.formats import detector
+from ptycho.scan.formats import detector, frames
 from ptycho.scan.optics import Optics
 from ptycho.scan.raw import RawData
 
@@ -107,7 +107,7 @@ class Window:
         return np.where(inside, part, np.asarray(fill, stack.dtype))
 
 
-def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
+def scan_of(source: Source, supplied: Optics, N: int | None = None, most: int | None = None) -> RawData:
     """Return the scan of a source, with a first probe where it has none; see :func:`first_probe`.
 
     Parameters
@@ -117,6 +117,8 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
         What a person says; it counts more than what the file says.
     N : int, optional
         Side of the patterns, px. By default that of the probe, or the smallest that holds 99.5 % of the light.
+    most : int, optional
+        Of a scan of more patterns, so many about its middle are read.
 
     Raises
     ------
@@ -143,6 +145,10 @@ def scan_of(source: Source, supplied: Optics, N: int | None = None) -> RawData:
             f"the mask is {source.bad.shape} and the frames are {shape}; give one of that detector"
         )
     mean, bad, lost = _light(source)
+    if most is not None and len(patterns) > most:
+        rows = middle(positions, most)
+        lost += (f"the {most} patterns about the middle are taken of {len(patterns)}",)
+        patterns, positions = frames.chosen(patterns, rows), positions[rows]
     mean = mean**2 if source.amplitudes else mean
     light = without_hot_pixels(mean)
     window = _stated(source, shape, window_of(light, N or _side_of_probe(source.probe)))
@@ -264,6 +270,12 @@ def in_window(probe: np.ndarray, shape: tuple[int, ...], window: Window) -> np.n
             "give one for the frames, or leave the probe out"
         )
     return probe
+
+
+def middle(positions: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows (K,) of those that lie nearest to the middle of all positions (M, 2), in their order."""
+    away = np.hypot(*(positions - np.median(positions, axis=0)).T)
+    return np.sort(np.argsort(away, kind="stable")[:most])
 
 
 def _light(source: Source) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

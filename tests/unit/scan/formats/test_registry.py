@@ -12,7 +12,7 @@ import oracles
 import pytest
 
 from ptycho.base.errors import DataContractError, PtychoError
-from ptycho.scan.formats import registry
+from ptycho.scan.formats import npz, registry
 from ptycho.scan.formats.source import Source
 from ptycho.settings.request import Reading
 
@@ -112,6 +112,15 @@ def test_a_hundred_million_values_are_not_read(desk):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataContractError, match=r"none\.cxi: no such file"):
         registry.read(tmp_path / "none.cxi")
+
+
+def test_of_a_long_scan_of_the_contract_the_middle_is_taken(tmp_path):
+    scan = oracles.make_scan(count=40, N=32, seed=4)
+    npz.write_npz(tmp_path / "scan.npz", scan)
+    part = registry.read(tmp_path / "scan.npz", most=15)
+    away = np.hypot(*(scan.positions - np.median(scan.positions, axis=0)).T)
+    np.testing.assert_array_equal(part.positions, scan.positions[np.sort(np.argsort(away)[:15])])
+    assert part.metadata["read"] == ["the 15 patterns about the middle are taken of 40"]
 
 
 class Theirs:

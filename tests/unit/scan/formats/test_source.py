@@ -143,6 +143,47 @@ class TestCentre:
         assert "about row 41, column 38" in self.told(centre)
 
 
+class Counted:
+    """Patterns of a long scan, made when they are asked for, and how many were asked for."""
+
+    shape, dtype = (5000, 64, 64), np.dtype(np.uint16)
+
+    def __init__(self):
+        self.asked, self.frame = 0, spot((64, 64), (32, 32), 4.0).astype(np.uint16)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        if isinstance(rows, (int, np.integer)):
+            self.asked += 1
+            return self.frame
+        count = len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
+        self.asked += count
+        return np.repeat(self.frame[None], count, axis=0)
+
+
+class TestMost:
+    def test_of_a_long_scan_the_middle_is_read_and_no_more(self):
+        patterns = Counted()
+        positions = np.stack(np.meshgrid(np.arange(100.0), np.arange(50.0)), axis=-1).reshape(-1, 2) * 1e-7
+        scan = source.scan_of(
+            Source(patterns=patterns, positions=positions, optics=OPTICS), Optics(), 64, 300
+        )
+        assert len(scan) == 300
+        assert patterns.asked <= 300 + source.SAMPLE
+        assert any(
+            "the 300 patterns about the middle are taken of 5000" in line for line in scan.metadata["read"]
+        )
+        # A disc of 300 unit steps has a radius of 9.8.
+        pixel = OPTICS.object_pixel_m(64)
+        assert np.ptp(scan.xcoords) * pixel / 1e-7 == pytest.approx(19.5, abs=1.5)
+
+    def test_a_short_one_is_read_whole(self):
+        frames = np.stack([spot((64, 64), (32, 32), 4.0)] * 7)
+        assert len(source.scan_of(of(frames), Optics(), 64, 300)) == 7
+
+
 class TestProbe:
     @pytest.mark.parametrize(
         ("light", "centre"),
