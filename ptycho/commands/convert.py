@@ -43,7 +43,7 @@ def convert(
     """
     from ptycho.commands import terminal
     from ptycho.runs import claim, prepare, results
-    from ptycho.scan.formats import writing
+    from ptycho.scan.formats import registry, writing
 
     writing.kind_of(out)
     if results.is_result(source):
@@ -55,7 +55,7 @@ def convert(
         return shared.wrote(out)
     files = writing.files_of_scan(out)
     for path in files:
-        claim.file(path, [source, *_others(reading)], overwrite)
+        claim.file(path, [source, *registry.companions(source), *_others(reading)], overwrite)
     raw = _changed(prepare.read_scan(source, reading), crop, bin_, drop_frames)
     for line in writing.scan(out, raw):
         terminal.say(line, "yellow")

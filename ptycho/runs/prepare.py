@@ -300,9 +300,12 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
 
 def files_read(request: Request, config: Config | None = None) -> list[Path]:
     """Return the files that a request reads, and those that its config names: a result may lie on none of them."""
+    from ptycho.scan.formats import registry
+
     sources = (request.data, request.bundle, request.reconstruction, request.probe)
     named: list[str | Path | None] = [None if source is None else source.path for source in sources]
-    named += [request.scenario, request.reading.mask]
+    named += [request.scenario, request.reading.mask, request.reading.positions_file]
+    named += [] if request.data is None else registry.companions(Path(request.data.path))
     named += [] if config is None else [config.probe.file, config.solver.start]
     return [Path(name) for name in named if name is not None]
 

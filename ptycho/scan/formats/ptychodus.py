@@ -42,6 +42,11 @@ def read(tree: Tree) -> Source:
     return _product(tree) if tree.has(X, Y) else _patterns(tree)
 
 
+def beside(path: Path) -> tuple[Path, ...]:
+    """Return where the product of a file of patterns may lie."""
+    return tuple(path.with_name(name) for name in BESIDE)
+
+
 def _patterns(tree: Tree) -> Source:
     stack = frames.stack(tree, PATTERNS, transposed=False)
     pixel = _attribute(tree, PATTERNS, "detector_pixel_width_m")
@@ -50,7 +55,7 @@ def _patterns(tree: Tree) -> Source:
         optics=Optics(detector_pixel_m=pixel),
         bad=frames.bad_pixels(tree, BAD) if tree.has(BAD) else None,
         pattern_indexes=keyed.indexes(tree, NUMBERS) if tree.has(NUMBERS) else None,
-        beside=tuple(tree.path.with_name(name) for name in BESIDE),
+        beside=beside(tree.path),
         lines=(f"{NAME}: patterns are counts from {PATTERNS}",),
     )
 

@@ -128,6 +128,11 @@ def opened(path: Path) -> Iterator[Tree | None]:
         yield None
 
 
+def companions(path: Path) -> tuple[Path, ...]:
+    """Return the files beside a scan's that may be read with it, by their names."""
+    return tuple(other for other in (*ptychodus.beside(path), *shelves.beside(path)) if other.is_file())
+
+
 def layout_of(tree: Tree | None) -> Format | None:
     """Return the format that a file is laid out in, None where it is in none of those that are known."""
     return None if tree is None else next((each for each in FORMATS if each.fits(tree)), None)

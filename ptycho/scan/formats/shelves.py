@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy import fft
 
@@ -36,16 +38,20 @@ def read(tree: Tree) -> Source:
     source = _positions(tree) if tree.has(X, Y) else Source()
     if not tree.has(PATTERNS):
         return source
-    stem = tree.path.stem
-    twin = tree.path.with_name(stem.removesuffix(DATA_END) + PLACES_END + tree.path.suffix)
     patterns = Source(
         patterns=frames.stack(tree, PATTERNS, transposed=True),
-        beside=(twin,) if stem.endswith(DATA_END) else (),
+        beside=beside(tree.path),
         lines=(
             f"{NAME}: patterns are counts from {PATTERNS}, rows and columns as MATLAB has them (transposed)",
         ),
     )
     return patterns.with_places(source) if source.positions is not None else patterns
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """Return where the positions of a file of patterns lie, by its name."""
+    stem = path.stem
+    return (path.with_name(stem.removesuffix(DATA_END) + PLACES_END + path.suffix),) * stem.endswith(DATA_END)
 
 
 def _positions(tree: Tree) -> Source:

@@ -67,6 +67,26 @@ def test_the_product_beside_patterns_is_not_replaced(raw, desk):
     assert not (desk / "patterns.h5").exists()
 
 
+@pytest.mark.finding("OUT-OVER-INPUT-001")
+@pytest.mark.parametrize(
+    ("out", "how"),
+    [
+        ("other.h5", ()),  # whose product would come to lie on the one that is read
+        ("places.npz", ("--positions-file", "places.npz", "--key", "positions=at", "--positions-unit", "m")),
+    ],
+)
+def test_what_is_read_beside_the_patterns_is_an_input(out, how, raw, desk, capsys):
+    seen = beamline.measured(raw)
+    beamline.write_patterns("diffraction.h5", seen)
+    beamline.write_product("product.h5", seen)
+    np.savez("places.npz", at=np.stack([seen.x_m, seen.y_m], axis=1))
+    before = contents(desk)
+    assert call("convert", "diffraction.h5", "scan.npz", *how, *METRES) == 0
+    assert call("convert", "diffraction.h5", out, *how, *METRES, "--overwrite") == 2
+    assert "is the file that is read" in capsys.readouterr().err.replace("\n", " ")
+    assert contents(desk).items() >= before.items()
+
+
 class TestResult:
     @pytest.fixture
     def result(self, desk):
