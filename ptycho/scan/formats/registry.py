@@ -175,6 +175,8 @@ def _content(path: Path, tree: Tree | None, keys: Mapping[str, str], reading: Re
         )
     elif content.positions is None and beside is not None:
         content = content.with_places(_places(beside, {}, reading))
+    if content.patterns is None and known is None:
+        raise DataContractError(_unknown(path, tree))
     if content.patterns is None:
         raise DataContractError(
             f"{path}: holds no patterns; give the file that does as --data, and this one as --positions-file"
