@@ -11,6 +11,8 @@ PLANCK_J_S = 6.62607015e-34
 LIGHT_M_S = 299792458.0
 ELECTRON_J = 1.602176634e-19
 """Constants of the SI, exact since 2019."""
+ELECTRON_KG = 9.1093837139e-31
+"""Its rest mass (CODATA 2022)."""
 PREFIXES = ((1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
 
 
@@ -63,6 +65,22 @@ def length(pixels: float, pixel_m: float | None) -> str:
     """Write a length in pixels, and beside it in metres where the size of a pixel is known: 2.5 px (27.7 nm)."""
     metres = "" if pixel_m is None else f" ({written(pixels * pixel_m, 'm')})"
     return f"{pixels:.3g} px{metres}"
+
+
+def electron_wavelength(volts: float) -> float:
+    """Return the wavelength in m of electrons that an accelerating voltage made fast.
+
+    h / sqrt(2 m e V (1 + e V / (2 m c^2))), relativistic (Kirkland, Advanced Computing in Electron Microscopy, 2nd ed., eq. 2.5).
+    """
+    energy = ELECTRON_J * volts
+    rest = ELECTRON_KG * LIGHT_M_S**2
+    return PLANCK_J_S / math.sqrt(2 * ELECTRON_KG * energy * (1 + energy / (2 * rest)))
+
+
+def volts_of(wavelength_m: float) -> float:
+    """Return the accelerating voltage of electrons of some wavelength in m."""
+    rest, momentum = ELECTRON_KG * LIGHT_M_S**2, PLANCK_J_S * LIGHT_M_S / wavelength_m
+    return (math.hypot(rest, momentum) - rest) / ELECTRON_J
 
 
 def written(value: float, unit: str) -> str:

@@ -56,7 +56,7 @@ def diagnose(
     question
         What to ask.
     sides
-        A scenario, a scan's NPZ file or a run directory; several are put side by side.
+        A scenario, a scan's file or a run directory; several are put side by side.
     data
         The scan's file of a run directory, where it is no more where it was.
     out
@@ -173,7 +173,7 @@ def case_of(side: str, profile: str | None, reading: Reading, how: How, data: Pa
         scan, without = prepare.scan_of_run(path, record, data)
         run = directory.RunArtifacts(path, execution, {} if scan is None else {"scan": scan}, without)
         return Case(path.name, run.config, _Finished(run, record), scan is not None or bool(without))
-    if path.suffix == ".npz":
+    if prepare.is_scan(path):
         scan = prepare.read_scan(path, reading)
         config = prepare.of_scan(scan, path, None, profile, ())
         return Case(path.stem, config, _Computed(config, execution, {"scan": scan}), measured=True)

@@ -61,7 +61,7 @@ def of(text: str, profile: str | None, overrides: tuple[str, ...], reading: Read
                 f"{text}: a run directory is as it ran; --good-set and --bad-set are of scenarios and scans"
             )
         return _of_run(path, bugs)
-    if path.suffix == ".npz":
+    if prepare.is_scan(path):
         scan = prepare.read_scan(path, reading)
         config = prepare.of_scan(scan, path, None, profile, overrides)
         return Asked(

@@ -59,6 +59,12 @@ def execution(cache: str | None, fresh: bool, batch_size: int, listener: Any, re
     return Execution(listener=listener, batch_size=batch_size, resume=resume, cache=store_named(cache, fresh))
 
 
+def is_scan(path: Path) -> bool:
+    """Whether a path that may also name a scenario, or be its TOML file, names the file of a scan."""
+    suffix = path.suffix.lower()
+    return suffix == ".npz" or (suffix not in ("", ".toml") and path.is_file())
+
+
 def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it.
 

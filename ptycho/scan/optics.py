@@ -11,8 +11,8 @@ from ptycho.base.errors import DataContractError
 
 KEY = "optics"
 """Under this name a scan's metadata hold it."""
-NEAR = 1.0
-"""A beam of a Fresnel number above this is seen in the near field."""
+ELECTRONS = 1e-11
+"""Wavelengths below this are those of electrons (over 15 kV): photons of more than 124 keV are not seen by ptychography."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ def lines(optics: Optics, N: int) -> tuple[tuple[str, str], ...]:
     """Return (what, value) for people: what is known, and the object's pixel."""
     rows = []
     if optics.wavelength_m is not None:
-        photon = units.written(units.energy_of(optics.wavelength_m), "eV")
-        rows.append(("wavelength", f"{units.written(optics.wavelength_m, 'm')} (a photon of {photon})"))
+        fast = optics.wavelength_m < ELECTRONS
+        particle = "electrons" if fast else "a photon"
+        energy = units.volts_of(optics.wavelength_m) if fast else units.energy_of(optics.wavelength_m)
+        words = f"{particle} of {units.written(energy, 'V' if fast else 'eV')}"
+        rows.append(("wavelength", f"{units.written(optics.wavelength_m, 'm')} ({words})"))
     if optics.distance_m is not None:
         rows.append(("distance of the detector", units.written(optics.distance_m, "m")))
     if optics.detector_pixel_m is not None:

@@ -55,7 +55,11 @@ class Reading:
     distance: str | None = None
     """From the sample to the detector, where the file lacks it: 1.92m."""
     detector_pixel: str | None = None
-    """Side of a detector pixel, where the file lacks it: 75um."""
+    """Side of a detector pixel, where the file lacks it: 75um; or the angle that it sees: 0.8mrad."""
+    voltage: str | None = None
+    """Accelerating voltage of electrons, in place of an energy: 300kV."""
+    step: str | None = None
+    """Distance of positions of a microscope's raster, where the file lacks it: 0.4nm."""
 
     @property
     def overrides(self) -> tuple[str, ...]:

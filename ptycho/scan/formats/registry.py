@@ -16,6 +16,7 @@ from ptycho.scan import inspection
 from ptycho.scan import optics as physical
 from ptycho.scan.formats import (
     cxi,
+    electrons,
     hdf5,
     keyed,
     layouts,
@@ -70,13 +71,24 @@ def supplied(reading: Reading) -> Optics:
 
     Raises ConfigError for what is no such quantity.
     """
-    energy = None if reading.energy is None else units.read(reading.energy, "J", "--energy", "8.8keV")
+    if reading.energy is not None and reading.voltage is not None:
+        raise ConfigError("--energy is that of photons and --voltage that of electrons; give one of both")
+    wavelength = None
+    if reading.energy is not None:
+        wavelength = units.wavelength_of(units.read(reading.energy, "J", "--energy", "8.8keV"))
+    if reading.voltage is not None:
+        wavelength = units.electron_wavelength(units.read(reading.voltage, "V", "--voltage", "300kV"))
     distance, pixel = reading.distance, reading.detector_pixel
-    return Optics(
-        None if energy is None else units.wavelength_of(energy),
-        None if distance is None else units.read(distance, "m", "--distance", "1.92m"),
-        None if pixel is None else units.read(pixel, "m", "--detector-pixel", "75um"),
-    )
+    metres = None if distance is None else units.read(distance, "m", "--distance", "1.92m")
+    if pixel is None or not pixel.strip().endswith("rad"):
+        side = None if pixel is None else units.read(pixel, "m", "--detector-pixel", "75um")
+        return Optics(wavelength, metres, side)
+    angle = units.read(pixel, "rad", "--detector-pixel", "0.8mrad")
+    if wavelength is None:
+        raise ConfigError(
+            f"--detector-pixel {pixel}: an angle takes a wavelength; add --voltage 300kV or --energy 8.8keV"
+        )
+    return Optics(wavelength, metres, window_m=wavelength / angle)
 
 
 def read(path: Path, reading: Reading = Reading(), most: int | None = None) -> RawData:
@@ -161,6 +173,9 @@ def _content(path: Path, tree: Tree | None, keys: Mapping[str, str], reading: Re
         content = known.read(tree)
     elif tree is not None and keys:
         content = Source()
+    elif electrons.fits(path):
+        step = None if reading.step is None else units.read(reading.step, "m", "--step", "0.4nm")
+        content = electrons.read(path, supplied(reading), step)
     elif (foreign := _foreign(path)) is not None:
         content = foreign
     else:

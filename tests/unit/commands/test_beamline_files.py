@@ -118,3 +118,10 @@ def test_the_measured_star_needs_no_guess(data_folder, tmp_path):
     assert call("solve", "--data", "star.cxi", "--out", "s", "--cache", "none") == 0
     metrics = json.loads((tmp_path / "s" / "solution_metrics.json").read_text())
     assert metrics["data"]["stitched_error"] < 1.2 * 0.0083
+
+
+def test_questions_are_asked_of_any_file(raw, capsys):
+    beamline.write_cxi("scan.cxi", beamline.measured(raw), probe=raw.probe[0])
+    assert call("diagnose", "probe", "scan.cxi") == 0
+    assert "scan" in capsys.readouterr().out
+    assert "none.cxi" in refused(capsys, "diagnose", "probe", "none.cxi")

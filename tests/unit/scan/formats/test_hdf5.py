@@ -1,6 +1,9 @@
 """HDF5 files of other people: nothing is followed out of their folder, and what cannot be read is named."""
 
+import importlib.util
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -82,7 +85,7 @@ def test_a_filter_that_is_not_there_is_named_with_the_remedy(path, monkeypatch):
     monkeypatch.setattr(
         h5py.h5z, "filter_avail", lambda number: number != h5py.h5z.FILTER_LZF and available(number)
     )
-    words = "/data is compressed by a filter (32000), which is not installed; pip install hdf5plugin"
+    words = "/data is compressed by a filter (32000), which is not installed; pip install 'ptycho[filters]'"
     assert refused(path, "/data") == f"{path}: {words}"
 
 
@@ -154,3 +157,18 @@ def test_a_text_that_hdf5_reads_for_ever_is_given_up(tmp_path, monkeypatch):
         hdf5.opened(path) as tree,
     ):
         tree.factor("/x", "m", "m")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("hdf5plugin") is None, reason="hdf5plugin is not installed: tox -e electrons"
+)
+def test_a_filter_of_hdf5plugin_is_found_where_that_is_installed(tmp_path):
+    """Its filters are known to HDF5 once it is imported, and not before: the file is written by another process."""
+    path = tmp_path / "scan.h5"
+    writes = (
+        "import hdf5plugin, h5py, numpy, sys;"
+        "h5py.File(sys.argv[1], 'w').create_dataset('d', data=numpy.arange(100), chunks=(10,), **hdf5plugin.Bitshuffle())"
+    )
+    subprocess.run([sys.executable, "-c", writes, str(path)], check=True)
+    with hdf5.opened(path) as tree:
+        assert tree.reals("/d").tolist() == list(range(100))
