@@ -266,7 +266,7 @@ def draw(rows: dict[str, dict[str, Any]]) -> None:
     }
     lines = []
     for axes, name in zip(figure.subplots(2, 2).flat, SCENARIOS, strict=True):
-        lines += ["", f"### {name}", "", "| | steps | ms a pattern | Pearson | SSIM | stitched data error |"]
+        lines += ["", f"## {name}", "", "| | steps | ms a pattern | Pearson | SSIM | stitched data error |"]
         lines += ["|---|---|---|---|---|---|"]
         for kind, (colour, marker, line) in styles.items():
             some = {

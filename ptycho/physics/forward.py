@@ -1,6 +1,6 @@
 """The forward model in numpy: what a detector in the far field sees.
 
-    A = sqrt(sum_p |FFT2(P_p * O)|^2) / N,   zero frequency at [N/2, N/2],
+    ``A = sqrt(sum_p |FFT2(P_p * O)|^2) / N``,   zero frequency at [N/2, N/2],
 
 with a unitary FFT, so that ``sum A^2 == sum_p sum |P_p * O|^2`` (Parseval). Modes of the probe add
 incoherently (Thibault & Menzel, Nature 494, 68, 2013). The differentiable twin is

@@ -45,7 +45,7 @@ class Scales:
     nphotons : float
         Mean counts per pattern of the training groups, ``mean sum (s * X)**2``.
     object_unit : float
-        a0 = sqrt(mean sum X^2 / sum |P|^2), the mean object amplitude in fed units.
+        a0 = ``sqrt(mean sum X^2 / sum |P|^2)``, the mean object amplitude in fed units.
     """
 
     statistical: float

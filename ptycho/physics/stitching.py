@@ -263,7 +263,7 @@ def stitch(
 def coverage_map(
     scan_positions: np.ndarray, probe: np.ndarray, origin_xy: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return sum_j sum_p |P_p(r - r_j)|^2 / peak (H, W) float32: how often each pixel was fully lit.
+    """Return ``sum_j sum_p |P_p(r - r_j)|^2 / peak`` (H, W) float32: how often each pixel was fully lit.
 
     The positions as points, each shared between four pixels, convolved with the illumination: one FFT of the canvas, however
     many positions there are.
@@ -287,7 +287,7 @@ def coverage_map(
 
 
 def illumination(probe: np.ndarray) -> np.ndarray:
-    """Return sum_p |P_p|^2 / max (N, N) float32."""
+    """Return ``sum_p |P_p|^2 / max`` (N, N) float32."""
     intensity = np.sum(np.abs(probe) ** 2, axis=0)
     return np.asarray((intensity / intensity.max()).astype(np.float32))
 
