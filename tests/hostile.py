@@ -123,7 +123,7 @@ _OPTIONS = (
     "--out --data --profile --set --seed --until --swap --resume --overwrite --cache --probe-from --mask --geometry --keep- "
     "frames --keep-pixels --intensity --split --bundle --modes --passes --engine --start --batch-size --fresh --json "
     "--against --budget --all --good-set --bad-set --bad-rev --bad-python --fault --prediction-scale --help --no-such "
-    "--voltage --step --crop --bin --drop-frames --positions-file "
+    "--defocus --voltage --step --crop --bin --drop-frames --positions-file "
     "--key --positions-unit --pair --pixels --energy --distance --detector-pixel "
 )
 OPTIONS = _OPTIONS.split()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptycho.base import units
 from ptycho.base.errors import CanvasError, ConfigError, DataContractError, GroupingError, ScaleError
 from ptycho.settings import request as requests
 from ptycho.settings.request import DATA, FILE, SOLVE, SOLVING, Reading, Request
@@ -68,7 +69,8 @@ def is_scan(path: Path) -> bool:
 def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it.
 
-    Of a scan of more than `most` patterns a part is read, where its format lets parts be read.
+    Of a scan of more than `most` patterns those about its middle are taken. Raises ConfigError for a defocus where no first probe is
+    made.
     """
     from ptycho.runs import illumination
     from ptycho.scan import geometry
@@ -77,7 +79,9 @@ def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
 
     scan = registry.read(data, reading, most)
     if reading.probe_from == DATA or registry.lacks_probe(scan):
-        scan = with_first_probe(scan)
+        scan = with_first_probe(scan, reading.defocus)
+    elif reading.defocus is not None:
+        raise ConfigError("--defocus is for a first probe; add --probe-from data, or leave it out")
     for text in reading.geometry:
         scan = asked_for(scan) if text == AUTO else geometry.correct(scan, text)
     if reading.solution is None:
@@ -87,15 +91,16 @@ def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
     )
 
 
-def with_first_probe(scan: RawData) -> RawData:
+def with_first_probe(scan: RawData, defocus: str | None = None) -> RawData:
     """Return the scan under a first probe, made from the mean pattern, with a line on how it was found.
 
-    Raises DataContractError where none can be found.
+    Raises ConfigError for a `defocus` that is no length, DataContractError where no probe can be found.
     """
     from ptycho.scan import inspection
     from ptycho.solve import first_probe
 
-    first = first_probe.find(inspection.inspect(scan).scan)
+    metres = None if defocus is None else units.read(defocus, "m", "--defocus", "400um")
+    first = first_probe.find(inspection.inspect(scan).scan, metres)
     return inspection.with_line(scan.derived(probe=first.probe), first.sentence)
 
 

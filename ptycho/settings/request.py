@@ -56,6 +56,8 @@ class Reading:
     """From the sample to the detector, where the file lacks it: 1.92m."""
     detector_pixel: str | None = None
     """Side of a detector pixel, where the file lacks it: 75um; or the angle that it sees: 0.8mrad."""
+    defocus: str | None = None
+    """Distance of the sample from the focus, for a first probe: 400um; on which side is asked of the patterns."""
     voltage: str | None = None
     """Accelerating voltage of electrons, in place of an energy: 300kV."""
     step: str | None = None

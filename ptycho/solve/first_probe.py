@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptycho.base.errors import DataContractError
+from ptycho.scan import optics as physical
 from ptycho.scan.formats import source
+from ptycho.scan.optics import Optics
 from ptycho.scan.raw import RawData
 from ptycho.settings.sections import SolverConfig
 from ptycho.solve import choose, readings
@@ -48,10 +50,19 @@ class FirstProbe:
         )
 
 
-def find(raw: RawData) -> FirstProbe:
+def find(raw: RawData, defocus_m: float | None = None) -> FirstProbe:
     """Find a first probe for a scan, whatever probe it has.
 
-    Raises DataContractError where the solver finds nothing under any of those that are tried.
+    Parameters
+    ----------
+    raw : RawData
+    defocus_m : float, optional
+        Distance of the sample from the focus, m, on either side; without it twelve spreads are tried.
+
+    Raises
+    ------
+    DataContractError
+        The solver finds nothing under any of those that are tried; or a defocus needs optics that are not known.
     """
     mean = np.mean(raw.diff3d.astype(np.float64) ** 2, axis=0)
     sample = choose.middle(raw.without_truth(), readings.PIXELS, readings.FEWEST, readings.MOST)
@@ -62,7 +73,11 @@ def find(raw: RawData) -> FirstProbe:
         explained = choose.predicted(sample.derived(probe=probe), SolverConfig(), {"probe": "refine"}, {})
         tried[spread] = explained.unexplained if np.isfinite(explained.unexplained) else np.inf
 
-    for spread in SPREADS:
+    spreads = SPREADS
+    if defocus_m is not None:
+        own = source.spread_of(defocus_m, mean, raw.positions, _optics(raw))
+        spreads = (own, -own)
+    for spread in spreads:
         ask(spread)
     best = min(tried, key=lambda spread: tried[spread])
     for factor in CLOSER:
@@ -74,3 +89,13 @@ def find(raw: RawData) -> FirstProbe:
         )
     other = min(value for spread, value in tried.items() if spread * best < 0)
     return FirstProbe(source.first_probe(mean, raw.positions, best), best, tried[best], other)
+
+
+def _optics(raw: RawData) -> Optics:
+    """Return the optics of a scan, which make a curvature of a defocus; raise DataContractError where they are not known."""
+    optics = physical.of_metadata(raw.metadata)
+    if optics.wavelength_m is None or optics.window is None:
+        raise DataContractError(
+            "--defocus takes the wavelength and the size of a pixel; add --energy, --distance and --detector-pixel"
+        )
+    return optics

@@ -216,19 +216,34 @@ def first_probe(mean: np.ndarray, positions: np.ndarray, spread: float) -> np.nd
     Fourier Optics, 4th ed., section 5.1): c is what makes that radius of the mean pattern's.
     """
     N = mean.shape[-1]
-    q = np.arange(N) - N // 2
-    squared = q[:, None] ** 2 + q[None, :] ** 2
-    width = float(np.sqrt((mean * squared).sum() / mean.sum()))
-    apart = (
-        float(np.median(spatial.cKDTree(positions).query(positions, k=2)[0][:, 1]))
-        if len(positions) > 1
-        else 0.0
-    )
-    curvature = spread * apart / max(width, 1.0)
-    far = np.sqrt(mean) * np.exp(1j * np.pi * curvature * squared / N)
+    width, apart = _widths(mean, positions)
+    far = np.sqrt(mean) * np.exp(1j * np.pi * spread * apart / width * _squared(N) / N)
     # The transform of the forward model (orthonormal), undone.
     probe = fft.fftshift(fft.ifft2(fft.ifftshift(far), norm="ortho"))
     return np.asarray(probe, np.complex64)[None]
+
+
+def spread_of(defocus_m: float, mean: np.ndarray, positions: np.ndarray, optics: Optics) -> float:
+    """Return the spread of :func:`first_probe` that a defocus makes, m; `mean` is (N, N), positions (M, 2).
+
+    A wave that goes on by z has the phase pi wavelength z f^2 at the frequency f, which is q / window here (Goodman, section 3.10).
+    """
+    width, apart = _widths(mean, positions)
+    wavelength, window = optics.wavelength_m or np.nan, optics.window or np.nan
+    curvature = mean.shape[-1] * wavelength * defocus_m / window**2
+    return float(curvature * width / max(apart, 1e-9))
+
+
+def _squared(N: int) -> np.ndarray:
+    q = np.arange(N) - N // 2
+    return q[:, None] ** 2 + q[None, :] ** 2
+
+
+def _widths(mean: np.ndarray, positions: np.ndarray) -> tuple[float, float]:
+    """Return the radius of the mean pattern's light, at least 1 px, and the distance of neighbouring positions, px."""
+    width = float(np.sqrt((mean * _squared(mean.shape[-1])).sum() / mean.sum()))
+    near = spatial.cKDTree(positions).query(positions, k=2)[0][:, 1] if len(positions) > 1 else np.zeros(1)
+    return max(width, 1.0), float(np.median(near))
 
 
 def _stated(source: Source, shape: tuple[int, ...], window: Window) -> Window:

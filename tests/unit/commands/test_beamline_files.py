@@ -125,3 +125,11 @@ def test_questions_are_asked_of_any_file(raw, capsys):
     assert call("diagnose", "probe", "scan.cxi") == 0
     assert "scan" in capsys.readouterr().out
     assert "none.cxi" in refused(capsys, "diagnose", "probe", "none.cxi")
+
+
+def test_a_defocus_is_for_a_first_probe(raw, capsys):
+    beamline.write_cxi("scan.cxi", beamline.measured(raw), probe=raw.probe[0])
+    told = refused(capsys, "solve", "--data", "scan.cxi", "--defocus", "400um")
+    assert "--defocus is for a first probe; add --probe-from data" in told
+    told = refused(capsys, "solve", "--data", "scan.cxi", "--defocus", "400", "--probe-from", "data")
+    assert "--defocus = 400: expected a number above 0 and its unit, as 400um" in told

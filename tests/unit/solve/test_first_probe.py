@@ -74,3 +74,27 @@ def _share(value):
         unexplained = value
 
     return Share()
+
+
+def test_a_defocus_leaves_the_side_of_the_focus_to_the_patterns(scan, monkeypatch):
+    known = scan.derived(
+        metadata={"optics": {"wavelength_m": 1.4e-10, "distance_m": 1.9, "detector_pixel_m": 75e-6}}
+    )
+    asked = []
+
+    def predicted(sample, *_):
+        asked.append(sample.probe)
+        return _share(0.1 * len(asked))
+
+    monkeypatch.setattr(choose, "predicted", predicted)
+    found = first_probe.find(known, 1e-3)
+    assert len(asked) == 2 + len(first_probe.CLOSER)
+    assert found.spread > 0
+    np.testing.assert_allclose(np.abs(np.fft.fft2(asked[0])), np.abs(np.fft.fft2(asked[1])), atol=1e-3)
+
+
+def test_a_defocus_without_optics_is_refused(scan):
+    with pytest.raises(
+        DataContractError, match="--defocus takes the wavelength and the size of a pixel; add --energy"
+    ):
+        first_probe.find(scan, 1e-3)

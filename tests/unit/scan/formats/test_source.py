@@ -238,3 +238,19 @@ class TestFirstProbe:
         y, x = np.mgrid[:128, :128] - 64
         light = np.abs(probe.astype(complex)) ** 2
         assert np.sqrt((light * (x**2 + y**2)).sum() / light.sum()) == pytest.approx(5.0 * spread, rel=0.1)
+
+    @pytest.mark.parametrize("defocus", [300e-6, -500e-6])
+    def test_a_defocus_in_metres_is_the_propagation_over_it(self, defocus):
+        """By the angular spectrum in metres, and not in px: exp(-i pi wavelength z f^2), here conjugated with the sign of z."""
+        N, optics = 128, Optics(1.4e-10, 1.9, 75e-6)
+        pixel = optics.object_pixel_m(N)
+        frequency = np.fft.fftshift(np.fft.fftfreq(N, pixel))
+        squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
+        pupil = squared < (15 / (N * pixel)) ** 2
+        wave = pupil * np.exp(1j * np.pi * 1.4e-10 * defocus * squared)
+        truth = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(wave)))
+        mean = pupil.astype(float)
+        positions = np.stack(np.meshgrid(np.arange(8) * 5.0, np.arange(8) * 5.0), axis=-1).reshape(-1, 2)
+        (probe,) = source.first_probe(mean, positions, source.spread_of(defocus, mean, positions, optics))
+        likeness = abs(np.vdot(probe, truth)) / (np.linalg.norm(probe) * np.linalg.norm(truth))
+        assert likeness == pytest.approx(1.0, abs=1e-5)
