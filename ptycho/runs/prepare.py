@@ -69,8 +69,9 @@ def is_scan(path: Path) -> bool:
 def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
     """Read a scan as asked: correct its geometry, take probe and positions from a solution of it.
 
-    Of a scan of more than `most` patterns those about its middle are taken. Raises ConfigError for a defocus where no first probe is
-    made.
+    Of a scan of more than `most` patterns those about its middle are taken. Raises ConfigError for a defocus where no first probe
+    is made.
+
     """
     from ptycho.runs import illumination
     from ptycho.scan import geometry
