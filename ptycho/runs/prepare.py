@@ -71,7 +71,6 @@ def read_scan(data: Path, reading: Reading, most: int | None = None) -> RawData:
 
     Of a scan of more than `most` patterns those about its middle are taken. Raises ConfigError for a defocus where no first probe
     is made.
-
     """
     from ptycho.runs import illumination
     from ptycho.scan import geometry
