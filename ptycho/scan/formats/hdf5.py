@@ -38,7 +38,7 @@ FILTERS = {
 """Names of compression filters by their registered numbers (the HDF Group's list)."""
 DEEPEST = 32
 """Groups that nest deeper are not looked into."""
-UNREADABLE = (KeyError, OSError, RuntimeError, ValueError)
+UNREADABLE = (KeyError, OSError, RuntimeError, ValueError, TypeError)
 """What h5py raises over a group, a link or an attribute that is damaged."""
 SECONDS, LONGEST = 5, 4096
 """For one text, and its length."""
@@ -142,7 +142,7 @@ class Tree(tree.Tree):
             if isinstance(thing.attrs.get_id(name).get_type(), (h5py.h5t.TypeStringID, h5py.h5t.TypeVlenID)):
                 return self._watched(key, lambda: thing.attrs[name])
             return thing.attrs[name]
-        except (KeyError, OSError, RuntimeError, ValueError, TypeError):  # h5py's words over an odd type
+        except UNREADABLE:  # h5py's words over an odd type
             return None
 
     def names(self, key: str) -> tuple[str, ...]:

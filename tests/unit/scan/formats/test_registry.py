@@ -73,6 +73,19 @@ def test_there_is_a_file_of_each_format_and_it_is_read(whole, desk):
 
 
 @pytest.mark.finding("FOREIGN-TREE-001")
+@pytest.mark.parametrize(
+    "key",
+    [f"{beamline.DETECTOR}/distance", f"{beamline.DETECTOR}/data", beamline.SAMPLE],
+    ids=["distance", "patterns", "translations"],
+)
+def test_a_dataset_with_a_type_and_no_value_is_none(key, desk):
+    """HDF5 has such ones, and h5py gives them a shape of None."""
+    with h5py.File(desk / "scan.cxi", "a") as file:
+        del file[key]
+        file[key] = h5py.Empty("f4")
+    assert f"{desk / 'scan.cxi'}: " in refused(desk / "scan.cxi", {})
+
+
 @pytest.mark.parametrize("kind", ["cut", "flipped", "inserted", "array", "member"])
 def test_a_damaged_file_is_read_or_refused_with_its_name(kind, whole, desk):
     path, told = desk / "scan.cxi", []
@@ -97,7 +110,6 @@ def test_so_is_one_of_any_format(name, whole, desk):
     assert all(str(desk) in words or name in words for words in told if words)
 
 
-@pytest.mark.finding("FOREIGN-TREE-001")
 def test_a_hundred_million_values_are_not_read(desk):
     """HDF5 says for free that it holds them."""
     with h5py.File(desk / "nanomax.h5", "a") as file:
