@@ -43,6 +43,14 @@ def measured(raw, shape=(90, 84), corner=(20, 9), wavelength_m=1.4e-10, distance
     )
 
 
+ELECTRON_J = 1.602177e-19
+
+
+def energy(seen, unit_j=ELECTRON_J):
+    """Of a photon, in units of so many joules; by default in electronvolts."""
+    return PLANCK_TIMES_LIGHT / seen.wavelength_m / unit_j
+
+
 def replaced(seen, **parts):
     """The same with other parts."""
     return replace(seen, **parts)
@@ -57,7 +65,7 @@ def write_cxi(path, seen, probe=None, links=True, **more):
         )
         file[f"{DETECTOR}/distance"] = seen.distance_m
         file[f"{DETECTOR}/x_pixel_size"] = file[f"{DETECTOR}/y_pixel_size"] = seen.pixel_m
-        file[f"{ENTRY}/instrument_1/source_1/energy"] = PLANCK_TIMES_LIGHT / seen.wavelength_m
+        file[f"{ENTRY}/instrument_1/source_1/energy"] = energy(seen, 1.0)
         # Columns run against x and rows against y; the sample moves against the beam.
         file[SAMPLE] = np.stack([seen.x_m, seen.y_m, 0 * seen.x_m], axis=1)
         if links:
@@ -84,9 +92,7 @@ def write_plain(path, seen, units="um", factor=1e6):
 def write_product(path, seen, probe=None, index=None, old=False):
     """Write a product as ptychodus does: 1.7, or an older one."""
     with h5py.File(path, "w") as file:
-        file.attrs["probe_energy_eV" if old else "photon_energy_eV"] = (
-            1.98644586e-25 / seen.wavelength_m / 1.602177e-19
-        )
+        file.attrs["probe_energy_eV" if old else "photon_energy_eV"] = energy(seen)
         file.attrs["detector_object_distance_m"] = seen.distance_m
         count = len(seen.x_m)
         file["probe_position_indexes"] = np.arange(count) if index is None else index
@@ -120,7 +126,7 @@ def write_ptyd(path, seen, per_chunk=11, weights=None):
             group["weights"] = (
                 np.zeros(0) if weights is None else np.broadcast_to(weights, group["data"].shape)
             )
-        file["meta/energy"] = 1.98644586e-25 / seen.wavelength_m / 1.602177e-16
+        file["meta/energy"] = energy(seen, 1e3 * ELECTRON_J)
         file["meta/distance"], file["meta/psize"] = seen.distance_m, [seen.pixel_m, seen.pixel_m]
         file["meta/label"] = [0.0]
         file["meta/label"].attrs["type"] = "None"
@@ -174,7 +180,7 @@ def write_master(path, seen, parts=3):
         for key, value, unit in (
             ("detector_distance", seen.distance_m, "m"),
             ("x_pixel_size", seen.pixel_m, "m"),
-            ("detectorSpecific/photon_energy", 1.98644586e-25 / seen.wavelength_m / 1.602177e-19, "eV"),
+            ("detectorSpecific/photon_energy", energy(seen), "eV"),
         ):
             file[f"{detector}/{key}"] = value
             file[f"{detector}/{key}"].attrs["units"] = unit

@@ -43,7 +43,7 @@ def convert(
     """
     from ptycho.commands import terminal
     from ptycho.runs import claim, prepare, results
-    from ptycho.scan.formats import registry, writing
+    from ptycho.scan.formats import writing
 
     writing.kind_of(out)
     if results.is_result(source):
@@ -55,18 +55,13 @@ def convert(
         return shared.wrote(out)
     files = writing.files_of_scan(out)
     for path in files:
-        claim.file(path, [source, *registry.companions(source), *_others(reading)], overwrite)
+        claim.file(path, prepare.files_of_scan(source, reading), overwrite)
     raw = _changed(prepare.read_scan(source, reading), crop, bin_, drop_frames)
     for line in writing.scan(out, raw):
         terminal.say(line, "yellow")
     for path in files:
         shared.wrote(path)
     return 0
-
-
-def _others(reading: Reading) -> list[Path]:
-    """Return the files that are read beside the scan's."""
-    return [Path(name) for name in (reading.mask, reading.positions_file, reading.solution) if name]
 
 
 def _changed(raw: RawData, crop: int | None, bin_: int | None, drop_frames: str) -> RawData:

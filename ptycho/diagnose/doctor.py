@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -22,9 +22,6 @@ from ptycho.scan.inspection import Inspection
 from ptycho.scan.raw import RawData
 from ptycho.solve import readings
 from ptycho.solve.readings import Readings
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Status = Literal["passed", "warned", "failed", "not told"]
 WEIGHT: tuple[Status, ...] = ("failed", "warned", "not told", "passed")
@@ -177,13 +174,8 @@ def answer(name: str, raw: RawData | None, examined: Examination, command: str) 
         f"{examined.sentence} Go on with: {command}" if command else examined.sentence,
         (table,),
         {**numbers, "command": {"words": command}},
-        None if raw is None else lambda: draw(raw),
+        None if raw is None else lambda: figures.scan(raw),
     )
-
-
-def draw(raw: RawData) -> Figure:
-    """Draw the mean pattern, the counts of every frame, the positions and the probe."""
-    return figures.scan(raw)
 
 
 def _size(raw: RawData) -> str:
@@ -247,7 +239,7 @@ def _positions(scan: RawData) -> Check:
     apart = cKDTree(scan.positions).query(scan.positions, k=2)[0][:, 1]
     usual = float(np.median(apart))
     same, far = int((apart == 0).sum()), np.flatnonzero(apart > STRAY * max(usual, 1e-9))
-    words = f"neighbours are {usual:.3g} px{_metres(scan, usual)} apart"
+    words = f"neighbours are {units.length(usual, _pixel_m(scan))} apart"
     remedy = "was a position read twice, or a frame taken without a step?"
     if same > len(scan) // 2:
         return Check(
@@ -290,7 +282,7 @@ def _probe(scan: RawData) -> Check:
     inner = light[edge:-edge, edge:-edge].sum()
     share = float(1 - inner / light.sum())
     first = "; it is a first one, made from the mean pattern" if registry.lacks_probe(scan) else ""
-    words = f"{width:.3g} px{_metres(scan, width)} wide, {share:.1%} of its light at the edges of its window{first}"
+    words = f"{units.length(width, _pixel_m(scan))} wide, {share:.1%} of its light at the edges of its window{first}"
     if share > AT_EDGE:
         remedy = "a wider beam than the patterns can tell: smaller detector pixels, or a smaller beam"
         return Check("probe", "warned", words, "", remedy)
@@ -309,7 +301,7 @@ def _dose(scan: RawData) -> Check:
     counted = counting.counted(scan)
     light = scaling.pattern_energies(counted.diff3d) * counted.photon_scale**2
     words = f"{np.median(light):.3g} photons in a pattern (between {light.min():.3g} and {light.max():.3g})"
-    pixel = physical.of_metadata(scan.metadata).object_pixel_m(scan.N)
+    pixel = _pixel_m(scan)
     if pixel is not None:
         extent = np.ptp(scan.positions, axis=0) + math.sqrt(probes.area(scan.probe))
         words += f", {light.sum() / float(np.prod(extent * pixel * 1e6)):.3g} a square micrometre"
@@ -335,7 +327,7 @@ def _power(scan: RawData) -> Check:
 def _canvas(scan: RawData) -> Check:
     size = np.ceil(np.ptp(scan.positions, axis=0)).astype(int) + scan.N
     needed = float(np.prod(size.astype(float))) * checks.CANVAS_BYTES + 3.0 * scan.diff3d.nbytes
-    pixel = physical.of_metadata(scan.metadata).object_pixel_m(scan.N)
+    pixel = _pixel_m(scan)
     metres = (
         ""
         if pixel is None
@@ -345,7 +337,5 @@ def _canvas(scan: RawData) -> Check:
     return Check("canvas", "passed", words, "DEBUG-SIM-LINES-DOSE-001/C1")
 
 
-def _metres(scan: RawData, pixels: float) -> str:
-    """Return a length in metres, in brackets; nothing where the size of a pixel is not known."""
-    pixel = physical.of_metadata(scan.metadata).object_pixel_m(scan.N)
-    return "" if pixel is None else f" ({units.written(pixels * pixel, 'm')})"
+def _pixel_m(scan: RawData) -> float | None:
+    return physical.pixel_of(scan.metadata, scan.N)

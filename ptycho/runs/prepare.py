@@ -309,14 +309,20 @@ def with_bundle(request: Request) -> tuple[Config, dict[str, Any]]:
     return config, {"train": illumination.of_bundle(scan, loaded, config, about), "scan": scan}
 
 
-def files_read(request: Request, config: Config | None = None) -> list[Path]:
-    """Return the files that a request reads, and those that its config names: a result may lie on none of them."""
+def files_of_scan(data: Path, reading: Reading) -> list[Path]:
+    """Return the files that are read for a scan: its own, those that its reading names, and those that belong beside it."""
     from ptycho.scan.formats import registry
 
-    sources = (request.data, request.bundle, request.reconstruction, request.probe)
+    named = (reading.mask, reading.positions_file, reading.solution)
+    return [data, *(Path(name) for name in named if name), *registry.companions(data)]
+
+
+def files_read(request: Request, config: Config | None = None) -> list[Path]:
+    """Return the files that a request reads, and those that its config names: a result may lie on none of them."""
+    sources = (request.bundle, request.reconstruction, request.probe)
     named: list[str | Path | None] = [None if source is None else source.path for source in sources]
-    named += [request.scenario, request.reading.mask, request.reading.positions_file]
-    named += [] if request.data is None else registry.companions(Path(request.data.path))
+    named += [request.scenario]
+    named += [] if request.data is None else files_of_scan(Path(request.data.path), request.reading)
     named += [] if config is None else [config.probe.file, config.solver.start]
     return [Path(name) for name in named if name is not None]
 

@@ -46,7 +46,7 @@ def product(path: Path, reading: Reading, *, metres: bool) -> Product:
     else:
         solution = solutions.read(file)
         reconstruction, probe, positions = solution.reconstruction, solution.probe, solution.positions
-    given = optics.object_pixel_m(probe.shape[-1]) if metres and optics.window is not None else None
+    given = optics.object_pixel_m(probe.shape[-1]) if metres else None
     pixel = reconstruction.pixel_m if given is None else given
     if pixel is None and metres:
         raise DataContractError(

@@ -122,11 +122,8 @@ def _optics(tree: Tree) -> Optics:
         raise DataContractError(
             f"{tree.path}: detector pixels are {sides[0]:g} m x {sides[1]:g} m; only square ones can be worked with"
         )
-    distance = tree.first(f"{DETECTOR}/distance")
     return Optics(
-        wavelength(tree),
-        None if distance is None else tree.number(distance, "m", "m"),
-        sides[0] if sides else None,
+        wavelength(tree), tree.optional(f"{DETECTOR}/distance", "m", "m"), sides[0] if sides else None
     )
 
 

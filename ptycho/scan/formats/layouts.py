@@ -31,7 +31,7 @@ class Layout:
     patterns : tuple of str
         Paths; the first that is there is taken.
     points : tuple of str
-        Paths of positions: of x and y, or of one table of both. None: they lie in another file.
+        Paths of positions: of x and y, or of one table of both. Without any they lie in another file.
     unit : str
         What positions count where they have no `units`.
     signs : (float, float)
@@ -41,7 +41,7 @@ class Layout:
     amplitudes : bool
     energy, wavelength, distance, pixel : (path, unit) or None
         The unit counts where a path has no `units`.
-    mask, probe : str
+    mask : str
     marks : tuple of str
         Paths that must be there, too.
     """
@@ -58,7 +58,6 @@ class Layout:
     distance: tuple[str, str] | None = None
     pixel: tuple[str, str] | None = None
     mask: str = ""
-    probe: str = ""
     marks: tuple[str, ...] = ()
 
     def fits(self, tree: Tree) -> bool:
@@ -76,7 +75,6 @@ class Layout:
             positions=self._positions(tree) if self.points else None,
             optics=self._optics(tree),
             bad=frames.bad_pixels(tree, self.mask) if self.mask and tree.has(self.mask) else None,
-            probe=frames.probe(tree, self.probe) if self.probe and tree.has(self.probe) else None,
             amplitudes=self.amplitudes,
             lines=tuple(lines),
         )
@@ -104,9 +102,7 @@ class Layout:
         return Optics(length, self._number(tree, self.distance, "m"), self._number(tree, self.pixel, "m"))
 
     def _number(self, tree: Tree, place: tuple[str, str] | None, unit: str) -> float | None:
-        if place is None or not tree.has(place[0]):
-            return None
-        return tree.number(place[0], place[1], unit)
+        return None if place is None else tree.optional(*place, unit)
 
     def _turned(self) -> str:
         """Say which signs and order of axes are applied."""

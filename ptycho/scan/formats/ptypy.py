@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ptycho.base import units
@@ -94,19 +92,8 @@ def _storages(tree: Tree, kind: str) -> list[str]:
 
 def _number(tree: Tree, key: str, unit: str = "m", wanted: str = "m") -> float | None:
     """Return the number at a path, which counts `unit`, as `wanted`; None where PtyPy knew none."""
-    if not tree.has(key) or _text(tree.attribute(key, "type")) == NONE:
-        return None
-    return tree.number(key, unit, wanted)
-
-
-def _text(value: Any) -> str:
-    return (
-        value.decode("utf-8", "replace")
-        if isinstance(value, bytes)
-        else value
-        if isinstance(value, str)
-        else ""
-    )
+    kind = tree.attribute(key, "type")
+    return None if isinstance(kind, str) and kind == NONE else tree.optional(key, unit, wanted)
 
 
 def _without_weight(tree: Tree, chunks: list[str]) -> np.ndarray | None:

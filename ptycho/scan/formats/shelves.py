@@ -58,8 +58,8 @@ def _positions(tree: Tree) -> Source:
     x, y = (tree.reals(key).reshape(-1) for key in (X, Y))
     return Source(
         positions=keyed.together(tree, X, x, Y, y),
-        optics=Optics(tree.number(WAVELENGTH, "m", "m") if tree.has(WAVELENGTH) else None),
-        object_pixel_m=tree.number(PIXEL, "m", "m") if tree.has(PIXEL) else None,
+        optics=Optics(tree.optional(WAVELENGTH, "m", "m")),
+        object_pixel_m=tree.optional(PIXEL, "m", "m"),
         lines=(
             f"{NAME}: positions are {X} and {Y} of {tree.path.name}, as they are: x along columns, y along rows",
         ),

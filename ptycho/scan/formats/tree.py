@@ -38,7 +38,7 @@ class Tree:
         raise NotImplementedError
 
     def attribute(self, key: str, name: str) -> Any:
-        """Return what a path ("/": the file itself) has under a name; None where it has nothing."""
+        """Return what a path ("/": the file itself) has under a name, a text as str; None where it has nothing."""
         return None
 
     def has(self, *keys: str) -> bool:
@@ -98,6 +98,10 @@ class Tree:
             raise DataContractError(f"{self.path}: {key} must be one number, and not 0; got {shown}")
         return abs(float(values[0])) * self.factor(key, default_unit, unit)
 
+    def optional(self, key: str, default_unit: str, unit: str) -> float | None:
+        """Return the number at a path as :meth:`number` does; None where there is none. Raises DataContractError as that does."""
+        return self.number(key, default_unit, unit) if self.has(key) else None
+
     def factor(self, key: str, default_unit: str, unit: str) -> float:
         """Return how many of `unit` one of the values at a path is, by its attribute `units`, else by `default_unit`.
 
@@ -105,7 +109,7 @@ class Tree:
         """
         named = self.attribute(key, "units")
         named = default_unit if named is None else named
-        text = named.decode("utf-8", "replace") if isinstance(named, bytes) else str(named)
+        text = str(named)
         try:
             return units.read(f"1 {text}", unit, f"units of {key}", unit)
         except ConfigError:

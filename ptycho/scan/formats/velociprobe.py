@@ -28,14 +28,13 @@ def read(tree: Tree) -> Source:
     """
     parts = _parts(tree)
     mask = f"{SPECIFIC}/pixel_mask"
-    energy = tree.first(f"{SPECIFIC}/photon_energy")
-    distance, pixel = f"{DETECTOR}/detector_distance", f"{DETECTOR}/x_pixel_size"
+    energy = tree.optional(f"{SPECIFIC}/photon_energy", "eV", "J")
     return Source(
         patterns=frames.stack(tree, *parts),
         optics=Optics(
-            None if energy is None else units.wavelength_of(tree.number(energy, "eV", "J")),
-            tree.number(distance, "m", "m") if tree.has(distance) else None,
-            tree.number(pixel, "m", "m") if tree.has(pixel) else None,
+            None if energy is None else units.wavelength_of(energy),
+            tree.optional(f"{DETECTOR}/detector_distance", "m", "m"),
+            tree.optional(f"{DETECTOR}/x_pixel_size", "m", "m"),
         ),
         bad=frames.bad_pixels(tree, mask) if tree.has(mask) else None,
         lines=(f"{NAME}: patterns are counts from {parts[0]} to {parts[-1]}",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,8 +65,8 @@ def scan(path: Path, raw: RawData) -> tuple[str, ...]:
         npz.write_npz(path, raw)
         return ()
     optics = physical.of_metadata(raw.metadata)
-    if optics.distance_m is None or optics.wavelength_m is None or optics.detector_pixel_m is None:
-        missing = physical.Optics(optics.wavelength_m, optics.distance_m, optics.detector_pixel_m).missing
+    missing = replace(optics, window_m=None).missing  # a window alone is not enough for a file in metres
+    if missing:
         raise DataContractError(f"{path}: this format is in metres; add {', '.join(missing)}")
     counts = counts_of(raw)
     if kind == "cxi":

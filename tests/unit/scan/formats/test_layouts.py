@@ -39,10 +39,10 @@ def table(factor, *names):
 
 
 def energy(unit_j):
-    return lambda seen: beamline.PLANCK_TIMES_LIGHT / seen.wavelength_m / unit_j
+    return lambda seen: beamline.energy(seen, unit_j)
 
 
-EV, KEV = 1.602177e-19, 1.602177e-16
+EV = beamline.ELECTRON_J
 PATHS = {
     "PtyLab": (
         {
