@@ -137,7 +137,7 @@ STAGES: tuple[Stage, ...] = (
             Picture(
                 "side_by_side",
                 ("group_test", "stitch", "evaluate.threshold", "evaluate.compared"),
-                "Truth, reconstruction and difference of the test part, in one frame (object px). Pixels below the "
+                "Truth, reconstruction and difference of the test part, in one frame. Pixels below the "
                 "coverage threshold are blank.",
             ),
         ),
